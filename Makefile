@@ -1,0 +1,59 @@
+# Community Gateway. `make` alone prints this help.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+FOR ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-fast lint fmt types imports bench chaos docs-check lock clean
+
+help: ## print this help
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## build the virtual environment .venv from the lock files
+
+$(STAMP): requirements.lock requirements-dev.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock -r requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+run: $(STAMP) ## the simulated compound, the gateway and its live status (FOR=30 ends by itself)
+	@exec $(BIN)/python -m simulators.demo $(if $(FOR),--for $(FOR))
+
+test: $(STAMP) ## everything that CI tests; installs Mosquitto through apt where it may
+	@sh tests/need.sh
+	$(BIN)/python -m pytest
+
+lint: $(STAMP) ## report style faults
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+fmt: $(STAMP) ## mend style faults
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format --quiet .
+
+types: $(STAMP) ## mypy --strict
+	$(BIN)/mypy
+
+imports: $(STAMP) ## who may import whom
+	$(BIN)/lint-imports
+
+docs-check: $(STAMP) ## links, commands, configuration keys and profiles named in the documents are real
+	$(BIN)/python -m tests.docs
+
+bench: $(STAMP) ## ratios against a named baseline in the same run
+	@sh tests/need.sh
+	$(BIN)/python -m bench
+
+chaos: $(STAMP) ## the long fault runs
+	@sh tests/need.sh
+	$(BIN)/python -m pytest -m chaos --timeout 1800
+
+lock: ## write the lock files anew (needs uv)
+	uv pip compile --quiet --no-header --universal --python-version 3.11 --generate-hashes --extra demo -o requirements.lock pyproject.toml
+	uv pip compile --quiet --no-header --universal --python-version 3.11 --generate-hashes --extra dev --extra demo -c requirements.lock -o requirements-dev.lock pyproject.toml requirements-build.in
+
+clean: ## remove what the targets made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist

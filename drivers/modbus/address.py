@@ -1,0 +1,162 @@
+"""Where a value lives in a Modbus device: the `at` of a profile.
+
+Addresses are protocol addresses, zero-based: what goes on the wire, never 40001-style.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from gateway.document import suggest
+from gateway.profile import Address as At
+
+
+class Table(StrEnum):
+    """The four tables of the data model (Modbus Application Protocol 1.1b3, 4.3)."""
+
+    COIL = "coil"
+    DISCRETE = "discrete"
+    HOLDING = "holding"
+    INPUT = "input"
+
+    @property
+    def bits(self) -> bool:
+        return self in {Table.COIL, Table.DISCRETE}
+
+    @property
+    def writable(self) -> bool:
+        return self in {Table.COIL, Table.HOLDING}
+
+    @property
+    def read_function(self) -> int:
+        """Function code that reads this table (ibid., 6.1 to 6.4)."""
+        return list(Table).index(self) + 1
+
+
+class Type(StrEnum):
+    BOOL = "bool"
+    U16 = "u16"
+    I16 = "i16"
+    U32 = "u32"
+    I32 = "i32"
+    U64 = "u64"
+    F32 = "f32"
+    F64 = "f64"
+
+    @property
+    def width(self) -> int:
+        """Registers (bits for `bool`) that one value takes."""
+        return 1 if self is Type.BOOL else int(self[1:]) // 16
+
+    @property
+    def floating(self) -> bool:
+        return self in {Type.F32, Type.F64}
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Smallest and largest raw number of an integer type."""
+        if self is Type.BOOL:
+            return 0, 1
+        bits = int(self[1:])
+        return (-(1 << bits - 1), (1 << bits - 1) - 1) if self[0] == "i" else (0, (1 << bits) - 1)
+
+
+class Order(StrEnum):
+    """Order of the bytes of a value; A is the most significant one."""
+
+    ABCD = "ABCD"
+    CDAB = "CDAB"  # words swapped
+    BADC = "BADC"  # bytes swapped in each word
+    DCBA = "DCBA"  # both
+
+
+class Address(NamedTuple):
+    table: Table
+    addr: int
+    type: Type
+    order: Order = Order.ABCD
+
+    @property
+    def end(self) -> int:
+        """The first address behind this value."""
+        return self.addr + self.type.width
+
+
+class AddressError(ValueError):
+    """An `at` that cannot be used: what is wrong at `key` ("" = the whole), and how to mend it."""
+
+    def __init__(self, key: str, what: str, fix: str) -> None:
+        super().__init__(f"{what}: {fix}")
+        self.key, self.what, self.fix = key, what, fix
+
+
+KEYS = ("table", "addr", "type", "order")
+_LATER_KEYS = frozenset({"bit", "words"})
+_LATER_TYPES = frozenset({"bcd", "string"})
+
+
+def parse(at: At, defaults: Mapping[str, Any]) -> Address:
+    """Read one `at`; a number is short for `{addr: number}`, `defaults` fills what is missing.
+
+    Raises AddressError.
+    """
+    if not isinstance(at, dict):
+        if at is None:
+            raise AddressError("", "no address", "add `at:` with the register address")
+        at = {"addr": at}
+    merged = {**defaults, **at}
+    for key in merged:
+        if key in _LATER_KEYS:
+            raise AddressError(key, f"'{key}' is not in this version", "remove it")
+        if key not in KEYS:
+            raise AddressError(key, f"unknown key '{key}'", suggest(key, KEYS))
+    type_ = _type(merged)
+    table = _table(merged, type_)
+    addr = _addr(merged, type_)
+    return Address(table, addr, type_, _order(merged))
+
+
+def _type(merged: Mapping[str, Any]) -> Type:
+    name = merged.get("type")
+    if name is None:
+        raise AddressError("type", "no type", f"write one of {', '.join(Type)}")
+    if name in _LATER_TYPES:
+        raise AddressError("type", f"type '{name}' is not in this version", "remove this point")
+    try:
+        return Type(name)
+    except ValueError:
+        raise AddressError("type", f"unknown type '{name}'", suggest(str(name), Type)) from None
+
+
+def _table(merged: Mapping[str, Any], type_: Type) -> Table:
+    name = merged.get("table")
+    if name is None:
+        raise AddressError("table", "no table", f"write one of {', '.join(Table)}")
+    try:
+        table = Table(name)
+    except ValueError:
+        raise AddressError("table", f"unknown table '{name}'", suggest(str(name), Table)) from None
+    if table.bits != (type_ is Type.BOOL):
+        holds = "bits: write type: bool" if table.bits else "registers: write e.g. type: u16"
+        raise AddressError("type", f"type {type_} in table {table}", f"{table} holds {holds}")
+    return table
+
+
+def _addr(merged: Mapping[str, Any], type_: Type) -> int:
+    addr = merged.get("addr")
+    if addr is None:
+        raise AddressError("addr", "no address", "write the register address, e.g. 0x0000")
+    if isinstance(addr, bool) or not isinstance(addr, int):
+        raise AddressError("addr", f"{addr!r} is no address", "write a whole number, e.g. 0x0000")
+    last = 0x10000 - type_.width
+    if not 0 <= addr <= last:
+        raise AddressError("addr", f"address {addr} of a {type_}", f"write 0 to {last:#06x}")
+    return addr
+
+
+def _order(merged: Mapping[str, Any]) -> Order:
+    name = merged.get("order", Order.ABCD)
+    try:
+        return Order(name)
+    except ValueError:
+        raise AddressError("order", f"unknown order '{name}'", f"write one of {', '.join(Order)}") from None  # fmt: skip

@@ -1,0 +1,85 @@
+"""Modbus RTU frames, as golden vectors hold them (MODBUS over Serial Line 1.02, 2.5.1)."""
+
+from typing import NamedTuple
+
+READS = {1, 2, 3, 4}
+WRITES = {5, 6, 15, 16}
+EXCEPTION = 0x80  # set in the function code of an exception response (Application Protocol, 7)
+
+
+class FrameError(ValueError):
+    """These bytes are no valid RTU frame."""
+
+
+class Request(NamedTuple):
+    """A request: `size` is the number of registers or bits that it reads."""
+
+    unit: int
+    function: int
+    addr: int
+    size: int
+
+
+def crc16(data: bytes) -> int:
+    """CRC-16 of Modbus, reflected polynomial 0xA001 (ibid., 6.2.2); sent low byte first."""
+    crc = 0xFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ 0xA001 if crc & 1 else crc >> 1
+    return crc
+
+
+def pdu(text: str) -> tuple[int, bytes]:
+    """(unit, PDU) of an RTU frame in hex digits. Raises FrameError."""
+    try:
+        frame = bytes.fromhex(text)
+    except ValueError:
+        raise FrameError("not hex bytes") from None
+    if len(frame) < 4:
+        raise FrameError("shorter than unit, function and CRC")
+    body, sent = frame[:-2], frame[-2:]
+    right = crc16(body).to_bytes(2, "little")
+    if sent != right:
+        raise FrameError(f"CRC {sent.hex(' ').upper()} should be {right.hex(' ').upper()}")
+    return body[0], body[1:]
+
+
+def request(text: str) -> Request:
+    """Parse a request that reads. Raises FrameError."""
+    unit, body = pdu(text)
+    if body[0] not in READS or len(body) != 5:
+        raise FrameError("not a request of function 1 to 4")
+    return Request(
+        unit, body[0], int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
+    )
+
+
+def is_write(text: str) -> bool:
+    """The frame writes: function 5, 6, 15 or 16. Raises FrameError."""
+    return pdu(text)[1][0] in WRITES
+
+
+def check_echo(sent: str, answer: str) -> None:
+    """Check that `answer` acknowledges the write `sent` (ibid., 6.5, 6.6, 6.12). Raises FrameError."""
+    if pdu(answer)[1] != pdu(sent)[1][:5] or pdu(answer)[0] != pdu(sent)[0]:
+        raise FrameError("the response does not echo the request")
+
+
+def data(asked: Request, text: str) -> list[int] | None:
+    """Registers or bits in a response to `asked`; None for an exception. Raises FrameError."""
+    unit, body = pdu(text)
+    if unit != asked.unit:
+        raise FrameError(f"unit {unit} answers a request to unit {asked.unit}")
+    if body[0] == asked.function | EXCEPTION and len(body) == 2:
+        return None
+    if body[0] != asked.function:
+        raise FrameError(f"function {body[0]} answers function {asked.function}")
+    bits = asked.function <= 2
+    size = (asked.size + 7) // 8 if bits else 2 * asked.size
+    payload = body[2:]
+    if body[1] != size or len(payload) != size:
+        raise FrameError(f"{len(payload)} data bytes where the request needs {size}")
+    if bits:
+        return [payload[i // 8] >> i % 8 & 1 for i in range(asked.size)]
+    return [int.from_bytes(payload[i : i + 2], "big") for i in range(0, size, 2)]

@@ -1,0 +1,290 @@
+"""One MQTT broker with native devices behind it."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from drivers.mqtt import native
+from drivers.mqtt.settings import MqttDevice, MqttLink
+from gateway.clock import Clock
+from gateway.driver import Device, Publisher
+from gateway.errors import BadData, LinkDown, Refused, StoreFailed, StoreFull
+from gateway.health import DeviceHealth, LinkHealth
+from gateway.model import EMPTY, Command, CommandResult, Item, Level, Outcome, Sample
+from gateway.mqtt import Connection, Received, Subscription, connect
+
+log = logging.getLogger(__name__)
+
+STATE, EVENT, ONLINE = "state", "event", "online"
+# Wildcards: three filters however many devices there are, and a device that nobody configured is
+# seen and counted. Who may publish where is for the broker's access control to say.
+SUBSCRIPTIONS = tuple(Subscription(f"d/+/{kind}") for kind in (STATE, EVENT, ONLINE))
+SESSION_EXPIRY_S = 7 * 86_400  # how long the broker keeps for us what comes while we are away
+RECEIVE_MAX = 1_000  # messages that may wait for their commit
+MAX_STRANGERS = 100  # unknown topic ids that are worth a log line each
+NO_MATCHING_SUBSCRIBERS = 0x10  # MQTT 5.0, 3.4.2.1: the broker threw the message away
+ONLINE_POINT = "device.online"
+NS_PER_MS = 1_000_000
+
+
+class Pending(NamedTuple):
+    """A message that waits for its acknowledgement, until `item` (if any) is on disk.
+
+    `source_id` goes into the application acknowledgement on `topic`; None: PUBACK only.
+    """
+
+    message: Received
+    item: Item | None = None
+    topic: str = ""
+    source_id: bytes | None = None
+
+
+@dataclass(slots=True)
+class Peer:
+    """What the driver remembers of one device."""
+
+    device: Device
+    topic_id: str
+    health: DeviceHealth
+    last_time_ns: int = 0
+    online: bool | None = None  # None: the broker has not said
+    without_ids: bool = False
+
+    def time_ns(self, now_ns: int) -> int:
+        """`now_ns` to the millisecond, plus 1 ns for each earlier message of the same one.
+
+        (device, time) identifies a sample upstream, and round times compress well.
+        """
+        time_ns = now_ns - now_ns % NS_PER_MS
+        if self.last_time_ns - self.last_time_ns % NS_PER_MS == time_ns:
+            time_ns = self.last_time_ns + 1
+        self.last_time_ns = time_ns
+        return time_ns
+
+    def remark(self) -> None:
+        remarks = {
+            "offline": self.online is False,
+            "no message ids: at least once": self.without_ids,
+        }
+        self.health.note = "; ".join(text for text, holds in remarks.items() if holds)
+
+
+class MqttDriver:
+    """Takes what devices publish, acknowledges it once it is on disk, sends them commands.
+
+    One task reads and hands to the bus; another waits for the disk and acknowledges, in the order
+    of arrival (MQTT 5.0, 4.6). What is not acknowledged when `run` ends, the broker sends again.
+    """
+
+    def __init__(self, name: str, link: MqttLink, devices: Sequence[Device], clock: Clock) -> None:
+        self.name = name
+        self.health = LinkHealth()
+        self.devices: Mapping[str, DeviceHealth] = {device.id: DeviceHealth() for device in devices}
+        self._link = link
+        self._clock = clock
+        self._by_topic: dict[str, Peer] = {}
+        self._by_id: dict[str, Peer] = {}
+        for device in devices:
+            if not isinstance(device.section, MqttDevice):
+                msg = f"{device.id}: {type(device.section).__name__} is no MqttDevice"
+                raise TypeError(msg)
+            peer = Peer(device, device.section.topic_id, self.devices[device.id])
+            self._by_topic[peer.topic_id] = self._by_id[device.id] = peer
+        self._connection: Connection | None = None
+        self._logged: set[tuple[str, str]] = set()  # (device, reason)
+        self._strangers: set[str] = set()
+
+    @property
+    def client_id(self) -> str:
+        """Ours on this broker: two gateways there have two user names."""
+        return "-".join(part for part in ("gw", self._link.username, self.name) if part)
+
+    async def run(self, bus: Publisher) -> None:
+        async with connect(
+            self._link,
+            client_id=self.client_id,
+            clock=self._clock,
+            session_expiry_s=SESSION_EXPIRY_S,
+            receive_max=RECEIVE_MAX,
+            subscriptions=SUBSCRIPTIONS,
+        ) as connection:
+            self._count_connect(connection)
+            self._connection = connection
+            try:
+                await self._serve(bus, connection)
+            finally:
+                self._connection = None
+
+    async def write(self, command: Command) -> CommandResult:
+        """Publish the command; it expires at the broker when it does here."""
+        peer = self._by_id.get(command.device)
+        if peer is None or command.point not in peer.device.profile.by_command:
+            msg = f"{command.device}: no command writes {command.point}"
+            raise Refused(msg)
+        if self._connection is None:
+            msg = f"{command.device}: writing {command.point}: {self.name} has no connection"
+            raise LinkDown(msg)
+        left_ns = command.not_after_ns - self._clock.boottime_ns()
+        if left_ns <= 0:
+            return CommandResult(command, Outcome.EXPIRED, "too late to publish")
+        reason = await self._connection.publish(
+            f"d/{peer.topic_id}/cmd",
+            native.encode_command(command),
+            expiry_s=max(1, left_ns // 1_000_000_000),  # MQTT 5.0, 3.3.2.3.3: whole seconds
+        )
+        if reason.code == NO_MATCHING_SUBSCRIBERS:
+            msg = f"{command.device}: writing {command.point}: it is not connected to the broker"
+            raise Refused(msg)
+        if not reason.ok:
+            msg = f"{command.device}: writing {command.point}: the broker refused: {reason.text}"
+            raise Refused(msg)
+        return CommandResult(command, Outcome.WRITTEN, attempts=1)
+
+    def _count_connect(self, connection: Connection) -> None:
+        self.health.connects += 1
+        self.health.good(self._clock.boottime_ns())
+        if self.health.connects > 1 and not connection.session_present:
+            self.health.counters["session_lost"] += 1
+            log.error(
+                "%s: the broker lost our session and what it kept for us",
+                self.name,
+                extra={"component": "mqtt"},
+            )
+
+    async def _serve(self, bus: Publisher, connection: Connection) -> None:
+        # A bound of our own: brokers overshoot Receive Maximum (mosquitto#2301), QoS 0 knows none.
+        pending: asyncio.Queue[Pending] = asyncio.Queue(RECEIVE_MAX)
+        ended: Exception | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(
+                    self._read(bus, connection, pending), name=f"mqtt:{self.name}:read"
+                )
+                group.create_task(self._acknowledge(bus, connection, pending), name=f"mqtt:{self.name}:ack")  # fmt: skip
+        except* (LinkDown, Refused) as errors:
+            ended = errors.exceptions[0]
+        if ended is not None:
+            raise ended
+
+    async def _read(
+        self, bus: Publisher, connection: Connection, pending: asyncio.Queue[Pending]
+    ) -> None:
+        while True:
+            await bus.room()
+            message = await connection.receive()
+            self.health.good(message.received_ns)
+            await pending.put(await self._take(bus, message))
+
+    async def _acknowledge(
+        self, bus: Publisher, connection: Connection, pending: asyncio.Queue[Pending]
+    ) -> None:
+        """Acknowledge in order. One commit covers all that was published before it: the next return at once."""
+        while True:
+            entry = await pending.get()
+            if entry.item is not None:
+                await self._commit(bus, entry.item)
+            connection.ack(entry.message)
+            if entry.source_id is not None:
+                # QoS 0: if it is lost, the device repeats its message and gets another one.
+                connection.publish_nowait(entry.topic, native.encode_ack(entry.source_id), qos=0)
+
+    async def _commit(self, bus: Publisher, item: Item) -> None:
+        try:
+            await bus.commit(item)
+        except (StoreFull, StoreFailed) as error:
+            msg = f"{self.name}: left the broker, which will send again: {error}"
+            raise LinkDown(msg) from error
+
+    async def _take(self, bus: Publisher, message: Received) -> Pending:
+        """Hand one message to the bus, or refuse and count it."""
+        root, topic_id, kind = _split(message.topic)
+        if root != "d" or kind not in {STATE, EVENT, ONLINE}:
+            self.health.counters["unknown_topic"] += 1
+            return Pending(message)
+        peer = self._by_topic.get(topic_id)
+        if peer is None:
+            self._stranger(topic_id)
+            return Pending(message)
+        try:
+            reading = _read_message(peer, kind, message)
+        except BadData as error:
+            self._refuse(peer, kind, str(error))
+            return Pending(message)
+        self._note(peer, kind, message, reading)
+        if not reading.values and not reading.quality:
+            return Pending(message)
+        held = message.qos > 0 or reading.source_id is not None
+        item = await bus.publish(self._sample(peer, message, reading), held=held)
+        if not held:
+            return Pending(message)
+        return Pending(message, item, f"d/{peer.topic_id}/ack", reading.source_id)
+
+    def _sample(self, peer: Peer, message: Received, reading: native.Reading) -> Sample:
+        return Sample(
+            peer.device.id,
+            peer.time_ns(self._clock.time_ns()),
+            message.received_ns,
+            self._clock.boot,
+            self._clock.ok,
+            reading.values,
+            reading.quality or EMPTY,
+            reading.source_id,
+        )
+
+    def _note(self, peer: Peer, kind: str, message: Received, reading: native.Reading) -> None:
+        """Keep the health of the device up to date."""
+        health = peer.health
+        health.good += 1
+        health.last_good_ns = message.received_ns
+        health.errors.update(reading.ignored)
+        bad = [quality.reason for quality in reading.quality.values() if quality.level is Level.BAD]
+        health.errors.update(bad)
+        if kind != ONLINE and not message.retain:
+            peer.without_ids = reading.source_id is None
+        peer.remark()
+
+    def _refuse(self, peer: Peer, kind: str, reason: str) -> None:
+        peer.health.errors[reason] += 1
+        self.health.counters["refused"] += 1
+        if (peer.device.id, reason) not in self._logged:
+            self._logged.add((peer.device.id, reason))
+            log.warning(
+                "%s: a message on d/%s/%s is refused: %s (logged once)",
+                peer.device.id,
+                peer.topic_id,
+                kind,
+                reason,
+                extra={"component": "mqtt"},
+            )
+
+    def _stranger(self, topic_id: str) -> None:
+        self.health.counters["unknown_device"] += 1
+        if topic_id not in self._strangers and len(self._strangers) < MAX_STRANGERS:
+            self._strangers.add(topic_id)
+            log.warning(
+                "%s: messages from %r, which is no configured device (logged once)",
+                self.name,
+                topic_id[:64],
+                extra={"component": "mqtt"},
+            )
+
+
+def _split(topic: str) -> tuple[str, str, str]:
+    """Root, topic id and kind of a topic; empty if it has another shape."""
+    parts = topic.split("/")
+    return (parts[0], parts[1], parts[2]) if len(parts) == 3 else ("", "", "")
+
+
+def _read_message(peer: Peer, kind: str, message: Received) -> native.Reading:
+    """Raises BadData. A presence that the profile has no point for has no values."""
+    profile = peer.device.profile
+    if kind == ONLINE:
+        peer.online = native.decode_online(message.payload)
+        shown = {ONLINE_POINT: peer.online} if ONLINE_POINT in profile.by_id else {}
+        return native.Reading(shown, EMPTY, None, None)
+    if message.retain and kind == EVENT:
+        raise BadData("retained")  # an old event is no event
+    reading = native.decode(profile, message.payload)
+    return native.retained(reading) if message.retain else reading

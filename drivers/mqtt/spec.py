@@ -1,0 +1,103 @@
+"""Entry point of the MQTT driver; imports no MQTT library."""
+
+from collections.abc import Iterable, Sequence
+
+from drivers.mqtt.native import decode
+from drivers.mqtt.settings import MqttDevice, MqttLink
+from gateway.clock import Clock
+from gateway.driver import Device, Driver, DriverSpec, Finding, LinkSection
+from gateway.errors import BadData
+from gateway.profile import Limits, Point, Profile, Vector
+
+Fault = tuple[tuple[str | int, ...], str, str]  # (path, what, fix)
+
+
+def build(name: str, link: LinkSection, devices: Sequence[Device], clock: Clock) -> Driver:
+    from drivers.mqtt.driver import MqttDriver  # noqa: PLC0415 -- a gateway without MQTT never imports its library
+
+    if not isinstance(link, MqttLink):
+        msg = f"{name}: {type(link).__name__} is no MqttLink"
+        raise TypeError(msg)
+    return MqttDriver(name, link, devices, clock)
+
+
+def check(name: str, link: LinkSection, devices: Sequence[Device]) -> Iterable[Finding]:
+    """Two devices cannot share topics."""
+    owners: dict[str, str] = {}
+    for device in devices:
+        if not isinstance(device.section, MqttDevice):
+            continue
+        topic_id = device.section.topic_id
+        owner = owners.setdefault(topic_id, device.id)
+        if owner != device.id:
+            what = f"'{topic_id}' is the topic id of {owner} too"
+            fix = f"give {device.id} a topic id of its own"
+            yield Finding("devices", device.id, ("topic_id",), what, fix)
+
+
+def check_profile(profile: Profile) -> Iterable[Fault]:
+    """The dialect, keys that a native device has no use for, and the vectors."""
+    if profile.dialect != "native":
+        said = "no dialect" if profile.dialect is None else f"dialect '{profile.dialect}'"
+        yield ("dialect",), f"{said} is not in this version", "write `dialect: native`"
+        return
+    yield from _unused_sections(profile)
+    for index, point in enumerate(profile.points):
+        yield from _unused_keys(index, point)
+    for index, command in enumerate(profile.commands):
+        if command.at is not None:
+            yield ("commands", index, "at"), "a native device has no addresses", "remove it"
+    if not profile.vectors:
+        yield ("vectors",), "no vector", "add one with `response`: the hex bytes of a payload"
+    for index, vector in enumerate(profile.vectors):
+        yield from _run(profile, index, vector)
+
+
+def _unused_sections(profile: Profile) -> Iterable[Fault]:
+    present = {"link": profile.link, "defaults": profile.defaults, "identity": profile.identity}
+    for key, value in present.items():
+        if value:
+            yield (key,), f"a native device has no use for '{key}'", "remove it"
+    if profile.limits != Limits():
+        yield ("limits",), "a native device has no use for 'limits'", "remove it"
+
+
+def _unused_keys(index: int, point: Point) -> Iterable[Fault]:
+    at = ("points", index)
+    if point.at is not None:
+        yield (*at, "at"), "a native device has no addresses: it names its points", "remove it"
+    if point.scale != 1 or point.offset != 0:
+        key = "scale" if point.scale != 1 else "offset"
+        yield (*at, key), "a native device sends values in the point's unit", "remove it"
+    if point.sentinels:
+        yield (*at, "sentinels"), "a native device sends null for 'no reading'", "remove it"
+
+
+def _run(profile: Profile, index: int, vector: Vector) -> Iterable[Fault]:
+    at = ("vectors", index)
+    if vector.request is not None:
+        yield (*at, "request"), "a native device is not asked", "remove it"
+    try:
+        payload = bytes.fromhex(vector.response)
+    except ValueError:
+        yield (*at, "response"), "not hex", "write two hex digits for each byte"
+        return
+    try:
+        values = decode(profile, payload).values
+    except BadData as error:
+        yield (*at, "response"), f"cannot be read ({error})", "mend the payload"
+        return
+    if values != vector.values:
+        what = f"'{vector.name}' decodes to {values}, not to {vector.values}"
+        yield (*at, "values"), what, "mend the vector or the points"
+
+
+SPEC = DriverSpec(
+    name="mqtt",
+    protocols=frozenset({"mqtt"}),
+    link=MqttLink,
+    device=MqttDevice,
+    build=build,
+    check=check,
+    check_profile=check_profile,
+)

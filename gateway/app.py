@@ -1,0 +1,238 @@
+"""Puts the parts together: starts them downstream first, stops them upstream first, in bounded time."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
+from uuid import UUID
+
+from gateway import control
+from gateway.bus import Bus
+from gateway.clock import SystemClock
+from gateway.commands import Commands
+from gateway.config import Config
+from gateway.decider import RuleDecider
+from gateway.document import suggest
+from gateway.driver import Driver
+from gateway.health import LinkHealth, LinkState
+from gateway.model import Command, Event, EventKind, Severity, uuid7
+from gateway.sinks.upstream import LaneStatus, UpstreamSink
+from gateway.snapshot import CommandAnswer, DeviceReadings, Snapshot, StorePart
+from gateway.state import State
+from gateway.status import Alarm, Lane, readings, snapshot
+from gateway.store.store import Store
+from gateway.supervise import supervise
+
+log = logging.getLogger(__name__)
+
+DRAIN_S = 3.0  # what is still to go upstream at a stop; the rest goes after the next start
+CLOSE_S = 12.0  # the store bounds itself at 10 s
+HOUSEKEEPING_S = 10.0
+COMMAND_LIFE_S = 60.0  # how long a command from the CLI may wait for its turn
+
+Job = tuple[str, Callable[[], Awaitable[None]], LinkHealth]
+
+
+class App:
+    """The daemon. `run` returns when `stop` is set; a bug in the core raises out of it."""
+
+    def __init__(self, config: Config, *, loop_name: str) -> None:
+        self.config = config
+        self.loop_name = loop_name
+        self.clock = SystemClock()
+        self.started_ns = self.clock.boottime_ns()
+        self.gateway_id = config.gateway.id
+        self.gateway_name = config.gateway.name
+        self.devices = config.devices
+        self.state = State({name: device.profile for name, device in config.devices.items()})
+        self.journal = Store(
+            config.state_dir, gateway_id=config.gateway.id, settings=config.store, clock=self.clock
+        )
+        self.drivers: Mapping[str, Driver] = {
+            name: link.spec.build(name, link.section, config.devices_of(name), self.clock)
+            for name, link in config.links.items()
+            if config.devices_of(name)
+        }
+        self.upstreams: dict[
+            str, UpstreamSink
+        ] = {}  # made when the store is open: they begin at its cursors
+        self.commands = Commands(
+            config.commands, devices=config.devices, writers=self.drivers, state=self.state,
+            ledger=self.journal, clock=self.clock, emit=self._emit,
+        )  # fmt: skip
+        self.decider = RuleDecider(config.rules, self.commands)
+        self.bus = Bus(store=self.journal, state=self.state, clock=self.clock, decider=self.decider)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Raises AlreadyRunning or StateRefused before anything is started."""
+        await asyncio.to_thread(self.journal.open)
+        self.bus.restore()
+        self.upstreams = {
+            name: UpstreamSink(
+                name, section, gateway_id=self.gateway_id, store=self.journal, clock=self.clock
+            )
+            for name, section in self.config.upstream.items()
+        }
+        self.state.restore(self.journal.alarms)
+        await self.journal.start()
+        try:
+            async with control.serve(self.config.state_dir, self._handlers()):
+                await self._run_core(stop)
+        finally:
+            self.bus.stop()
+            async with asyncio.timeout(CLOSE_S):
+                await self.journal.close()
+        log.info("stopped", extra={"component": "app"})
+
+    async def _run_core(self, stop: asyncio.Event) -> None:
+        """Core, then sinks, then drivers; stopped the other way round."""
+        async with asyncio.TaskGroup() as core:
+            tasks = [
+                core.create_task(self.journal.watch(), name="store"),
+                core.create_task(self.commands.run(), name="commands"),
+                core.create_task(self._housekeeping(), name="housekeeping"),
+            ]
+            async with asyncio.TaskGroup() as downstream:
+                sinks = self._start(
+                    downstream,
+                    "upstream",
+                    [(n, s.run, s.health) for n, s in self.upstreams.items()],
+                )
+                await self._run_drivers(stop)
+                await self._drain()
+                _cancel(sinks)
+            _cancel(tasks)
+
+    async def _run_drivers(self, stop: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as group:
+            drivers = self._start(
+                group,
+                "link",
+                [(n, partial(d.run, self.bus), d.health) for n, d in self.drivers.items()],
+            )
+            log.info(
+                "running: %d devices on %d links, %d rules, %d upstreams", len(self.devices),
+                len(self.drivers), len(self.config.rules.rules), len(self.upstreams),
+                extra={"component": "app"},
+            )  # fmt: skip
+            self.decider.restore(self.journal.alarms, self.clock.boottime_ns(), self.bus)
+            await stop.wait()
+            log.info("stopping", extra={"component": "app"})
+            _cancel(drivers)
+
+    async def _drain(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for sink in self.upstreams.values():
+                group.create_task(sink.drain(DRAIN_S), name="drain")
+
+    def _start(
+        self, group: asyncio.TaskGroup, what: str, jobs: Iterable[Job]
+    ) -> list[asyncio.Task[None]]:
+        return [
+            group.create_task(
+                supervise(
+                    f"{what} {name}", run, health, clock=self.clock,
+                    transition=partial(self._transition, what, name),
+                ),
+                name=f"{what}:{name}",
+            )
+            for name, run, health in jobs
+        ]  # fmt: skip
+
+    def _transition(self, what: str, name: str, state: LinkState, reason: str) -> None:
+        up = state is LinkState.UP
+        kind = EventKind.LINK_UP if up else EventKind.LINK_DOWN
+        attributes: dict[str, object] = {what: name, "state": state.value, "reason": reason}
+        self._emit(kind, Severity.OPERATIONAL, "gateway", attributes)
+
+    def _emit(
+        self,
+        kind: EventKind,
+        severity: Severity,
+        device: str,
+        attributes: dict[str, object],
+        cause: UUID | None = None,
+    ) -> Event:
+        return self.bus.emit(kind, severity, device, attributes, cause)
+
+    async def _housekeeping(self) -> None:
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_S)
+            self.bus.report_losses()
+            await asyncio.to_thread(self.clock.refresh)
+
+    # -- what the control socket offers ---------------------------------------------------------
+
+    def _handlers(self) -> Mapping[str, control.Handler]:
+        return {"status": self._status, "devices": self._devices, "command": self._command}
+
+    async def _status(self, _request: Mapping[str, object], _uid: int) -> Snapshot:
+        return snapshot(self)
+
+    async def _devices(self, request: Mapping[str, object], _uid: int) -> list[DeviceReadings]:
+        """The last reading of every point, of one device or of all."""
+        wanted = request.get("device")
+        if wanted is not None and wanted not in self.devices:
+            raise ValueError(f"unknown device '{wanted}': {suggest(str(wanted), self.devices)}")
+        return [readings(self, d) for d in self.devices.values() if wanted in (None, d.id)]
+
+    async def _command(self, request: Mapping[str, object], uid: int) -> CommandAnswer:
+        """One command of a person at this machine; answers when it is confirmed or has failed."""
+        device, point, value = (request.get(key) for key in ("device", "point", "value"))
+        if not isinstance(device, str) or not isinstance(point, str) or value is None:
+            raise ValueError("device, point and value are needed")
+        if not isinstance(value, bool | int | float | str):
+            raise ValueError(f"{value!r} is no value")  # noqa: TRY004 -- ValueError is how a handler refuses
+        command = Command(
+            str(uuid7(self.clock.time_ns())), device, point, value,
+            self.clock.boottime_ns() + int(COMMAND_LIFE_S * 1e9), "cli",
+        )  # fmt: skip
+        log.info(
+            "uid %d: %s of %s to %s", uid, point, device, value, extra={"component": "commands"}
+        )
+        result = await self.commands.execute(command)
+        return {
+            "outcome": result.outcome, "reason": result.reason, "value": result.value,
+            "attempts": result.attempts,
+        }  # fmt: skip
+
+    # -- what status asks (gateway.status.Sources) ----------------------------------------------
+
+    def driver_name(self, link: str) -> str:
+        return self.config.links[link].spec.name
+
+    def alarms(self) -> list[Alarm]:
+        return [
+            Alarm(a.instance, a.rule, a.device, a.severity, a.title, a.since)
+            for a in self.decider.active()
+        ]
+
+    def sinks(self) -> Mapping[str, tuple[LinkHealth, list[Lane]]]:
+        return {
+            name: (s.health, [_lane(x) for x in s.lanes()]) for name, s in self.upstreams.items()
+        }
+
+    def store(self) -> StorePart:
+        stats = self.journal.stats()
+        return {
+            "state": stats.state, "reason": stats.reason, "directory": str(self.config.state_dir),
+            "epoch": stats.epoch, "queued": stats.queued, "bytes_on_disk": stats.bytes_on_disk,
+            "free_bytes": stats.free_bytes, "commit_ms_p99": stats.commit_ms_p99,
+            "written": stats.written,
+            "dropped": dict(stats.dropped),
+        }  # fmt: skip
+
+    def counters(self) -> dict[str, int]:
+        return dict(self.bus.counters)
+
+    def command_counters(self) -> dict[str, int]:
+        return dict(self.commands.counters)
+
+
+def _lane(x: LaneStatus) -> Lane:
+    return Lane(x.lane, x.backlog, x.oldest_time_ns, x.rate_per_s, x.acked, x.dead)
+
+
+def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()

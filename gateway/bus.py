@@ -1,0 +1,193 @@
+"""The way every item takes: number, deduplicate, state, point alarms, rules, store. Synchronous.
+
+A local reaction never waits: what a rule decides is started before `publish` returns, and the
+store only gets the item handed over. docs/decisions/0004-bus.md says why there is no queue here.
+"""
+
+import asyncio
+import logging
+from collections import Counter, OrderedDict, deque
+from typing import Protocol
+from uuid import UUID
+
+from gateway.clock import Clock
+from gateway.errors import StoreFailed, StoreFull
+from gateway.model import NO_ATTRIBUTES, Event, EventKind, Item, Sample, Severity, uuid7
+from gateway.state import Change, State
+
+log = logging.getLogger(__name__)
+
+MAX_IDS = 65_536  # repeats come within minutes; at most 130 bytes each
+
+
+class Journal(Protocol):
+    """What the bus needs of the store."""
+
+    last_n: int
+    taken_ids: list[bytes]
+
+    def append(self, item: Item, *, held: bool = False) -> bool: ...
+    async def durable(self, n: int) -> None: ...
+    async def room(self) -> None: ...
+    def recent_ids(self) -> list[bytes]: ...
+
+
+class Decider(Protocol):
+    """The rule engine behind its seam; `gateway.app` makes one from `rules.step`."""
+
+    def decide(self, sample: Sample | None, now_ns: int, bus: "Bus") -> None:
+        """Take a sample, or None for the passing of time, and act on what follows from it."""
+
+    def next_due_ns(self) -> int | None:
+        """CLOCK_BOOTTIME at which `decide(None, ...)` is wanted."""
+
+
+class Bus:
+    """Implements `gateway.driver.Publisher`; all methods belong to the event loop's thread."""
+
+    def __init__(self, *, store: Journal, state: State, clock: Clock, decider: Decider) -> None:
+        self._store = store
+        self._state = state
+        self._clock = clock
+        self._decider = decider
+        self._n = 0
+        self._seen: OrderedDict[bytes, int] = OrderedDict()
+        # Ids of messages that had their effects already and come again because they were not stored.
+        self._taken: set[bytes] = set()
+        self._unsure: deque[tuple[int, bytes]] = deque()  # ids of items that are not durable yet
+        self._timer: asyncio.TimerHandle | None = None
+        self._due_ns: int | None = None
+        self.counters: Counter[str] = Counter()
+        self._unreported: Counter[str] = Counter()
+
+    def restore(self) -> None:
+        """Continue where the journal ended: input numbers and the ids of messages seen before."""
+        self._n = self._store.last_n
+        self._seen = OrderedDict.fromkeys(self._store.recent_ids(), 0)
+        self._taken = set(self._store.taken_ids)
+
+    async def publish(self, item: Item, *, held: bool = False) -> Item:
+        if isinstance(item, Event):
+            return self._take_event(item)
+        key = _key(item)
+        if key is not None and (first := self._seen.get(key)) is not None:
+            self.counters["duplicates"] += 1
+            return item.numbered(first)
+        return self._take_sample(item, key, held=held)
+
+    async def commit(self, item: Item) -> None:
+        try:
+            await self._store.durable(item.n)
+        except (StoreFull, StoreFailed):
+            # The source repeats what is not acknowledged: it must not be taken for a duplicate.
+            for _, key in self._unsure:
+                self._seen.pop(key, None)
+                self._taken.add(key)
+            self._unsure.clear()
+            raise
+        while self._unsure and self._unsure[0][0] <= item.n:
+            self._unsure.popleft()
+
+    async def room(self) -> None:
+        await self._store.room()
+
+    def emit(
+        self,
+        kind: EventKind,
+        severity: Severity,
+        device: str,
+        attributes: dict[str, object],
+        cause: UUID | None = None,
+    ) -> Event:
+        """Make an event of the gateway's own, now, and hand it to the store."""
+        now_ns = self._clock.time_ns()
+        event = Event(
+            uuid7(now_ns), kind, severity, device, now_ns, self._clock.boottime_ns(),
+            self._clock.boot, self._clock.ok, attributes or NO_ATTRIBUTES, cause, self._n,
+        )  # fmt: skip
+        self._store.append(event)
+        return event
+
+    def report_losses(self) -> None:
+        """Tell the platform what was dropped since the last call; called every few seconds."""
+        for reason, count in self._unreported.items():
+            attributes: dict[str, object] = {"lane": 2, "count": count, "reason": reason}
+            self.emit(EventKind.DATA_LOSS, Severity.OPERATIONAL, "gateway", attributes)
+            log.error("%d samples lost: %s", count, reason, extra={"component": "bus"})
+        self._unreported.clear()
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _take_event(self, event: Event) -> Event:
+        self._n += 1
+        event = event.numbered(self._n)
+        self._store.append(event)
+        return event
+
+    def _take_sample(self, sample: Sample, key: bytes | None, *, held: bool) -> Sample:
+        self._n += 1
+        sample = sample.numbered(self._n)
+        # Before its events, so that the store finds the message that led to them.
+        if self._store.append(sample, held=held):
+            self.counters["samples"] += 1
+            if key is not None:
+                self._remember(key)
+        else:
+            self.counters["store_stalled"] += 1
+            self._unreported["store_stalled"] += 1
+        if key is not None and key in self._taken:
+            self._taken.remove(key)
+            self.counters["replayed"] += 1
+        else:
+            self._react(sample)
+        return sample
+
+    def _react(self, sample: Sample) -> None:
+        for change in self._state.update(sample):
+            self._point_alarm(sample, change)
+        self._decider.decide(sample, self._clock.boottime_ns(), self)
+        self._arm()
+
+    def _point_alarm(self, sample: Sample, change: Change) -> None:
+        attributes = {"point": change.point, "value": change.new, "was": change.old}
+        event = Event(
+            uuid7(sample.time_ns), EventKind.POINT_ALARM, change.severity, sample.device,
+            sample.time_ns, sample.received_ns, sample.boot, sample.clock_ok, attributes, None,
+            sample.n,
+        )  # fmt: skip
+        self._store.append(event)
+
+    def _remember(self, key: bytes) -> None:
+        self._seen[key] = self._n
+        self._unsure.append((self._n, key))
+        if len(self._seen) > MAX_IDS:
+            self._seen.popitem(last=False)
+
+    def _arm(self) -> None:
+        due_ns = self._decider.next_due_ns()
+        if due_ns == self._due_ns:
+            return
+        self._due_ns = due_ns
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if due_ns is not None:
+            delay_s = max(0, due_ns - self._clock.boottime_ns()) / 1e9
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._due_ns = None
+        self._decider.decide(None, self._clock.boottime_ns(), self)
+        self._arm()
+
+
+def _key(sample: Sample) -> bytes | None:
+    return None if sample.source_id is None else source_key(sample.device, sample.source_id)
+
+
+def source_key(device: str, source_id: bytes) -> bytes:
+    """The key under which a message is remembered: device ids hold no NUL."""
+    return device.encode() + b"\0" + source_id

@@ -1,0 +1,60 @@
+"""`gateway init` and `gateway check`: commands that only look at files."""
+
+import argparse
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import orjson
+
+from gateway.cli.main import CONFIG, USAGE
+from gateway.config import load_config
+from gateway.errors import ConfigError, Problem
+
+
+def init(options: argparse.Namespace) -> int:
+    """Write `gateway.yaml` and empty folders for the site's own profiles and rules."""
+    directory = Path(options.directory)
+    target = directory / "gateway.yaml"
+    if target.exists():
+        print(f"{target} exists; nothing was written", file=sys.stderr)
+        return USAGE
+    for folder in ("profiles", "rules"):
+        (directory / folder).mkdir(parents=True, exist_ok=True)
+    starter = files("configs").joinpath("starter.yaml").read_text(encoding="utf-8")
+    target.write_text(starter, encoding="utf-8")
+    print(f"wrote {target}\nnext: edit it, then: gateway check {target}")
+    return 0
+
+
+def check(options: argparse.Namespace) -> int:
+    try:
+        config = load_config(Path(options.file))
+    except ConfigError as error:
+        show(error.problems, [], as_json=options.json)
+        return CONFIG
+    show([], config.notes, as_json=options.json)
+    if not options.json:
+        print(f"{options.file}: ok: {len(config.devices)} devices on {len(config.links)} links, "
+              f"{len(config.rules.rules)} rules, {len(config.upstream)} upstreams")  # fmt: skip
+    return 0
+
+
+def show(
+    problems: list[Problem], notes: tuple[Problem, ...] | list[Problem], *, as_json: bool
+) -> None:
+    if as_json:
+        found = {
+            "problems": [p._asdict() for p in problems],
+            "warnings": [p._asdict() for p in notes],
+        }
+        print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
+        return
+    for problem in problems:
+        print(problem)
+    for note in notes:
+        print(f"warning: {note}")
+    if problems:
+        print(
+            f"{len(problems)} problem{'s' if len(problems) > 1 else ''}: the configuration is refused"
+        )

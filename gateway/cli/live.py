@@ -1,0 +1,137 @@
+"""`gateway status`, `devices`, `command`: commands that ask the running daemon."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import orjson
+
+from gateway.cli.main import CONFIG, NOT_RUNNING
+from gateway.config import state_dir_of
+from gateway.control import ask
+from gateway.document import plain_scalar
+from gateway.errors import ConfigError
+from gateway.health import Word
+from gateway.snapshot import CommandAnswer, DeviceReadings, Snapshot
+
+STATUS_TIMEOUT_S = 5.0
+COMMAND_TIMEOUT_S = 90.0  # three attempts with confirmation, and the wait for its turn
+REDRAW_S = 1.0
+
+
+def config_path(options: argparse.Namespace) -> Path:
+    if options.config:
+        return Path(options.config)
+    here = Path("gateway.yaml")
+    return here if here.is_file() else Path("/etc/gateway/gateway.yaml")
+
+
+class _Daemon:
+    """The running gateway of one configuration."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.config = config_path(options)
+        self.state_dir = state_dir_of(self.config)
+
+    def ask(self, timeout_s: float = STATUS_TIMEOUT_S, **request: object) -> Any:
+        return ask(self.state_dir, request, timeout_s)
+
+    def not_running(self, error: Exception) -> int:
+        print(f"not running: {error}\nstart it with: gateway run -c {self.config}", file=sys.stderr)
+        return NOT_RUNNING
+
+
+def _with_daemon(options: argparse.Namespace, work: Any) -> int:
+    try:
+        daemon = _Daemon(options)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return CONFIG
+    try:
+        return int(work(daemon))
+    except ConnectionError as error:
+        return daemon.not_running(error)
+    except TimeoutError:
+        print("the gateway runs but does not answer: its event loop is blocked", file=sys.stderr)
+        return Word.CRITICAL.code
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def status(options: argparse.Namespace) -> int:
+    """Exit code 0 healthy, 1 degraded, 2 critical, 3 not running (monitoring plugins' convention)."""
+    return _with_daemon(options, lambda daemon: _status(daemon, options))
+
+
+def _status(daemon: _Daemon, options: argparse.Namespace) -> int:
+    if options.watch:
+        return _watch(daemon)
+    snapshot = cast("Snapshot", daemon.ask(verb="status"))
+    if options.json:
+        print(orjson.dumps(snapshot, option=orjson.OPT_INDENT_2).decode())
+    else:
+        from rich.console import Console  # noqa: PLC0415 -- 60 ms that `--json` does not need
+
+        from gateway.cli.render import page  # noqa: PLC0415 -- as above
+
+        console = Console()
+        console.print(page(snapshot, height=None))
+    return Word(snapshot["health"]["word"]).code
+
+
+def _watch(daemon: _Daemon) -> int:
+    from rich.console import Console  # noqa: PLC0415 -- only here
+    from rich.live import Live  # noqa: PLC0415 -- only here
+
+    from gateway.cli.render import page  # noqa: PLC0415 -- only here
+
+    console = Console()
+    snapshot = cast("Snapshot", daemon.ask(verb="status"))
+    try:
+        with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
+            while True:
+                live.update(page(snapshot, height=console.height), refresh=True)
+                time.sleep(REDRAW_S)
+                snapshot = cast("Snapshot", daemon.ask(verb="status"))
+    except KeyboardInterrupt:
+        return Word(snapshot["health"]["word"]).code
+
+
+def devices(options: argparse.Namespace) -> int:
+    return _with_daemon(options, lambda daemon: _devices(daemon, options))
+
+
+def _devices(daemon: _Daemon, options: argparse.Namespace) -> int:
+    answer = cast("list[DeviceReadings]", daemon.ask(verb="devices", device=options.device))
+    if options.json:
+        print(orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode())
+        return 0
+    from rich.console import Console  # noqa: PLC0415 -- only here
+
+    from gateway.cli.render import readings  # noqa: PLC0415 -- only here
+
+    Console().print(readings(answer))
+    return 0
+
+
+def command(options: argparse.Namespace) -> int:
+    """Exit code 0 when the device confirmed the value, else 1."""
+    return _with_daemon(options, lambda daemon: _command(daemon, options))
+
+
+def _command(daemon: _Daemon, options: argparse.Namespace) -> int:
+    value = plain_scalar(options.value)
+    answer = cast(
+        "CommandAnswer",
+        daemon.ask(COMMAND_TIMEOUT_S, verb="command", device=options.device, point=options.point, value=value),
+    )  # fmt: skip
+    if options.json:
+        print(orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode())
+    else:
+        why = f": {answer['reason']}" if answer["reason"] else ""
+        shown = "" if answer["value"] is None else f" (the device reports {answer['value']})"
+        print(f"{options.device} {options.point} {options.value}: {answer['outcome']}{why}{shown}")
+    return 0 if answer["outcome"] == "confirmed" else 1

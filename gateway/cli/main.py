@@ -1,0 +1,149 @@
+"""The command line: `gateway COMMAND`. Every command has `--help` with an example.
+
+Exit codes: 0 done or healthy, 1 degraded or not confirmed, 2 critical, 3 not running, 64 wrong
+usage (EX_USAGE, sysexits.h), 73 already running, 74 state directory refused, 75 error of the
+store, 78 configuration refused (EX_CONFIG).
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import version
+from typing import NoReturn
+
+NOT_RUNNING, USAGE, CONFIG = 3, 64, 78
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(USAGE, f"{self.prog}: {message}\n")
+
+
+def _command(
+    commands: "argparse._SubParsersAction[_Parser]", name: str, run: str, text: str, example: str
+) -> _Parser:
+    """`run` is `module:function`, imported only when the command is used: the CLI starts fast."""
+    parser = commands.add_parser(
+        name, help=text, description=text, epilog=f"Example: {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _config_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-c", "--config", metavar="FILE",
+        help="the gateway's configuration (default: ./gateway.yaml, else /etc/gateway/gateway.yaml)",
+    )  # fmt: skip
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="gateway", description="Community Gateway: the box in the basement.")
+    parser.add_argument("--version", action="version", version=version("community-gateway"))
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    init = _command(
+        commands,
+        "init",
+        "files:init",
+        "Write a commented starter configuration.",
+        "gateway init site/",
+    )
+    init.add_argument("directory", metavar="DIR")
+
+    check = _command(
+        commands,
+        "check",
+        "files:check",
+        "Check a configuration with its profiles and rules.",
+        "gateway check gateway.yaml",
+    )
+    check.add_argument("file", metavar="FILE")
+    check.add_argument("--json", action="store_true", help="problems as JSON")
+
+    run = _command(
+        commands,
+        "run",
+        "daemon:run",
+        "Run the gateway until SIGTERM or Ctrl-C.",
+        "gateway run -c gateway.yaml",
+    )
+    _config_option(run)
+    run.add_argument(
+        "--loop",
+        choices=("auto", "asyncio", "uvloop"),
+        default="auto",
+        help="event loop (auto: asyncio)",
+    )
+
+    status = _command(
+        commands,
+        "status",
+        "live:status",
+        "Show how the running gateway is.",
+        "gateway status --watch",
+    )
+    _config_option(status)
+    status.add_argument("--json", action="store_true", help="the whole snapshot as JSON")
+    status.add_argument("--watch", action="store_true", help="redraw every second until Ctrl-C")
+
+    devices = _command(
+        commands,
+        "devices",
+        "live:devices",
+        "Show the last value of every point.",
+        "gateway devices meter-1",
+    )
+    _config_option(devices)
+    devices.add_argument("device", metavar="DEVICE", nargs="?")
+    devices.add_argument("--json", action="store_true")
+
+    command = _command(
+        commands,
+        "command",
+        "live:command",
+        "Write one point and wait until the device confirms it.",
+        "gateway command light-1 light.level 60",
+    )
+    _config_option(command)
+    command.add_argument("device", metavar="DEVICE")
+    command.add_argument("point", metavar="POINT")
+    command.add_argument("value", metavar="VALUE")
+    command.add_argument("--json", action="store_true")
+
+    simulate = _command(
+        commands,
+        "simulate",
+        "simulate:simulate",
+        "Serve every loopback link and upstream of a configuration with simulated devices.",
+        "gateway simulate gateway.yaml --seed 7",
+    )
+    simulate.add_argument("file", metavar="FILE")
+    simulate.add_argument(
+        "--platform-log", metavar="PATH", help="what the platform received, as JSON lines"
+    )
+    simulate.add_argument(
+        "--device-log", metavar="PATH", help="what the devices showed, as JSON lines"
+    )
+    simulate.add_argument(
+        "--seed", type=int, default=1, metavar="N", help="of the load curves (default 1)"
+    )
+    simulate.add_argument(
+        "--incidents", action="store_true", help="now and then a meter shows over-voltage"
+    )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = build_parser().parse_args(arguments)
+    module, function = options.run.split(":")
+    try:
+        return int(getattr(import_module(f"gateway.cli.{module}"), function)(options))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone; nothing is left to say
+        return 0

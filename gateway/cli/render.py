@@ -1,0 +1,187 @@
+"""Pages for the terminal, made from a snapshot; symbols and words, so that colour is never needed."""
+
+from collections.abc import Iterable
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from gateway.snapshot import DevicePart, DeviceReadings, SinkPart, Snapshot
+
+_STYLE = {
+    "healthy": "bold green", "degraded": "bold yellow", "critical": "bold red", "up": "green",
+    "good": "green", "ok": "green", "starting": "cyan", "never": "yellow", "stale": "yellow",
+    "uncertain": "yellow", "down": "red", "refused": "red", "bad": "red", "failed": "red",
+    "life": "bold red", "safety": "red", "operational": "yellow",
+}  # fmt: skip
+_LANES = {0: "alarms", 1: "events", 2: "samples", 3: "diagnostics"}
+_FRAME_ROWS = 22  # rows that the other tables of a small compound take
+
+
+def page(snapshot: Snapshot, *, height: int | None) -> RenderableType:
+    """The whole status. With a `height`, devices that are well give way first."""
+    parts: list[RenderableType] = [_head(snapshot)]
+    rows = None if height is None else max(5, height - _FRAME_ROWS)
+    parts.append(_devices(snapshot["devices"], rows))
+    parts.append(_links(snapshot))
+    if snapshot["upstream"]:
+        parts.append(_upstream(snapshot["upstream"]))
+    parts.append(_alarms(snapshot))
+    parts.append(_foot(snapshot))
+    return Group(*parts)
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "never"
+    if seconds < 120:
+        return f"{seconds:.0f} s" if seconds >= 9.5 else f"{seconds:.1f} s"
+    minutes = seconds / 60
+    if minutes < 120:
+        return f"{minutes:.0f} min"
+    return f"{minutes / 60:.0f} h" if minutes < 72 * 60 else f"{minutes / 1440:.0f} d"
+
+
+def size(count: int) -> str:
+    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}"
+    return f"{count} B"
+
+
+def _word(word: str) -> Text:
+    return Text(word, style=_STYLE.get(word, ""))
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=None, pad_edge=False,
+        padding=(0, 2, 0, 0),
+    )  # fmt: skip
+    for name in columns:
+        right = name in {"age", "backlog", "oldest", "per s", "delivered", "since", "reads", "dead"}
+        table.add_column(name, justify="right" if right else "left", style="", header_style="dim")
+    return table
+
+
+def _head(snapshot: Snapshot) -> RenderableType:
+    health = snapshot["health"]
+    name = f"{snapshot['gateway']} {snapshot['name']}".strip()
+    line = Text.assemble(
+        (name, "bold"), "  ", _word(health["word"]), f"  up {duration(snapshot['uptime_s'])}",
+        f"  version {snapshot['version']}  pid {snapshot['pid']}  loop {snapshot['loop']}",
+    )  # fmt: skip
+    return Group(line, *(Text(f"  - {reason}") for reason in health["reasons"]))
+
+
+def _devices(devices: list[DevicePart], rows: int | None) -> RenderableType:
+    live = sum(device["live"] for device in devices)
+    table = _table(
+        f"Devices: {live} of {len(devices)} live",
+        "device",
+        "name",
+        "link",
+        "age",
+        "quality",
+        "reads",
+        "errors",
+    )
+    shown = devices
+    if rows is not None and len(devices) > rows:
+        shown = sorted(devices, key=lambda d: (d["live"], d["quality"] == "good"))[: rows - 1]
+    for device in shown:
+        table.add_row(
+            device["id"], device["name"], device["link"], duration(device["age_s"]),
+            _word(device["quality"]), str(device["good"]), _errors(device),
+        )  # fmt: skip
+    if len(shown) < len(devices):
+        table.add_row(f"... and {len(devices) - len(shown)} more", "", "", "", "", "", "")
+    return table
+
+
+def _errors(device: DevicePart) -> str:
+    mix = [f"{reason} {count}" for reason, count in sorted(device["errors"].items())]
+    bad = [f"{point}: {reason}" for point, reason in list(device["bad"].items())[:2]]
+    return ", ".join([*mix, *bad, *([device["note"]] if device["note"] else [])])
+
+
+def _links(snapshot: Snapshot) -> RenderableType:
+    table = _table("Links", "link", "driver", "state", "since", "connects", "counters")
+    for link in snapshot["links"]:
+        counters = ", ".join(
+            f"{name} {count}" for name, count in sorted(link["counters"].items()) if count
+        )
+        table.add_row(
+            link["name"], link["driver"], _word(link["state"]), duration(link["since_s"]),
+            str(link["connects"]), link["reason"] or counters,
+        )  # fmt: skip
+    return table
+
+
+def _upstream(sinks: Iterable[SinkPart]) -> RenderableType:
+    table = _table(
+        "Upstream",
+        "to",
+        "state",
+        "lane",
+        "backlog",
+        "oldest",
+        "per s",
+        "delivered",
+        "dead",
+        "reason",
+    )
+    for sink in sinks:
+        for index, lane in enumerate(sink["lanes"]):
+            first = index == 0
+            table.add_row(
+                sink["name"] if first else "", _word(sink["state"]) if first else "",
+                f"{lane['lane']} {_LANES[lane['lane']]}", str(lane["backlog"]),
+                "-" if lane["oldest_s"] is None else duration(lane["oldest_s"]),
+                f"{lane['rate_per_s']:.1f}", str(lane["acked"]), str(lane["dead"]),
+                sink["reason"] if first else "",
+            )  # fmt: skip
+    return table
+
+
+def _alarms(snapshot: Snapshot) -> RenderableType:
+    if not snapshot["alarms"]:
+        return Text("Alarms: none active", style="bold")
+    table = _table(
+        f"Alarms: {len(snapshot['alarms'])} active", "severity", "device", "since", "title"
+    )
+    for alarm in snapshot["alarms"]:
+        title = alarm["title"] or alarm["rule"]
+        table.add_row(_word(alarm["severity"]), alarm["device"], duration(alarm["since_s"]), title)
+    return table
+
+
+def _foot(snapshot: Snapshot) -> RenderableType:
+    store, clock = snapshot["store"], snapshot["clock"]
+    lost = ", ".join(f"{reason} {count}" for reason, count in store["dropped"].items()) or "nothing"
+    commands = (
+        ", ".join(f"{word} {count}" for word, count in snapshot["commands"].items()) or "none"
+    )
+    store_line = f"  {store['written']} records written  lost {lost}  commit p99 {store['commit_ms_p99']:.1f} ms"
+    reason = f"  {store['reason']}" if store["reason"] else ""
+    disk = f"{size(store['bytes_on_disk'])} used, {size(store['free_bytes'])} free  {store['directory']}"
+    return Group(
+        Text.assemble(("Store ", "bold"), _word(store["state"]), reason, store_line),
+        Text.assemble(("Disk ", "bold"), disk),
+        Text.assemble(("Commands ", "bold"), commands),
+        Text.assemble(
+            ("Clock ", "bold"), f"{clock['time']}  ", "in sync" if clock["ok"] else "NOT in sync"
+        ),
+    )
+
+
+def readings(devices: list[DeviceReadings]) -> RenderableType:
+    table = _table("Last values", "device", "point", "value", "unit", "age", "quality")
+    for device in devices:
+        for index, point in enumerate(device["points"]):
+            value = "-" if point["value"] is None else str(point["value"])
+            table.add_row(
+                device["id"] if index == 0 else "", point["point"], value, point["unit"],
+                duration(point["age_s"]), _word(point["quality"]),
+            )  # fmt: skip
+    return table

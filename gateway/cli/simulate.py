@@ -1,0 +1,108 @@
+"""`gateway simulate`: every loopback link and upstream of a configuration, served by simulators."""
+
+import argparse
+import asyncio
+import signal
+import sys
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from drivers.modbus.settings import ModbusDevice, ModbusLink
+from drivers.mqtt.settings import MqttDevice, MqttLink
+from gateway.cli.files import show
+from gateway.cli.main import CONFIG
+from gateway.config import Config, load_config
+from gateway.document import load
+from gateway.endpoint import is_loopback
+from gateway.errors import ConfigError, Problem
+from simulators.broker import BrokerError
+from simulators.compound import LampStreet, MeterBus, Plan, PlatformSite, compound
+from simulators.lights import Place
+from simulators.modbus_meter import SimMeter
+
+FAILED = 1
+
+
+def simulate(options: argparse.Namespace) -> int:
+    try:
+        config = load_config(Path(options.file))
+        plan = plan_of(config)
+    except ConfigError as error:
+        show(error.problems, [], as_json=False)
+        return CONFIG
+    if options.platform_log:
+        first, *others = plan.platforms
+        plan = replace(plan, platforms=(replace(first, log=Path(options.platform_log)), *others))
+    with ExitStack() as stack:
+        if options.device_log:
+            log = stack.enter_context(
+                Path(options.device_log).open("a", encoding="utf-8", buffering=1)
+            )
+            plan = replace(plan, device_log=log)
+        try:
+            asyncio.run(_main(plan, options))
+        except (OSError, BrokerError) as error:
+            print(f"gateway simulate: {error}", file=sys.stderr)
+            return FAILED
+    return 0
+
+
+async def _main(plan: Plan, options: argparse.Namespace) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with compound(plan, seed=options.seed) as running, asyncio.TaskGroup() as group:
+        brokers = ", ".join(f"{b.kind} on {b.host}:{b.port}" for b in running.brokers) or "none"
+        print(f"simulating {len(plan.buses)} meter buses, {len(plan.streets)} streets, "
+              f"{len(plan.platforms)} platforms; brokers: {brokers}", flush=True)  # fmt: skip
+        playing = group.create_task(running.play(incidents=options.incidents), name="play")
+        await stop.wait()
+        playing.cancel()
+
+
+def plan_of(config: Config) -> Plan:
+    """What to serve. Raises ConfigError for an address that is not on this machine."""
+    problems: list[Problem] = []
+    buses, streets = [], []
+    for name, link in config.links.items():
+        devices = config.devices_of(name)
+        section = link.section
+        if isinstance(section, ModbusLink):
+            _loopback(config, ("links", name, "host"), section.host, problems)
+            meters = [
+                SimMeter(device.id, device.profile, device.section.unit)
+                for device in devices
+                if isinstance(device.section, ModbusDevice)
+            ]
+            buses.append(MeterBus(section.host, section.port, meters))
+        elif isinstance(section, MqttLink):
+            _loopback(config, ("links", name, "url"), section.url.host, problems)
+            lamps = [
+                Place(device.id, device.section.topic_id, device.profile)
+                for device in devices
+                if isinstance(device.section, MqttDevice)
+            ]
+            streets.append(LampStreet(section.url.host, section.url.port, lamps))
+        else:
+            fix = "remove the link from the file that is simulated"
+            problems.append(
+                _problem(config, ("links", name), f"driver {link.spec.name} has no simulator", fix)
+            )
+    platforms = []
+    for name, upstream in config.upstream.items():
+        _loopback(config, ("upstream", name, "url"), upstream.url.host, problems)
+        platforms.append(PlatformSite(upstream.url.host, upstream.url.port, config.gateway.id))
+    if problems:
+        raise ConfigError(problems)
+    return Plan(buses, streets, platforms)
+
+
+def _loopback(config: Config, path: tuple[str, ...], host: str, problems: list[Problem]) -> None:
+    if not is_loopback(host):
+        what = f"{host} is not on this machine"
+        problems.append(_problem(config, path, what, "simulate only what listens on 127.0.0.1"))
+
+
+def _problem(config: Config, path: tuple[str, ...], what: str, fix: str) -> Problem:
+    return load(config.path).problem(path, what, fix)

@@ -1,0 +1,323 @@
+"""The one YAML file: read, check everything against everything, refuse with file, line and fix.
+
+Loading reads files and does nothing else. docs/configuration.md is the reference.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from gateway.allow import CommandsSection
+from gateway.document import Document, Plain, load, mapping_at, suggest
+from gateway.driver import NOT_YET as DEVICE_NOT_YET
+from gateway.driver import Device, DriverSpec, LinkSection, installed
+from gateway.errors import ConfigError, Problem
+from gateway.profile import Profile, find, load_profile, names
+from gateway.secret import resolve
+from gateway.sections import NOT_YET, File, GatewaySection, LogSection
+from gateway.settings import Id, Section
+from gateway.sinks.settings import UpstreamSection
+from gateway.store.settings import StoreSettings
+from gateway.validate import validate
+from rules.load import DeviceView, load_rules
+from rules.model import RuleSet
+
+VERSION = 1
+
+
+class Link(NamedTuple):
+    spec: DriverSpec
+    section: LinkSection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A configuration in which everything fits together. `notes` are warnings."""
+
+    path: Path
+    gateway: GatewaySection
+    state_dir: Path
+    links: Mapping[str, Link]
+    devices: Mapping[str, Device]
+    rules: RuleSet
+    store: StoreSettings
+    upstream: Mapping[str, UpstreamSection]
+    commands: CommandsSection
+    log: LogSection
+    notes: tuple[Problem, ...] = field(default=())
+
+    def devices_of(self, link: str) -> list[Device]:
+        return [d for d in self.devices.values() if d.section.link == link]
+
+
+def default_state_dir(gateway_id: str) -> Path:
+    """/var/lib/gateway for root and for its owner, else a folder of the user's own."""
+    system = Path("/var/lib/gateway")
+    if os.geteuid() == 0 or os.access(system, os.W_OK):
+        return system
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(base, "community-gateway", gateway_id)
+
+
+def load_config(path: Path) -> Config:
+    """Read and check a configuration. Raises ConfigError that holds every problem."""
+    document = load(path)
+    version = mapping_at(document.value).get("version")
+    if isinstance(version, int) and version > VERSION:
+        fix = f"install a newer gateway or write version: {VERSION}"
+        raise ConfigError(
+            [document.problem(("version",), f"version {version} is newer than this gateway", fix)]
+        )
+    return _Loader(document).run()
+
+
+class _Loader:
+    """One pass over one document; collects problems instead of stopping at the first."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.problems: list[Problem] = []
+        self.notes: list[Problem] = []
+        self.drivers = installed()
+        self.profiles: dict[str, Profile | None] = {}
+        self.folders: list[Path] = []
+        self.specs: dict[str, DriverSpec] = {}  # by link, also of links that have faults
+
+    def run(self) -> Config:
+        value = resolve(self.document, self.problems)
+        file = validate(File, self.document, (), value, self.problems, not_yet=NOT_YET)
+        raw = value if isinstance(value, dict) else {}
+        self.folders = file.profiles if file else self._folders()
+        links = self._links(raw.get("links"))
+        devices = self._devices(raw.get("devices"))
+        rules = self._rules(file.rules if file else [], devices)
+        self._check_links(links, devices)
+        if file:
+            self._check_commands(file, devices)
+        if self.problems or file is None:
+            raise ConfigError(self.problems)
+        state_dir = file.gateway.state_dir or default_state_dir(file.gateway.id)
+        active = {name: device for name, device in devices.items() if device.section.enabled}
+        return Config(
+            path=Path(self.document.name), gateway=file.gateway, state_dir=state_dir, links=links,
+            devices=active, rules=rules, store=file.store, upstream=file.upstream,
+            commands=file.commands, log=file.log, notes=tuple(self.notes),
+        )  # fmt: skip
+
+    def _folders(self) -> list[Path]:
+        """Profile folders, read loosely: the file has faults, but its devices are checked all the same."""
+        listed = mapping_at(self.document.value).get("profiles")
+        here = Path(self.document.name).parent
+        return [here / str(entry) for entry in listed] if isinstance(listed, list) else []
+
+    def _problem(self, path: Iterable[str | int], what: str, fix: str) -> None:
+        self.problems.append(self.document.problem(path, what, fix))
+
+    def _note(self, path: Iterable[str | int], what: str, fix: str) -> None:
+        self.notes.append(self.document.problem(path, what, fix))
+
+    def _links(self, raw: object) -> dict[str, Link]:
+        found: dict[str, Link] = {}
+        for name, value in _entries(raw):
+            path = ("links", name)
+            if not self._is_id(name, path) or not isinstance(value, dict):
+                self._mapping_wanted(path, value)
+                continue
+            spec = self._driver(path, value.get("driver"))
+            if spec is None:
+                continue
+            self.specs[name] = spec
+            section = validate(
+                spec.link, self.document, path, value, self.problems, not_yet=spec.not_yet
+            )
+            if section is not None:
+                found[name] = Link(spec, section)
+        return found
+
+    def _driver(self, path: tuple[str, ...], name: object) -> DriverSpec | None:
+        loader = self.drivers.get(str(name))
+        if loader is not None:
+            return loader()
+        if name is None:
+            self._problem(
+                path, "missing key 'driver'", f"add driver: {' | '.join(sorted(self.drivers))}"
+            )
+        else:
+            self._problem(
+                (*path, "driver"), f"unknown driver '{name}'", suggest(str(name), self.drivers)
+            )
+        return None
+
+    def _devices(self, raw: object) -> dict[str, Device]:
+        found: dict[str, Device] = {}
+        for name, value in _entries(raw):
+            path = ("devices", name)
+            if not self._is_id(name, path) or not isinstance(value, dict):
+                self._mapping_wanted(path, value)
+                continue
+            profile = self._profile(path, value.get("profile"))
+            spec = self._spec_of(path, value.get("link"))
+            if spec is None:
+                continue
+            not_yet = DEVICE_NOT_YET | spec.not_yet
+            section = validate(
+                spec.device, self.document, path, value, self.problems, not_yet=not_yet
+            )
+            if section is not None and profile is not None:
+                self._check_protocol(path, profile, spec)
+                found[name] = Device(name, profile, section)
+        return found
+
+    def _check_protocol(self, path: tuple[str, ...], profile: Profile, spec: DriverSpec) -> None:
+        if profile.protocol in spec.protocols:
+            return
+        fits = [name for name, other in self.specs.items() if profile.protocol in other.protocols]
+        fix = suggest("", fits) if fits else f"add a link whose driver speaks {profile.protocol}"
+        what = f"profile {profile.profile} speaks {profile.protocol}, a {spec.name} link does not"
+        self._problem((*path, "link"), what, fix)
+
+    def _spec_of(self, path: tuple[str, ...], name: object) -> DriverSpec | None:
+        """The driver of a device's link; a link without a driver was reported where it stands."""
+        names = self._link_names()
+        if name is None:
+            self._problem(path, "missing key 'link'", suggest("", names) or "add a link first")
+        elif str(name) not in names:
+            self._problem((*path, "link"), f"unknown link '{name}'", suggest(str(name), names))
+        return self.specs.get(str(name))
+
+    def _link_names(self) -> list[str]:
+        return list(mapping_at(mapping_at(self.document.value).get("links")))
+
+    def _profile(self, path: tuple[str, ...], name: object) -> Profile | None:
+        if not isinstance(name, str):
+            self._problem(
+                path, "missing key 'profile'", f"write one of {', '.join(names(self.folders))}"
+            )
+            return None
+        if name not in self.profiles:
+            self.profiles[name] = self._load_profile(path, name)
+        return self.profiles[name]
+
+    def _load_profile(self, path: tuple[str, ...], name: str) -> Profile | None:
+        file = find(name, self.folders)
+        if file is None:
+            self._problem(
+                (*path, "profile"), f"unknown profile '{name}'", suggest(name, names(self.folders))
+            )
+            return None
+        try:
+            profile, document = load_profile(file)
+        except ConfigError as error:
+            self.problems += error.problems
+            return None
+        for load_spec in self.drivers.values():
+            spec = load_spec()
+            if profile.protocol in spec.protocols:
+                self.problems += [document.problem(*p) for p in spec.check_profile(profile)]
+        return profile
+
+    def _rules(self, paths: Iterable[Path], devices: Mapping[str, Device]) -> RuleSet:
+        documents = []
+        for file in _rule_files(paths):
+            try:
+                documents.append(load(file))
+            except ConfigError as error:
+                self.problems += error.problems
+        views = [
+            DeviceView(d.id, d.profile, d.section.tags)
+            for d in devices.values()
+            if d.section.enabled
+        ]
+        rules, problems = load_rules(documents, views)
+        self.problems += problems
+        self.notes += rules.notes
+        return rules
+
+    def _check_links(self, links: Mapping[str, Link], devices: Mapping[str, Device]) -> None:
+        for name, link in links.items():
+            mine = [d for d in devices.values() if d.section.link == name]
+            if not mine and not self.problems:
+                self._note(("links", name), "no device uses this link", "remove it or add devices")
+            for finding in link.spec.check(name, link.section, mine):
+                self._problem(
+                    (finding.section, finding.name, *finding.path), finding.what, finding.fix
+                )
+
+    def _check_commands(self, file: File, devices: Mapping[str, Device]) -> None:
+        origins = {"cli", "rules", *file.upstream}
+        for index, allow in enumerate(file.commands.allow):
+            path = ("commands", "allow", index)
+            if allow.origin not in origins:
+                self._problem(
+                    (*path, "origin"),
+                    f"unknown origin '{allow.origin}'",
+                    suggest(allow.origin, origins),
+                )
+            elif allow.origin in file.upstream:
+                self._problem(
+                    (*path, "origin"),
+                    "commands from a platform are not in this version",
+                    "remove this entry",
+                )
+            for device in allow.ids():
+                if device not in devices:
+                    self._problem((*path, "devices"), f"unknown device '{device}'", suggest(device, devices))  # fmt: skip
+        for name, upstream in file.upstream.items():
+            if name in {"cli", "rules"}:
+                self._problem(("upstream", name), f"'{name}' is a reserved name", "choose another")
+            if not upstream.lanes:
+                self._problem(("upstream", name, "lanes"), "no lane", "write e.g. [0, 1]")
+        if file.upstream and not any(0 in u.lanes for u in file.upstream.values()):
+            self._note(
+                ("upstream",), "no upstream has lane 0: alarms stay here", "add 0 to its lanes"
+            )
+
+    def _is_id(self, name: str, path: tuple[str, ...]) -> bool:
+        probe = validate(_Named, self.document, path, {"id": name}, [])
+        if probe is None:
+            self._problem(
+                path,
+                f"'{name}' is no id",
+                "use 1 to 63 of a-z, 0-9 and '-', beginning with a letter or digit",
+            )
+        return probe is not None
+
+    def _mapping_wanted(self, path: tuple[str, ...], value: object) -> None:
+        if not isinstance(value, dict):
+            self._problem(path, "not a mapping", "write `key: value` pairs below it")
+
+
+class _Named(Section):
+    id: Id
+
+
+def _entries(raw: object) -> Iterable[tuple[str, object]]:
+    return raw.items() if isinstance(raw, dict) else ()
+
+
+def _rule_files(paths: Iterable[Path]) -> list[Path]:
+    """The rule files of a configuration: `*.test.yaml` hold test cases, not rules."""
+    files: list[Path] = []
+    for path in paths:
+        found = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+        files += [file for file in found if not file.name.endswith(".test.yaml")]
+    return files
+
+
+def state_dir_of(path: Path) -> Path:
+    """Where the daemon of this configuration keeps its state; reads only what it must.
+
+    Raises ConfigError when the file cannot be read or has no gateway id.
+    """
+    document = load(path)
+    section: Mapping[str, Plain] = mapping_at(mapping_at(document.value).get("gateway"))
+    state_dir, gateway_id = section.get("state_dir"), section.get("id")
+    if isinstance(state_dir, str):
+        return Path(path.parent, state_dir)
+    if isinstance(gateway_id, str):
+        return default_state_dir(gateway_id)
+    raise ConfigError(
+        [document.problem(("gateway", "id"), "missing", "add the id of this gateway")]
+    )

@@ -1,0 +1,183 @@
+"""The Unix socket that the CLI talks to: one JSON line in, one JSON line out.
+
+The socket's mode (0660) and SO_PEERCRED say who asks; limits keep a careless script from
+hurting the daemon.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import orjson
+
+log = logging.getLogger(__name__)
+
+NAME = "control.sock"
+MAX_REQUEST = 64 * 1024
+MAX_CONNECTIONS = 8
+CLOSE_S = 1.0  # for the connections that are open when the daemon stops
+DEADLINE_S = 5.0  # to send the request, and again to read the answer
+LONGEST_PATH = 107  # bytes: sun_path of unix(7) less its NUL
+
+Handler = Callable[[Mapping[str, object], int], Awaitable[object]]
+"""Takes the request and the caller's uid, returns what JSON can hold; raises ValueError to refuse."""
+
+
+@asynccontextmanager
+async def serve(directory: Path, handlers: Mapping[str, Handler]) -> AsyncIterator[None]:
+    """Listen on `directory`/control.sock for the time of the block."""
+    server = _Server(handlers)
+    path = directory / NAME
+    sock = await asyncio.to_thread(_bind, path)
+    listener = await asyncio.start_unix_server(server.connected, sock=sock, limit=MAX_REQUEST)
+    try:
+        yield
+    finally:
+        listener.close()
+        async with asyncio.timeout(CLOSE_S):
+            await server.close()
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+
+
+def _bind(path: Path) -> socket.socket:
+    """A socket that only the owner and the group may use. The store's lock says that we are alone."""
+    path.unlink(missing_ok=True)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    with _address(path.parent) as address:
+        sock.bind(address)
+    path.chmod(0o660)
+    sock.settimeout(0)
+    return sock
+
+
+@contextmanager
+def _address(directory: Path) -> Iterator[str]:
+    """A name for the socket that fits into a socket address, however long that of its folder is."""
+    path = directory / NAME
+    if len(os.fsencode(path)) <= LONGEST_PATH:
+        yield str(path)
+        return
+    folder = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{NAME}"
+    finally:
+        os.close(folder)
+
+
+class _Server:
+    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+        self._handlers = handlers
+        self._lives: set[asyncio.Timeout] = set()  # one for each open connection
+        self._closing = False
+        self._none_left = asyncio.Event()
+
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        life = asyncio.timeout(0 if self._closing else None)
+        self._lives.add(life)
+        try:
+            async with life:
+                if len(self._lives) > MAX_CONNECTIONS:
+                    await self._send(writer, {"error": "too many connections, try again"})
+                else:
+                    await self._serve(reader, writer)
+        except (ConnectionError, TimeoutError) as error:
+            log.debug("control connection: %s", error, extra={"component": "control"})
+            writer.transport.abort()  # what nobody reads is not kept for them
+        finally:
+            self._lives.discard(life)
+            if self._closing and not self._lives:
+                self._none_left.set()
+            writer.close()
+
+    async def close(self) -> None:
+        """End every connection, whatever its handler waits for."""
+        self._closing = True
+        for life in self._lives:
+            life.reschedule(0)
+        if self._lives:
+            await self._none_left.wait()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                line = await reader.readline()
+            request = orjson.loads(line)
+        except ValueError as error:  # too long for the limit, or not JSON
+            await self._send(writer, {"error": f"request not understood: {error}"})
+            return
+        await self._send(writer, await self._answer(request, _uid(writer)))
+
+    async def _answer(self, request: object, uid: int) -> object:
+        verb = request.get("verb") if isinstance(request, dict) else None
+        handler = self._handlers.get(str(verb))
+        if handler is None or not isinstance(request, dict):
+            return {"error": f"unknown verb {verb!r}; known: {', '.join(self._handlers)}"}
+        try:
+            return {"result": await handler(request, uid)}
+        except ValueError as error:
+            return {"error": str(error)}
+
+    async def _send(self, writer: asyncio.StreamWriter, answer: object) -> None:
+        writer.write(orjson.dumps(answer) + b"\n")
+        async with asyncio.timeout(DEADLINE_S):
+            await writer.drain()
+
+
+def _uid(writer: asyncio.StreamWriter) -> int:
+    """Who is at the other end (SO_PEERCRED, unix(7))."""
+    sock = writer.get_extra_info("socket")
+    _pid, uid, _gid = struct.unpack(
+        "3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    )
+    return int(uid)
+
+
+def ask(directory: Path, request: Mapping[str, object], timeout_s: float) -> object:
+    """The other end, for the CLI: one question, one answer. Blocking.
+
+    Raises ConnectionError when no daemon listens there or it ends before it answers, TimeoutError
+    when it does not answer, ValueError with the daemon's words when it refuses.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(timeout_s)
+        _connect(sock, directory)
+        try:
+            sock.sendall(orjson.dumps(request) + b"\n")
+        except (BrokenPipeError, ConnectionResetError):
+            log.debug("hung up on before the request was sent")  # its reason may be there to read
+        answer = orjson.loads(_line(sock))
+    if "error" in answer:
+        raise ValueError(answer["error"])
+    return answer["result"]
+
+
+def _connect(sock: socket.socket, directory: Path) -> None:
+    try:
+        with _address(directory) as address:
+            sock.connect(address)
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        raise ConnectionError(f"no gateway runs in {directory}") from error
+    except BlockingIOError as error:  # EAGAIN: its queue of connections is full (unix(7))
+        raise TimeoutError(f"the gateway in {directory} takes no connection") from error
+    except TimeoutError:
+        raise
+    except OSError as error:
+        raise ConnectionError(f"{directory / NAME}: {error.strerror or error}") from error
+
+
+def _line(sock: socket.socket) -> bytes:
+    line = b""
+    while not line.endswith(b"\n"):
+        try:
+            chunk = sock.recv(65536)
+        except ConnectionResetError:
+            chunk = b""
+        if not chunk:
+            raise ConnectionError("the gateway ended the connection before it answered")
+        line += chunk
+    return line

@@ -1,0 +1,97 @@
+"""Between the pure rule engine and the world: feeds `rules.step`, turns its outputs into deeds."""
+
+from collections.abc import Iterable
+from typing import assert_never
+from uuid import UUID
+
+from gateway.bus import Bus
+from gateway.commands import Claim, Commands
+from gateway.model import RETAINED, Event, EventKind, Sample, Severity
+from rules.model import RuleSet
+from rules.step import (
+    ActiveAlarm,
+    Claimed,
+    Cleared,
+    Output,
+    Raised,
+    Released,
+    Tick,
+    active,
+    next_due,
+    resume,
+    start,
+    step,
+)
+
+
+class RuleDecider:
+    """Implements `gateway.bus.Decider`. Engine time is CLOCK_BOOTTIME."""
+
+    def __init__(self, rules: RuleSet, commands: Commands) -> None:
+        self._state = start(rules)
+        self._commands = commands
+        self._raises: dict[str, UUID] = {}  # event of the open raise, by instance
+
+    def restore(self, events: Iterable[Event], now_ns: int, bus: Bus) -> None:
+        """Continue after a restart: what was raised and not cleared is active.
+
+        An alarm whose rule or device is gone from the configuration is cleared.
+        """
+        raised: dict[str, int] = {}
+        instances = {instance.id for instance in self._state.rules.instances}
+        for event in events:
+            if event.kind is not EventKind.ALARM_RAISED:
+                continue
+            instance, rule = (str(event.attributes.get(key)) for key in ("instance", "rule"))
+            self._raises[instance] = event.event_id
+            if instance in instances:
+                raised[instance] = now_ns
+            else:
+                gone = Cleared(instance, rule, event.device, event.severity, "no longer configured")
+                self._act(gone, bus)
+        self._state, outputs = resume(self._state, raised)
+        for output in outputs:
+            self._act(output, bus)
+
+    def decide(self, sample: Sample | None, now_ns: int, bus: Bus) -> None:
+        if sample is not None and RETAINED in sample.quality.values():
+            return  # an old value raises nothing until a live message confirms it
+        self._state, outputs = step(self._state, Tick() if sample is None else sample, now_ns)
+        for output in outputs:
+            self._act(output, bus)
+
+    def next_due_ns(self) -> int | None:
+        return next_due(self._state)
+
+    def active(self) -> list[ActiveAlarm]:
+        return active(self._state)
+
+    def _act(self, output: Output, bus: Bus) -> None:
+        cause = self._raises.get(output.instance)
+        match output:
+            case Raised():
+                event = self._alarm(
+                    EventKind.ALARM_RAISED,
+                    output,
+                    {"title": output.title, "values": dict(output.values)},
+                    bus,
+                )
+                self._raises[output.instance] = event
+            case Cleared():
+                self._alarm(EventKind.ALARM_CLEARED, output, {"reason": output.reason}, bus)
+                self._raises.pop(output.instance, None)
+            case Claimed():
+                claim = Claim(output.instance, output.value, output.level, output.rank, cause)
+                self._commands.claim(output.device, output.point, claim)
+            case Released():
+                self._commands.release(output.device, output.point, output.instance)
+            case _:
+                assert_never(output)
+
+    def _alarm(
+        self, kind: EventKind, output: Raised | Cleared, more: dict[str, object], bus: Bus
+    ) -> UUID:
+        attributes: dict[str, object] = {"rule": output.rule, "instance": output.instance, **more}
+        severity: Severity = output.severity
+        cause = self._raises.get(output.instance) if kind is EventKind.ALARM_CLEARED else None
+        return bus.emit(kind, severity, output.device, attributes, cause).event_id

@@ -1,0 +1,237 @@
+"""YAML files with positions: YAML 1.2 core schema, nothing clever, every place remembered.
+
+PyYAML gives only the events. The rest is ours, because the ready loaders take `no` for False,
+`22:00` for 1320 and `0501` for 321, accept duplicate keys, and expand a 300-byte alias bomb to
+megabytes (docs/libraries.md, T92).
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from gateway.errors import ConfigError, Problem
+
+MAX_BYTES = 1 << 20  # 2,000 devices take about 400 KB
+MAX_DEPTH = 20  # the deepest legal file has 9 levels
+
+Scalar = str | int | float | bool | None
+Plain = Scalar | list["Plain"] | dict[str, "Plain"]
+Path_ = tuple[str | int, ...]
+
+_LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+# YAML 1.2.2, 10.3.2, but for decimal numbers with a leading zero: `0501` is a house number.
+_INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)$")
+_OCT = re.compile(r"0o[0-7]+$")
+_HEX = re.compile(r"0x[0-9a-fA-F]+$")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$")
+_WORDS: dict[str, Scalar] = {
+    "": None, "~": None, "null": None, "Null": None, "NULL": None,
+    "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Document:
+    """A parsed file: plain values, and where each of them and each key stands."""
+
+    name: str
+    value: Plain = None
+    places: dict[Path_, tuple[int, int]] = field(default_factory=dict)
+    keys: dict[Path_, tuple[int, int]] = field(default_factory=dict)
+
+    def place(self, path: Iterable[str | int]) -> tuple[int, int]:
+        """Line and column of the value at `path`, or of its nearest parent that exists."""
+        at = tuple(path)
+        while at and at not in self.places:
+            at = at[:-1]
+        return self.places.get(at, (1, 1))
+
+    def problem(
+        self, path: Iterable[str | int], what: str, fix: str, *, key: bool = False
+    ) -> Problem:
+        """A problem at the value, or with `key` at the key itself."""
+        at = tuple(path)
+        line, column = self.keys.get(at, (1, 1)) if key else self.place(at)
+        return Problem(self.name, line, column, dotted(at), what, fix)
+
+
+def dotted(path: Iterable[str | int]) -> str:
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """The fix for an unknown name: the nearest known one, else all of them."""
+    names = sorted(known)
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean '{near[0]}'?"
+    return f"write one of {', '.join(names)}" if names else "remove it"
+
+
+def load(path: Path) -> Document:
+    """Read and parse one file. Raises ConfigError that names every problem found."""
+    name = str(path)
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        fix = "give the path of a readable YAML file"
+        raise ConfigError([Problem(name, 0, 0, "", error.strerror or str(error), fix)]) from error
+    return parse(raw, name)
+
+
+def parse(raw: bytes, name: str) -> Document:
+    """Parse the bytes of one YAML file that is called `name` in messages. Raises ConfigError."""
+    text = _decode(raw, name)
+    builder = _Builder(name)
+    try:
+        builder.build(yaml.parse(text, Loader=_LOADER))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        what = f"not YAML: {error.problem or error.context}"
+        builder.problems.append(Problem(name, line, column, "", what, _syntax_fix(text, line)))
+    if builder.problems:
+        raise ConfigError(builder.problems)
+    return builder.document
+
+
+def _decode(raw: bytes, name: str) -> str:
+    if len(raw) > MAX_BYTES:
+        fix = "split it with `devices_from`"
+        raise ConfigError([Problem(name, 0, 0, "", f"larger than {MAX_BYTES} bytes", fix)])
+    if raw.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        what, fix = "starts with a byte order mark", "save it as UTF-8 without BOM"
+        raise ConfigError([Problem(name, 1, 1, "", what, fix)])
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        column = error.start - raw.rfind(b"\n", 0, error.start)
+        problem = Problem(name, line, column, "", "not UTF-8", "save the file as UTF-8")
+        raise ConfigError([problem]) from error
+    control = re.search(
+        r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", text
+    )
+    if control:  # YAML 1.2.2, 5.1: not printable
+        line = text.count("\n", 0, control.start()) + 1
+        column = control.start() - text.rfind("\n", 0, control.start())
+        what = f"character U+{ord(control.group()):04X} is not allowed"
+        raise ConfigError([Problem(name, line, column, "", what, "remove it")])
+    return text
+
+
+def _syntax_fix(text: str, line: int) -> str:
+    lines = text.splitlines()
+    here = lines[line - 1] if 0 < line <= len(lines) else ""
+    if "\t" in here[: len(here) - len(here.lstrip())]:
+        return "indent with spaces, not tabs"
+    return "check the quotes, brackets and indentation here and in the line above"
+
+
+class _Builder:
+    """Turns parser events into plain values; keeps going after a problem, to report them all."""
+
+    def __init__(self, name: str) -> None:
+        self.document = Document(name)
+        self.problems: list[Problem] = []
+
+    def build(self, events: Iterable[yaml.Event]) -> None:
+        stream = iter(events)
+        documents = 0
+        for event in stream:
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    self._problem(event, (), "a second document", "keep one document per file")
+                    return
+            elif isinstance(event, yaml.NodeEvent):
+                self.document.value = self._node(event, stream, ())
+
+    def _problem(self, event: yaml.Event, path: Path_, what: str, fix: str) -> None:
+        self.problems.append(Problem(self.document.name, *_place(event), dotted(path), what, fix))
+
+    def _node(self, event: yaml.Event, stream: Iterator[yaml.Event], path: Path_) -> Plain:
+        self.document.places.setdefault(path, _place(event))
+        if isinstance(event, yaml.AliasEvent):
+            self._problem(event, path, f"alias *{event.anchor}", "write the value out")
+            return None
+        if len(path) > MAX_DEPTH:
+            what = f"nested deeper than {MAX_DEPTH} levels"
+            place = _place(event)
+            problem = Problem(self.document.name, *place, dotted(path[:4]), what, "flatten it")
+            raise ConfigError([*self.problems, problem])
+        anchor = getattr(event, "anchor", None)
+        if anchor:
+            self._problem(event, path, f"anchor &{anchor}", "write the value out")
+        tag = getattr(event, "tag", None)
+        if tag:
+            self._problem(event, path, f"tag {tag}", "remove the tag")
+        if isinstance(event, yaml.ScalarEvent):
+            return event.value if event.style else plain_scalar(event.value)
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self._sequence(stream, path)
+        return self._mapping(stream, path)
+
+    def _sequence(self, stream: Iterator[yaml.Event], path: Path_) -> list[Plain]:
+        items: list[Plain] = []
+        for event in stream:
+            if isinstance(event, yaml.SequenceEndEvent):
+                break
+            items.append(self._node(event, stream, (*path, len(items))))
+        return items
+
+    def _mapping(self, stream: Iterator[yaml.Event], path: Path_) -> dict[str, Plain]:
+        mapping: dict[str, Plain] = {}
+        for event in stream:
+            if isinstance(event, yaml.MappingEndEvent):
+                break
+            key = self._key(event, stream, path)
+            here = (*path, key)
+            if key in mapping:
+                first = self.document.keys[here][0]
+                self._problem(event, here, "duplicate key", f"it stands in line {first} already")
+            self.document.keys.setdefault(here, _place(event))
+            value = self._node(next(stream), stream, here)
+            mapping.setdefault(key, value)
+        return mapping
+
+    def _key(self, event: yaml.Event, stream: Iterator[yaml.Event], path: Path_) -> str:
+        if isinstance(event, yaml.ScalarEvent) and not event.anchor and not event.tag:
+            if event.value == "<<" and not event.style:
+                self._problem(event, path, "merge key <<", "write the keys out")
+            return str(event.value)
+        self._problem(event, path, "key is not a plain text", "write a name before the colon")
+        self._node(event, stream, (*path, "?"))
+        return "?"
+
+
+def _place(event: yaml.Event) -> tuple[int, int]:
+    mark = event.start_mark
+    return (mark.line + 1, mark.column + 1) if mark else (1, 1)
+
+
+def plain_scalar(text: str) -> Scalar:
+    """What an unquoted scalar means."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INT.match(text):
+        return int(text) if len(text) <= 20 else text
+    if _HEX.match(text) and len(text) <= 18:
+        return int(text, 16)
+    if _OCT.match(text) and len(text) <= 24:
+        return int(text, 8)
+    return float(text) if _FLOAT.match(text) else text
+
+
+def mapping_at(value: Plain) -> Mapping[str, Plain]:
+    """`value` if it is a mapping, else an empty one (the type error is reported elsewhere)."""
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,129 @@
+"""The contract between the gateway and a protocol driver. docs/drivers.md shows how to write one."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import Annotated, Literal, NamedTuple, Protocol
+
+from pydantic import BeforeValidator, Field
+
+from gateway.clock import Clock
+from gateway.health import DeviceHealth, LinkHealth
+from gateway.model import Command, CommandResult, Item
+from gateway.profile import Profile
+from gateway.settings import Duration, Id, Section, Text
+
+GROUP = "gateway.drivers"
+
+
+class Publisher(Protocol):
+    """What a driver may do with the bus."""
+
+    async def publish(self, item: Item, *, held: bool = False) -> Item:
+        """Hand one item to state, point alarms, rules and the store; never waits.
+
+        Returns the item with its input number; for a repeat of a `(device, source_id)` that was
+        seen before, the number of the first one, and nothing else happens. `held` says that the
+        source keeps the item until it is acknowledged: such an item is never dropped.
+        """
+
+    async def commit(self, item: Item) -> None:
+        """Wait until what `publish` returned is on disk; only then acknowledge it to its source.
+
+        Raises StoreFull or StoreFailed when it will not be: do not acknowledge.
+        """
+
+    async def room(self) -> None:
+        """Wait until the store takes telemetry: an acknowledging source calls it before it reads on."""
+
+
+class Poll(Section):
+    """Poll periods of the two classes that a profile's points name."""
+
+    fast: Duration = 10.0
+    slow: Duration = 60.0
+
+
+def _poll(value: object) -> object:
+    return value if isinstance(value, dict | Poll) else {"fast": value, "slow": value}
+
+
+class LinkSection(Section):
+    """What every link has; a driver's own model adds its keys."""
+
+    driver: str
+
+
+class DeviceSection(Section):
+    """What every device has; a driver's own model adds its keys."""
+
+    profile: str
+    link: Id
+    name: Text = ""
+    enabled: bool = True
+    poll: Annotated[Poll, BeforeValidator(_poll)] = Poll()
+    tags: Annotated[dict[str, str], Field(max_length=16)] = {}
+
+
+# Common device keys that later versions bring.
+NOT_YET = frozenset({"limits", "labels", "decisions", "delivery"})
+
+
+class Device(NamedTuple):
+    """A configured device: its id, its model, its section of the configuration."""
+
+    id: str
+    profile: Profile
+    section: DeviceSection
+
+
+class Driver(Protocol):
+    """One protocol on one link. Opens nothing before `run`.
+
+    `run` works until it is cancelled and never returns; it raises LinkDown or Refused when the
+    peer fails and has closed everything it opened by then. Drivers never reconnect: the
+    supervisor starts `run` again.
+    """
+
+    @property
+    def health(self) -> LinkHealth: ...
+    @property
+    def devices(self) -> Mapping[str, DeviceHealth]: ...
+
+    async def run(self, bus: Publisher) -> None: ...
+
+    async def write(self, command: Command) -> CommandResult:
+        """Write once and return WRITTEN; raises LinkDown or Refused. Confirming is not its task."""
+
+
+class Finding(NamedTuple):
+    """What a driver's own check found wrong, at `path` below the link or device that it names."""
+
+    section: Literal["links", "devices"]
+    name: str
+    path: tuple[str | int, ...]
+    what: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverSpec:
+    """What the entry point of a driver gives; importing it must not import the protocol library.
+
+    `check_profile` parses every `at` of a profile and runs its vectors: it returns
+    (path, what, fix) for each fault. `check` looks at one link with all its devices.
+    """
+
+    name: str
+    protocols: frozenset[str]
+    link: type[LinkSection]
+    device: type[DeviceSection]
+    build: Callable[[str, LinkSection, Sequence[Device], Clock], Driver]
+    check: Callable[[str, LinkSection, Sequence[Device]], Iterable[Finding]]
+    check_profile: Callable[[Profile], Iterable[tuple[tuple[str | int, ...], str, str]]]
+    not_yet: frozenset[str] = field(default=frozenset())
+
+
+def installed() -> dict[str, Callable[[], DriverSpec]]:
+    """Loaders of the installed drivers, by name; nothing is imported before a loader is called."""
+    return {point.name: point.load for point in entry_points(group=GROUP)}

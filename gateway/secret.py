@@ -1,0 +1,88 @@
+"""References to secrets: `${file:PATH}`, `${env:NAME}`, `${credential:NAME}`. Nothing else holds one."""
+
+import os
+import stat
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from gateway.document import Document, Path_, Plain
+from gateway.errors import Problem
+from gateway.settings import REFERENCE
+
+MAX_BYTES = 4096  # the longest secret in use is a PEM-encoded key pair's password or a 2 KB token
+
+
+class _UnusableError(Exception):
+    """(what is wrong, how to fix it); stays inside this module."""
+
+
+def resolve(document: Document, problems: list[Problem]) -> object:
+    """The document's value with every reference replaced by a `SecretStr`.
+
+    Adds a problem for each one that cannot be resolved; its message never holds content.
+    """
+    return _resolve(document, (), document.value, problems)
+
+
+def _resolve(document: Document, path: Path_, value: Plain, problems: list[Problem]) -> object:
+    if isinstance(value, dict):
+        return {k: _resolve(document, (*path, k), v, problems) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_resolve(document, (*path, i), v, problems) for i, v in enumerate(value)]
+    if not isinstance(value, str) or "${" not in value:
+        return value
+    try:
+        return SecretStr(_read(value, Path(document.name).parent))
+    except _UnusableError as error:
+        problems.append(document.problem(path, *error.args))
+        return SecretStr("")
+
+
+def _read(reference: str, folder: Path) -> str:
+    match = REFERENCE.fullmatch(reference)
+    if not match:
+        raise _UnusableError(
+            "not a reference to a secret",
+            "write ${file:/path}, ${env:NAME} or ${credential:NAME}, nothing around it",
+        )
+    kind, name = match.groups()
+    if kind == "env":
+        if not os.environ.get(name):
+            raise _UnusableError(
+                f"environment variable {name} is not set", f"set {name} before the start"
+            )
+        return os.environ[name]
+    if kind == "credential":
+        where = os.environ.get("CREDENTIALS_DIRECTORY")  # systemd.exec(5), LoadCredential=
+        if not where:
+            raise _UnusableError(
+                "no credentials directory", f"add LoadCredential={name}:... to the unit"
+            )
+        return _file(Path(where, name))
+    return _file(Path(folder, name))
+
+
+def _file(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            raw = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise _UnusableError(
+            f"secret file {path}: {why}", "create it, readable for the gateway's user"
+        ) from error
+    if mode & stat.S_IRWXO:
+        raise _UnusableError(f"secret file {path} is open to every user", f"chmod o= {path}")
+    try:
+        text = raw.decode().removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise _UnusableError(
+            f"secret file {path} is not UTF-8", "write the secret as text"
+        ) from error
+    if not text or "\n" in text or len(raw) > MAX_BYTES:
+        raise _UnusableError(
+            f"secret file {path} is empty or has several lines", "keep the secret in one line"
+        )
+    return text

@@ -1,0 +1,74 @@
+"""The sections of the configuration file that belong to no single part, and its top level."""
+
+import zoneinfo
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from gateway.allow import CommandsSection
+from gateway.document import suggest
+from gateway.settings import FilePath, Id, Section, Text, wrong
+from gateway.sinks.settings import UpstreamSection
+from gateway.store.settings import NOT_YET as STORE_NOT_YET
+from gateway.store.settings import StoreSettings
+
+# Sections and keys of the format that later versions bring.
+NOT_YET = (
+    frozenset({"devices_from", "include", "influxdb", "recipients", "metrics"}) | STORE_NOT_YET
+)
+
+
+def _gateway_id(value: str) -> str:
+    if len(value) > 40:
+        raise wrong(f"'{value}' is longer than 40 characters", "shorten it")
+    return value
+
+
+def _timezone(value: str) -> str:
+    if value not in zoneinfo.available_timezones():
+        raise wrong(f"'{value}' is no time zone", suggest(value, {"Asia/Shanghai", "UTC"}))
+    return value
+
+
+class Location(Section):
+    lat: Annotated[float, Field(ge=-90, le=90)]
+    lon: Annotated[float, Field(ge=-180, le=180)]
+
+
+class GatewaySection(Section):
+    id: Annotated[Id, AfterValidator(_gateway_id)]
+    name: Text = ""
+    timezone: Annotated[str, AfterValidator(_timezone)]
+    location: Location | None = None
+    state_dir: FilePath | None = None
+    locale: Literal["zh", "en"] = "en"
+
+
+class LogSection(Section):
+    format: Literal["json", "console"] = "json"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+def _exists(path: Path) -> Path:
+    if not path.exists():
+        raise wrong(f"{path} does not exist", "create it or correct the name")
+    return path
+
+
+Existing = Annotated[FilePath, AfterValidator(_exists)]
+
+
+class File(Section):
+    """The top level; links and devices are checked one by one, by the models of their drivers."""
+
+    version: Literal[1]
+    gateway: GatewaySection
+    links: dict[str, Any] = {}
+    devices: dict[str, Any] = {}
+    profiles: list[Existing] = []
+    rules: list[Existing] = []
+    store: StoreSettings = StoreSettings()
+    upstream: dict[Id, UpstreamSection] = {}
+    commands: CommandsSection = CommandsSection()
+    log: LogSection = LogSection()

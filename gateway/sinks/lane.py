@@ -1,0 +1,51 @@
+"""One lane of one sink: its window, its turn, and what it tells `status`."""
+
+from collections import deque
+
+from gateway.clock import Clock
+from gateway.sinks.window import Window
+
+_SPAN_S = 60
+
+
+class Rate:
+    """Items per second over the last 60 s, counted in seconds of CLOCK_BOOTTIME."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._buckets: deque[tuple[int, int]] = deque()  # (second, items)
+
+    def add(self, items: int) -> None:
+        second = self._second()
+        if self._buckets and self._buckets[-1][0] == second:
+            items += self._buckets.pop()[1]
+        self._buckets.append((second, items))
+        self._prune(second)
+
+    def per_s(self) -> float:
+        self._prune(self._second())
+        return sum(items for _, items in self._buckets) / _SPAN_S
+
+    def _prune(self, second: int) -> None:
+        while self._buckets and self._buckets[0][0] <= second - _SPAN_S:
+            self._buckets.popleft()
+
+    def _second(self) -> int:
+        return self._clock.boottime_ns() // 1_000_000_000
+
+
+class Lane:
+    """`turn` is the lane's place in the fair queue; the counts are items since the start."""
+
+    def __init__(self, window: Window, clock: Clock) -> None:
+        self.window = window
+        self.turn = 0.0
+        self.sent = 0
+        self.acked = 0
+        self.dead = 0
+        self.rate = Rate(clock)
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """The smallest goes first: lane 0, then who had the least for its weight."""
+        return self.window.lane != 0, self.turn

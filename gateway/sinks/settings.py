@@ -1,0 +1,32 @@
+"""The `upstream:` section of the configuration: one entry per destination, each with its own cursor."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
+
+from gateway.endpoint import MqttEndpoint
+from gateway.model import LANES
+from gateway.settings import wrong
+
+
+def _lanes(value: list[int]) -> list[int]:
+    for lane in value:
+        if lane not in LANES:
+            raise wrong(f"{lane} is no lane", "write 0 (alarms), 1 (events), 2 (samples) or 3 (diagnostics)")  # fmt: skip
+    if len(set(value)) != len(value):
+        raise wrong("the same lane twice", "name each lane once")
+    return value
+
+
+class UpstreamSection(MqttEndpoint):
+    """A community platform behind an MQTT 5 broker.
+
+    `ack: platform` takes an item as delivered when the platform says so on the `ack` topic;
+    `ack: broker` when the broker does, which is no promise that it will outlive the broker.
+    Samples (lane 2) leave the compound only if `lanes` says so: household load curves are private
+    and a metered link costs money.
+    """
+
+    dialect: Literal["native"] = "native"
+    ack: Literal["platform", "broker"] = "platform"
+    lanes: Annotated[list[int], AfterValidator(_lanes)] = [0, 1]

@@ -1,0 +1,131 @@
+"""The shape of a status snapshot: what the control socket carries and `status --json` prints.
+
+Ages and durations are seconds, None = never. Raise VERSION when a meaning changes.
+"""
+
+from typing import TypedDict
+
+from gateway.model import Value
+
+VERSION = 1
+
+
+class HealthPart(TypedDict):
+    word: str  # healthy | degraded | critical
+    reasons: list[str]
+
+
+class DevicePart(TypedDict):
+    id: str
+    name: str
+    profile: str
+    link: str
+    live: bool
+    age_s: float | None
+    quality: str  # good | uncertain | bad | stale | never
+    bad: dict[str, str]  # point -> reason, for points that are not good
+    good: int
+    errors: dict[str, int]
+    note: str
+
+
+class LinkPart(TypedDict):
+    name: str
+    driver: str
+    state: str  # starting | up | down | refused
+    since_s: float | None
+    reason: str
+    last_good_s: float | None
+    connects: int
+    counters: dict[str, int]
+
+
+class LanePart(TypedDict):
+    lane: int
+    backlog: int
+    oldest_s: float | None
+    rate_per_s: float
+    acked: int
+    dead: int
+
+
+class SinkPart(TypedDict):
+    name: str
+    state: str
+    since_s: float | None
+    reason: str
+    connects: int
+    counters: dict[str, int]
+    lanes: list[LanePart]
+
+
+class AlarmPart(TypedDict):
+    instance: str
+    rule: str
+    device: str
+    severity: str
+    title: str
+    since_s: float
+
+
+class StorePart(TypedDict):
+    state: str  # ok | failed
+    reason: str
+    directory: str
+    epoch: int
+    queued: int
+    bytes_on_disk: int
+    free_bytes: int
+    commit_ms_p99: float
+    written: int  # records since the start
+    dropped: dict[str, int]  # reason -> samples since the start
+
+
+class ClockPart(TypedDict):
+    ok: bool
+    time: str  # UTC, ISO 8601
+    boot: int
+
+
+class Snapshot(TypedDict):
+    v: int
+    gateway: str
+    name: str
+    version: str
+    pid: int
+    loop: str
+    uptime_s: float
+    health: HealthPart
+    clock: ClockPart
+    devices: list[DevicePart]
+    links: list[LinkPart]
+    upstream: list[SinkPart]
+    alarms: list[AlarmPart]
+    store: StorePart
+    counters: dict[str, int]
+    commands: dict[str, int]
+
+
+class PointPart(TypedDict):
+    point: str
+    unit: str
+    value: Value | None
+    age_s: float
+    quality: str  # good, or level and reason
+
+
+class DeviceReadings(TypedDict):
+    """One device in the answer of the verb `devices`."""
+
+    id: str
+    name: str
+    points: list[PointPart]
+
+
+class CommandAnswer(TypedDict):
+    """The answer of the verb `command`."""
+
+    outcome: str
+    reason: str
+    value: Value | None
+    attempts: int

@@ -1,0 +1,229 @@
+"""Reading committed records back. Every method runs in the reader thread, on `mode=ro` connections."""
+
+import logging
+import sqlite3
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from gateway.errors import StoreFailed
+from gateway.model import LANE_SAMPLE, Item, Sample
+from gateway.store.encode import ChunkRow, Damaged, EventRow, event_of, samples_of
+from gateway.store.identity import damaged
+from gateway.store.index import Span
+from gateway.store.schema import SEQ_BITS, SEQ_MASK, connect_reader
+from gateway.store.segment import segment_path
+
+log = logging.getLogger(__name__)
+
+EVENT_BYTES = 200  # of an event besides its body, roughly
+SKIP = 50  # seqs that are given up together where a page of core.db cannot be read
+MAX_LOGGED = 1_000  # damaged records that are remembered, so that each is logged once
+
+Gap = tuple[int, int, str]
+
+
+class Slice(NamedTuple):
+    """Consecutive records of one epoch and one lane.
+
+    `base` is the first seq of this epoch and lane; `first` .. `last` is what is covered, gaps
+    included; a gap is (first seq, last seq, "corrupt" or "missing"); items are (seq, item).
+    """
+
+    lane: int
+    epoch: int
+    base: int
+    first: int
+    last: int
+    gaps: tuple[Gap, ...]
+    items: tuple[tuple[int, Item], ...]
+
+
+class _Building:
+    """Collects records in order and turns what lies between them into gaps."""
+
+    def __init__(self, span: Span, max_items: int, max_bytes: int) -> None:
+        self.next = span.first
+        self.span = span
+        self._room_items = max(1, max_items)
+        self._room_bytes = max(1, max_bytes)
+        self._reason = "missing"
+        self.gaps: list[Gap] = []
+        self.items: list[tuple[int, Item]] = []
+
+    @property
+    def full(self) -> bool:
+        return self._room_items <= 0 or self._room_bytes <= 0
+
+    def add(self, seq: int, item: Item, size_bytes: int) -> bool:
+        """False if the slice is full or the span ends before; a first item always fits."""
+        if seq < self.next:  # before the cursor: the first part of a chunk
+            return True
+        if seq > self.span.last or self.full or (self.items and size_bytes > self._room_bytes):
+            return False
+        self.skip_to(seq)
+        self.items.append((seq, item))
+        self.next = seq + 1
+        self._room_items -= 1
+        self._room_bytes -= size_bytes
+        return True
+
+    def damaged(self) -> None:
+        """A record at or after `next` cannot be read; where the next good one begins will tell."""
+        self._reason = "corrupt"
+
+    def skip_to(self, seq: int) -> None:
+        """Nothing before `seq` will come."""
+        if seq > self.next:
+            first = self.next
+            if self.gaps and self.gaps[-1][1:] == (first - 1, self._reason):
+                first = self.gaps.pop()[0]
+            self.gaps.append((first, seq - 1, self._reason))
+            self.next = seq
+        self._reason = "missing"
+
+    def slice(self, lane: int) -> Slice:
+        span = self.span
+        gaps, items = tuple(self.gaps), tuple(self.items)
+        return Slice(lane, span.epoch, span.base, span.first, self.next - 1, gaps, items)
+
+
+class _OpenSegment(NamedTuple):
+    first: int
+    db: sqlite3.Connection
+    points: dict[int, str]
+
+
+class Reader:
+    """`corrupt` counts the damaged records that were met, each once."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._core: sqlite3.Connection | None = None
+        self._segment: _OpenSegment | None = None
+        self._chunk: tuple[int, list[tuple[int, Sample]]] | None = None  # the one decoded last
+        self._met: set[tuple[int, int]] = set()
+        self.corrupt = 0
+
+    def read(
+        self, lane: int, span: Span, segments: Sequence[int], max_items: int, max_bytes: int
+    ) -> Slice:
+        """The beginning of `span`; at least one seq is covered. Raises StoreFailed.
+
+        `segments` are the first seqs of the segment files, oldest first.
+        """
+        building = _Building(span, max_items, max_bytes)
+        try:
+            if lane == LANE_SAMPLE:
+                self._read_samples(building, segments)
+            else:
+                self._read_events(building, lane, max_items)
+        except sqlite3.Error as error:
+            raise StoreFailed(f"reading lane {lane} at {building.next}: {error}") from error
+        return building.slice(lane)
+
+    def close(self) -> None:
+        self._close_segment()
+        if self._core is not None:
+            self._core.close()
+            self._core = None
+
+    def _read_events(self, building: _Building, lane: int, max_items: int) -> None:
+        if self._core is None:
+            self._core = connect_reader(self._directory / "core.db")
+        low, high = lane << SEQ_BITS | building.next, lane << SEQ_BITS | building.span.last
+        limit = max(1, max_items)
+        query = "SELECT * FROM event WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
+        seen = 0
+        try:
+            for row in self._core.execute(query, (low, high, limit)):
+                seen += 1
+                if not self._add_event(building, lane, row):
+                    return
+        except sqlite3.DatabaseError as error:
+            if not damaged(error):
+                raise
+            self._meet(lane, building.next, str(error))
+            building.damaged()
+            building.skip_to(min(building.next + SKIP, building.span.last + 1))
+            return
+        if seen < limit:
+            building.skip_to(building.span.last + 1)
+
+    def _add_event(self, building: _Building, lane: int, row: EventRow) -> bool:
+        try:
+            seq, event = event_of(row)
+        except Damaged as error:
+            seq = row[0] & SEQ_MASK
+            self._meet(lane, seq, str(error))
+            building.skip_to(seq)
+            building.damaged()
+            building.skip_to(seq + 1)
+            return True
+        return building.add(seq, event, EVENT_BYTES + len(row[-1]))
+
+    def _read_samples(self, building: _Building, segments: Sequence[int]) -> None:
+        start = max(0, bisect_right(segments, building.next) - 1)
+        for first in segments[start:]:
+            if first > building.span.last:
+                break
+            try:
+                for row in self._chunks(first, building.next):
+                    if not self._add_chunk(building, row):
+                        return
+            except sqlite3.DatabaseError as error:
+                if not damaged(error):
+                    raise
+                self._close_segment()
+                self._meet(LANE_SAMPLE, first, str(error))
+                building.damaged()
+        building.skip_to(building.span.last + 1)
+
+    def _chunks(self, segment: int, seq: int) -> Iterator[ChunkRow]:
+        """The chunk that holds `seq` and those after it."""
+        if self._segment is None or self._segment.first != segment:
+            self._close_segment()
+            db = connect_reader(segment_path(self._directory, segment))
+            self._segment = _OpenSegment(segment, db, {})
+        begin = "SELECT coalesce(max(first), 0) FROM chunk WHERE first <= ?"
+        query = f"SELECT * FROM chunk WHERE first >= ({begin}) ORDER BY first"  # noqa: S608 -- constant text
+        yield from self._segment.db.execute(query, (seq,))
+
+    def _add_chunk(self, building: _Building, row: ChunkRow) -> bool:
+        if row[0] > building.span.last:
+            building.skip_to(building.span.last + 1)
+            return False
+        try:
+            samples = self._decode(row)
+        except Damaged as error:
+            self._meet(LANE_SAMPLE, row[0], str(error))
+            building.damaged()
+            return True
+        size = 60 + 3 * len(row[8]) // len(samples)  # zlib shrinks chunks to a third or less
+        return all(building.add(seq, sample, size) for seq, sample in samples)
+
+    def _decode(self, row: ChunkRow) -> list[tuple[int, Sample]]:
+        if self._chunk is None or self._chunk[0] != row[0]:
+            assert self._segment is not None  # noqa: S101 -- `_chunks` has opened it
+            points = self._segment.points
+            try:
+                samples = samples_of(row, points)
+            except Damaged:  # or points that came after the last look
+                points.update(self._segment.db.execute("SELECT pid, point FROM point"))
+                samples = samples_of(row, points)
+            self._chunk = (row[0], samples)
+        return self._chunk[1]
+
+    def _meet(self, lane: int, seq: int, what: str) -> None:
+        if (lane, seq) not in self._met and len(self._met) < MAX_LOGGED:
+            self._met.add((lane, seq))
+            self.corrupt += 1
+            extra = {"component": "store"}
+            log.error("lane %d: the record at %d is damaged: %s", lane, seq, what, extra=extra)
+
+    def _close_segment(self) -> None:
+        if self._segment is not None:
+            self._segment.db.close()
+            self._segment = None
+            self._chunk = None

@@ -1,0 +1,90 @@
+"""Keeps drivers and sinks running: the one place that restarts, and the one broad `except`."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+
+from gateway.clock import Clock
+from gateway.errors import GatewayError, Refused
+from gateway.health import LinkHealth, LinkState
+
+log = logging.getLogger(__name__)
+
+FIRST_DELAY_S = 1.0
+LONGEST_DELAY_S = 60.0
+STABLE_S = 60.0  # a run that lasted this long starts the back-off anew
+
+Transition = Callable[[LinkState, str], None]
+
+
+async def supervise(
+    name: str,
+    run: Callable[[], Awaitable[None]],
+    health: LinkHealth,
+    *,
+    clock: Clock,
+    transition: Transition,
+) -> None:
+    """Run `run` for ever, with full-jitter back-off (1 to 60 s) after each failure.
+
+    `transition(state, reason)` is called once when the link goes down and once when it is back.
+    Ends only by cancellation.
+    """
+    health.on_up = lambda: _change(name, health, clock, transition, LinkState.UP, "")
+    loop = asyncio.get_running_loop()
+    failures = 0
+    while True:
+        started = loop.time()
+        state, reason = await _once(name, run)
+        failures = 1 if loop.time() - started >= STABLE_S else failures + 1
+        _change(name, health, clock, transition, state, reason)
+        await asyncio.sleep(_delay_s(failures, state))
+
+
+async def _once(name: str, run: Callable[[], Awaitable[None]]) -> tuple[LinkState, str]:
+    try:
+        await run()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # Nobody cancelled us: a library let a cancellation of its own escape.
+        return LinkState.DOWN, "internal error: it cancelled itself"
+    except Refused as error:
+        return LinkState.REFUSED, str(error)
+    except GatewayError as error:
+        return LinkState.DOWN, str(error)
+    except Exception as error:
+        # The one broad except: a bug in one driver must not reach its neighbours.
+        log.exception("%s failed", name, extra={"component": name})
+        return LinkState.DOWN, f"internal error: {type(error).__name__}: {error}"
+    return LinkState.DOWN, "internal error: it returned"
+
+
+def _delay_s(failures: int, state: LinkState) -> float:
+    """Full jitter: uniform between 1 s and a ceiling that doubles with each failure, up to 60 s."""
+    if state is LinkState.REFUSED:
+        return random.uniform(LONGEST_DELAY_S / 2, LONGEST_DELAY_S)
+    ceiling = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** min(failures, 10))
+    return random.uniform(FIRST_DELAY_S, ceiling)
+
+
+def _change(
+    name: str, health: LinkHealth, clock: Clock, transition: Transition, state: LinkState, why: str
+) -> None:
+    before = health.state
+    health.reason = why
+    if before is state:
+        log.debug("still %s: %s", state, why, extra={"component": name})
+        return
+    health.state = state
+    health.since_ns = clock.boottime_ns()
+    if state is LinkState.UP:
+        log.info("up", extra={"component": name})
+    elif before in {LinkState.DOWN, LinkState.REFUSED}:
+        log.debug("now %s: %s", state, why, extra={"component": name})
+        return
+    else:
+        log.warning("%s: %s", state, why, extra={"component": name})
+    transition(state, why)

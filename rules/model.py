@@ -1,0 +1,103 @@
+"""What loading makes of rule files: rules, their instances, and the index that `step` runs on."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
+
+from gateway.errors import Problem
+from gateway.model import Severity, Value
+
+# Claim levels of the rule priorities, after the priority array of BACnet (ASHRAE 135, 19.2).
+LEVELS: Mapping[str, int] = MappingProxyType(
+    {"life": 2, "safety": 5, "automation": 12, "schedule": 16}
+)
+NEVER_NS = 1 << 62  # 146 years
+
+
+class Rule(NamedTuple):
+    """One rule of a file. `severity` is None for a rule without alarm; `for_ns` is its on-delay."""
+
+    id: str
+    title: str
+    enabled: bool
+    level: int
+    for_ns: int
+    severity: Severity | None
+
+
+class Threshold(NamedTuple):
+    """`holds(value of the slot, limit)`; the value is known while younger than `stale_ns`.
+
+    `limit` is in the unit of the point.
+    """
+
+    point: str
+    slot: int
+    holds: Callable[[float, float], bool]
+    limit: float
+    stale_ns: int
+
+
+class Setting(NamedTuple):
+    """What an instance claims for a point of its device while it is active."""
+
+    point: str
+    value: Value
+
+
+class Instance(NamedTuple):
+    """A rule applied to one device; `id` is `rule-id[device-id]`."""
+
+    id: str
+    rule: Rule
+    device: str
+    when: Threshold
+    until: Threshold | None
+    sets: tuple[Setting, ...]
+
+    @property
+    def tests(self) -> tuple[Threshold, ...]:
+        return (self.when,) if self.until is None else (self.when, self.until)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """Everything that `step` needs, built once. `notes` are warnings for whoever wrote the files.
+
+    `instances` are in rank order (priority level, file order, device id): the position is the rank.
+    `slots` numbers the points that rules read, by device; `readers` says which instances read each.
+    """
+
+    rules: tuple[Rule, ...] = ()
+    instances: tuple[Instance, ...] = ()
+    slots: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
+    readers: tuple[tuple[int, ...], ...] = ()
+    notes: Sequence[Problem] = ()
+
+
+class Slots:
+    """Gives every (device, point) that a rule reads its number."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, dict[str, int]] = {}
+        self._count = 0
+
+    def of(self, device: str, point: str) -> int:
+        numbers = self._numbers.setdefault(device, {})
+        if point not in numbers:
+            numbers[point] = self._count
+            self._count += 1
+        return numbers[point]
+
+    def index(
+        self, rules: Iterable[Rule], instances: Iterable[Instance], notes: Sequence[Problem]
+    ) -> RuleSet:
+        """The rule set of `instances`, which are in file order."""
+        ranked = tuple(sorted(instances, key=lambda instance: instance.rule.level))
+        readers: list[list[int]] = [[] for _ in range(self._count)]
+        for rank, instance in enumerate(ranked):
+            for slot in sorted({test.slot for test in instance.tests}):
+                readers[slot].append(rank)
+        slots = {device: tuple(numbers.items()) for device, numbers in self._numbers.items()}
+        return RuleSet(tuple(rules), ranked, slots, tuple(map(tuple, readers)), tuple(notes))

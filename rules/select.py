@@ -1,0 +1,91 @@
+"""Which devices a rule is for."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from gateway.document import Path_, suggest
+from gateway.profile import Profile
+from rules.check import Report
+from rules.section import Selector
+
+
+class DeviceView(NamedTuple):
+    """What rules need to know of a configured device."""
+
+    id: str
+    profile: Profile
+    tags: Mapping[str, str]
+
+
+class Site:
+    """The configured devices, ordered so that selecting does not look at each for every rule."""
+
+    def __init__(self, devices: Sequence[DeviceView]) -> None:
+        self._by_id = {device.id: device for device in devices}
+        self._tags = {key for device in devices for key in device.tags}
+        self._by_tag: dict[tuple[str, str], list[DeviceView]] = {}
+        for device in devices:
+            for tag in device.tags.items():
+                self._by_tag.setdefault(tag, []).append(device)
+        self._profiles = {device.profile.profile: device.profile for device in devices}
+
+    def profile_of(self, device: str) -> Profile:
+        return self._by_id[device].profile
+
+    def select(self, selector: Selector, report: Report) -> list[DeviceView]:
+        """The devices that fit `selector`, by id. What can only be a slip of the pen is a problem."""
+        before = len(report.problems)
+        for index, name in enumerate(selector.id or []):
+            if name not in self._by_id:
+                what = f"unknown device '{name}'"
+                report.problem(("for_each", "id", index), what, suggest(name, self._by_id))
+        for key in selector.tags or {}:
+            if key not in self._tags:
+                what = f"no device has a tag '{key}'"
+                report.problem(("for_each", "tags", key), what, suggest(key, self._tags), key=True)
+        profiles = {n for n, profile in self._profiles.items() if _fits_profile(selector, profile)}
+        selected = [
+            device
+            for device in self._candidates(selector)
+            if device.profile.profile in profiles and _fits_device(selector, device)
+        ]
+        if not selected and len(report.problems) == before:
+            report.note(*self._empty(selector))
+        return sorted(selected, key=lambda device: device.id)
+
+    def _candidates(self, selector: Selector) -> Iterable[DeviceView]:
+        """A short list that has every device that fits `selector`."""
+        if selector.id is not None:
+            return [self._by_id[name] for name in set(selector.id) if name in self._by_id]
+        if selector.tags:
+            return min((self._by_tag.get(tag, []) for tag in selector.tags.items()), key=len)
+        return self._by_id.values()
+
+    def _empty(self, selector: Selector) -> tuple[Path_, str, str]:
+        """Why `selector` finds nothing: a key that no device fits, else the keys together."""
+        profiles = self._profiles.values()
+        known = {
+            "type": {profile.type for profile in profiles},
+            "profile": set(self._profiles),
+            "has": {point for profile in profiles for point in profile.by_id},
+        }
+        for key, values in known.items():
+            wanted = getattr(selector, key)
+            if wanted is not None and wanted not in values:
+                kind = "point" if key == "has" else key
+                what = f"the rule has no device: none has the {kind} '{wanted}'"
+                return ("for_each", key), what, suggest(wanted, values)
+        return ("for_each",), "the rule has no device: none fits all keys", "check them together"
+
+
+def _fits_profile(selector: Selector, profile: Profile) -> bool:
+    return (
+        (selector.type is None or profile.type == selector.type)
+        and (selector.profile is None or profile.profile == selector.profile)
+        and (selector.has is None or selector.has in profile.by_id)
+    )
+
+
+def _fits_device(selector: Selector, device: DeviceView) -> bool:
+    tags = selector.tags
+    return tags is None or all(device.tags.get(key) == value for key, value in tags.items())

@@ -1,0 +1,240 @@
+"""The comparison of the rule language, `it.<point> <op> <number> [unit]`: reading it, units, reach."""
+
+import difflib
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from pydantic_core import PydanticCustomError
+
+from gateway.profile import Point
+from gateway.settings import wrong
+from gateway.units import SPELLINGS, UNITS, code_of, convert
+
+OPERATORS: Mapping[str, Callable[[float, float], bool]] = MappingProxyType({
+    "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le,
+    ">": operator.gt, ">=": operator.ge,
+})  # fmt: skip
+
+MAX_LENGTH = 200  # keeps every number inside the range of a float
+_EXAMPLE = "write one comparison, e.g. it.elec.voltage.a > 253 V"
+_FUNCTIONS = frozenset({
+    "avg", "min", "max", "sum", "count", "delta", "rise", "rises", "rate", "coverage", "stale",
+    "known", "good", "prev", "changed", "any", "all", "count_of", "unknown_of", "sum_of", "max_of",
+    "min_of", "avg_of", "active", "abs", "round", "clamp",
+})  # fmt: skip
+
+_POINT = re.compile(r"it\.([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*)(?![\w.])")
+_PATH = re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)+")
+_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+_UNIT = re.compile(r"[^\s()<>=!&|+*,;\"'-]+")
+_LATER = re.compile(
+    r"(?:and|or|not|in)\b|&&|\|\||[-+*/()!\[]"
+)  # of the language, not of this version
+_PIECE = re.compile(r"\w+|[^\w\s]+")
+
+
+class Fault(NamedTuple):
+    what: str
+    fix: str
+
+
+class Comparison(NamedTuple):
+    """`it.<point> <op> <number> <unit>` as written; `unit` is a UCUM code, None when left out."""
+
+    point: str
+    op: str
+    number: int | float
+    unit: str | None
+
+
+class Quantity(NamedTuple):
+    number: int | float
+    unit: str | None
+    end: int
+
+
+def parse(value: object) -> Comparison:
+    """Read a condition. Raises PydanticCustomError that names the character where it fails."""
+    text = _text(value)
+    at = _skip(text, 0)
+    point = _POINT.match(text, at)
+    if point is None or text.startswith("[", point.end()):
+        raise _no_point(text, at)
+    at = _skip(text, point.end())
+    op = next((op for op in ("==", "!=", "<=", ">=", "<", ">") if text.startswith(op, at)), None)
+    if op is None:
+        raise _no_operator(text, at)
+    at = _skip(text, at + len(op))
+    if not _NUMBER.match(text, at):
+        raise _no_number(text, at, op)
+    quantity = _quantity(text, at)
+    if quantity.end < len(text):
+        raise _more(text, quantity.end)
+    return Comparison(point[1], op, quantity.number, quantity.unit)
+
+
+def parse_quantity(text: str) -> Quantity | None:
+    """Read `60 %` or `16 A`; None if it is no number. Raises PydanticCustomError on a wrong unit."""
+    text = text.strip()
+    if len(text) > MAX_LENGTH or not _NUMBER.match(text):
+        return None
+    quantity = _quantity(text, 0)
+    return quantity if quantity.end == len(text) else None
+
+
+def in_unit_of(point: Point, number: int | float, unit: str | None) -> int | float | Fault:
+    """`number` `unit` expressed in the unit of `point`."""
+    wanted = UNITS[point.unit].dimension
+    if unit is None:
+        if number == 0 or point.unit == "1":
+            return number
+        what = f"number without a unit, but the other side is {_article(wanted)}"
+        return Fault(what, f"write e.g. {number} {point.unit}")
+    converted = convert(number, unit, point.unit)
+    if converted is None:
+        have = UNITS[unit].dimension
+        what = f"{number} {unit} is {_article(have)}, but {point.id} is {_article(wanted)}"
+        fix = f"write e.g. {number}" if point.unit == "1" else f"write e.g. {number} {point.unit}"
+        return Fault(what, fix)
+    if unit == point.unit:
+        return number
+    rounded = float(f"{converted:.12g}")  # 1.1 bar is 110 kPa, not 110.00000000000001
+    return int(rounded) if rounded.is_integer() else rounded
+
+
+class Span(NamedTuple):
+    """An interval of numbers; the flags say whether each end belongs to it."""
+
+    low: float
+    low_in: bool
+    high: float
+    high_in: bool
+
+
+def reach(op: str, limit: float) -> list[Span]:
+    """The numbers for which `number <op> limit` is true."""
+    below, above = Span(-math.inf, False, limit, False), Span(limit, False, math.inf, False)  # noqa: FBT003 -- ends of an interval
+    match op:
+        case "<":
+            return [below]
+        case ">":
+            return [above]
+        case "<=":
+            return [below._replace(high_in=True)]
+        case ">=":
+            return [above._replace(low_in=True)]
+        case "!=":
+            return [below, above]
+    return [Span(limit, True, limit, True)]  # noqa: FBT003 -- as above
+
+
+def span_of(point: Point) -> Span:
+    """The numbers that a good reading of `point` can have."""
+    low = -math.inf if point.min is None else point.min
+    high = math.inf if point.max is None else point.max
+    return Span(low, True, high, True)  # noqa: FBT003 -- as above
+
+
+def common(*spans: Span) -> bool:
+    """Some number belongs to all of `spans`."""
+    low, low_out = max((span.low, not span.low_in) for span in spans)
+    high, high_in = min((span.high, span.high_in) for span in spans)
+    return low < high or (low == high and not low_out and high_in)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        key = next(iter(value), "")
+        raise wrong(f"'{key}' is not in this version", _EXAMPLE)
+    if isinstance(value, list):
+        raise wrong("a list of conditions is not in this version", _EXAMPLE)
+    if not isinstance(value, str) or not value.strip():
+        raise wrong(f"{value!r} is no condition", _EXAMPLE)
+    if len(value) > MAX_LENGTH:
+        raise wrong(f"a condition longer than {MAX_LENGTH} characters", _EXAMPLE)
+    return value.rstrip()
+
+
+def _skip(text: str, at: int) -> int:
+    return at + len(text[at:]) - len(text[at:].lstrip())
+
+
+def _quantity(text: str, at: int) -> Quantity:
+    """The number at `at`, its unit if one follows, and where the text goes on."""
+    match = _NUMBER.match(text, at)
+    assert match is not None  # noqa: S101 -- the callers looked
+    number = float(match[0]) if "." in match[0] else int(match[0])
+    at = _skip(text, match.end())
+    unit = None if _LATER.match(text, at) and text[at] != "[" else _UNIT.match(text, at)
+    if unit is None:
+        return Quantity(number, None, at)
+    code = code_of(unit[0])
+    if code is None:
+        raise _at(text, at, f"'{unit[0]}' is no unit", _near_unit(unit[0]))
+    return Quantity(number, code, _skip(text, unit.end()))
+
+
+def _near_unit(word: str) -> str:
+    known = [*UNITS, *SPELLINGS]
+    same = [unit for unit in known if unit.lower() == word.lower()]
+    near = same or difflib.get_close_matches(word, known, n=1)
+    return (
+        f"did you mean '{near[0]}'?" if near else "write a unit such as V, A, kW, kWh, °C, % or lx"
+    )
+
+
+def _article(dimension: str) -> str:
+    return f"{'an' if dimension[0] in 'aeiou' else 'a'} {dimension}"
+
+
+def _at(text: str, at: int, what: str, fix: str) -> PydanticCustomError:
+    rest = text[at : at + 20]
+    place = f"at character {at + 1}, '{rest}'" if rest else "at the end"
+    return wrong(f"{what} ({place})", fix)
+
+
+def _no_point(text: str, at: int) -> PydanticCustomError:
+    word = re.match(r"\w*", text[at:])
+    name = word[0] if word else ""
+    if name in _FUNCTIONS and text[at + len(name) :].lstrip().startswith("("):
+        return _at(text, at, f"'{name}()' is not in this version", _EXAMPLE)
+    if later := _LATER.match(text, at):
+        if not _NUMBER.match(text, at):
+            return _at(text, at, f"'{later[0]}' is not in this version", _EXAMPLE)
+    elif (point := _POINT.match(text, at)) is not None:
+        return _at(text, point.end(), "'[' after a point is not in this version", _EXAMPLE)
+    elif (path := _PATH.match(text, at)) is not None and name != "it":
+        return _at(text, at, f"'{name}' is no alias", f"write it.{path[0]}")
+    return _at(text, at, "a condition begins with it.<point>", _EXAMPLE)
+
+
+def _no_operator(text: str, at: int) -> PydanticCustomError:
+    if text.startswith("=", at):
+        return _at(text, at, "'=' compares nothing", "use '=='")
+    if at == len(text):
+        return _at(text, at, "a point without comparison is not in this version", _EXAMPLE)
+    if later := _LATER.match(text, at):
+        return _at(text, at, f"'{later[0]}' is not in this version", _EXAMPLE)
+    return _at(text, at, "no comparison", f"write one of {' '.join(OPERATORS)} after the point")
+
+
+def _no_number(text: str, at: int, op: str) -> PydanticCustomError:
+    piece = _PIECE.match(text, at)
+    if piece is None:
+        return _at(text, at, f"nothing after '{op}'", "write a number and its unit")
+    if piece[0] == "it":
+        return _at(text, at, "comparing two points is not in this version", "compare with a number")
+    what = f"comparing with {piece[0]} is not in this version"
+    return _at(text, at, what, "compare with a number and its unit")
+
+
+def _more(text: str, at: int) -> PydanticCustomError:
+    if any(text.startswith(op, at) for op in OPERATORS):
+        return _at(text, at, "comparisons cannot be chained", "write one comparison")
+    if later := _LATER.match(text, at):
+        return _at(text, at, f"'{later[0]}' is not in this version", "write one comparison")
+    return _at(text, at, "not understood", "end the condition after the unit")

@@ -1,0 +1,153 @@
+"""`make run`: the simulated compound, the real daemon and its status, in one terminal.
+
+Everything lives in one temporary folder and in child processes that end with this one. Speaks to
+the gateway only through its command line, as a technician would.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import ctypes
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Sequence
+from importlib.resources import as_file, files
+from pathlib import Path
+
+GATEWAY = str(Path(sys.executable).with_name("gateway"))
+PORTS = (5020, 18830, 18831)  # as in configs/demo/gateway.yaml
+TABLE_EVERY_S = 5.0
+STOP_S = 8.0
+HEALTHY_WITHIN_S = 60.0
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m simulators.demo", description=__doc__)
+    parser.add_argument(
+        "--for", dest="seconds", type=float, metavar="SECONDS", help="end by itself"
+    )
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="gateway-demo-") as folder:
+        return asyncio.run(_demo(Path(folder), options.seconds))
+
+
+async def _demo(folder: Path, seconds: float | None) -> int:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    config = await asyncio.to_thread(_prepare, folder)
+    on_screen = sys.stdout.isatty()
+    async with contextlib.AsyncExitStack() as stack:
+        logs = [folder / "simulators.log", folder / "gateway.log"]
+        jobs = ["simulate", str(config), "--incidents"], ["run", "-c", str(config)]
+        children = []
+        for arguments, log in zip(jobs, logs, strict=True):
+            child = await _spawn(arguments, log)
+            stack.push_async_callback(_end, child)
+            children.append(child)
+        watch = _live(config, stop) if on_screen else _tables(config, stop)
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(watch, name="watch")
+            guards = [group.create_task(_guard(child, stop), name="guard") for child in children]
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await stop.wait()
+            code = await _status(config, quiet=on_screen) if seconds else 0
+            for task in (watching, *guards):
+                task.cancel()
+        died = [
+            log for child, log in zip(children, logs, strict=True) if child.returncode is not None
+        ]
+        for log in died:
+            print(f"{log.stem} ended by itself:\n{log.read_text()}", file=sys.stderr)
+        print("stopping ...", flush=True)
+    return 1 if died else code
+
+
+def _prepare(folder: Path) -> Path:
+    """A copy of the shipped demonstration in `folder`, its ports moved where they are taken."""
+    with as_file(files("configs")) as shipped:
+        for part in ("demo", "rules"):
+            shutil.copytree(shipped / part, folder / part)
+    config = folder / "demo" / "gateway.yaml"
+    text = config.read_text(encoding="utf-8")
+    for port in PORTS:
+        text = text.replace(str(port), str(_free(port)))
+    config.write_text(text, encoding="utf-8")
+    return config
+
+
+def _free(port: int) -> int:
+    for wanted in (port, 0):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", wanted))
+            return int(probe.getsockname()[1])
+    raise OSError("no free port on 127.0.0.1")
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+async def _spawn(arguments: Sequence[str], log: Path) -> asyncio.subprocess.Process:
+    """A gateway command of its own session: Ctrl-C reaches only us, and we stop it in order."""
+    with log.open("wb") as output:
+        return await asyncio.create_subprocess_exec(
+            GATEWAY, *arguments, stdout=output, stderr=output, stdin=asyncio.subprocess.DEVNULL,
+            start_new_session=True, preexec_fn=_die_with_parent,
+        )  # fmt: skip
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    if child.returncode is None:
+        child.terminate()
+        try:
+            async with asyncio.timeout(STOP_S):
+                await child.wait()
+        except TimeoutError:
+            child.kill()
+            await child.wait()
+
+
+async def _guard(child: asyncio.subprocess.Process, stop: asyncio.Event) -> None:
+    await child.wait()
+    stop.set()
+
+
+async def _live(config: Path, stop: asyncio.Event) -> None:
+    """The live view on the terminal; when it cannot connect yet it is started again."""
+    while not stop.is_set():
+        if await _status(config, quiet=True) != 3:  # 3: not running yet
+            viewer = await asyncio.create_subprocess_exec(
+                GATEWAY, "status", "--watch", "-c", str(config), preexec_fn=_die_with_parent
+            )
+            try:
+                await viewer.wait()
+            finally:
+                if viewer.returncode is None:
+                    viewer.send_signal(signal.SIGINT)
+        await asyncio.sleep(0.5)
+
+
+async def _tables(config: Path, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        await asyncio.sleep(TABLE_EVERY_S)
+        await _status(config, quiet=False)
+        print(flush=True)
+
+
+async def _status(config: Path, *, quiet: bool) -> int:
+    output = asyncio.subprocess.DEVNULL if quiet else None
+    child = await asyncio.create_subprocess_exec(
+        GATEWAY, "status", "-c", str(config), stdout=output, stderr=output
+    )
+    return await child.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""Guards that watch every test. What they forbid is forbidden in the gateway too.
+
+- no task may outlive its test, no call may block the event loop inside our own packages;
+- warnings are errors, a bad log format fails the test, a test takes at most 20 s (pyproject.toml);
+- `@pytest.mark.both_loops` runs a test on asyncio and on uvloop; the others run on asyncio.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+
+import pytest
+import uvloop
+from blockbuster import BlockBuster
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "both_loops: run on asyncio and on uvloop")
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, LoopFactory]:
+    asyncio_only: dict[str, LoopFactory] = {"asyncio": asyncio.new_event_loop}
+    if item.get_closest_marker("both_loops"):
+        return {**asyncio_only, "uvloop": uvloop.new_event_loop}
+    return asyncio_only
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The long fault runs are only for `make chaos`, which asks for them by name."""
+    if "chaos" not in str(config.getoption("-m")):
+        items[:] = [item for item in items if not item.get_closest_marker("chaos")]
+
+
+@pytest.fixture(autouse=True)
+def guard(request: pytest.FixtureRequest) -> None:
+    if isinstance(request.node, pytest.Function) and asyncio.iscoroutinefunction(request.node.obj):
+        request.getfixturevalue("no_orphans")
+        request.getfixturevalue("nothing_blocks")
+
+
+@pytest.fixture
+async def no_orphans() -> AsyncIterator[None]:
+    """An async fixture: a sync one never sees the loop and would check nothing."""
+    before = asyncio.all_tasks()
+    yield
+    orphans = [t for t in asyncio.all_tasks() - before if t is not asyncio.current_task()]
+    for task in orphans:
+        task.cancel()
+    assert not orphans, f"tasks left behind: {[t.get_name() for t in orphans]}"
+
+
+@pytest.fixture
+async def nothing_blocks() -> AsyncIterator[None]:
+    buster = BlockBuster(["gateway", "drivers", "rules"])
+    buster.activate()
+    yield
+    buster.deactivate()
+
+
+@pytest.fixture(autouse=True)
+def log_formats_are_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_handler: logging.Handler, record: logging.LogRecord) -> None:
+        pytest.fail(f"bad log call in {record.pathname}:{record.lineno}: {record.msg!r}")
+
+    monkeypatch.setattr(logging.Handler, "handleError", fail)

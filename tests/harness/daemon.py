@@ -1,0 +1,98 @@
+"""The real daemon in a process of its own: start, ask, stop, kill.
+
+A sabotage is the name of a function in `tests.harness.sabotage` that replaces one part of the real
+app before it starts; the shipped code has no switch for it.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from gateway.control import ask
+from gateway.snapshot import Snapshot
+
+READY_S = 10.0
+
+
+class Daemon:
+    """`gateway run -c CONFIG`, its log in CONFIG's folder."""
+
+    def __init__(self, config: Path, state_dir: Path, *, sabotage: str | None = None) -> None:
+        self.config = config
+        self.state_dir = state_dir
+        self.log = config.with_suffix(".log")
+        self.kills = 0
+        self._sabotage = sabotage
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def process(self) -> asyncio.subprocess.Process:
+        if self._process is None:
+            raise RuntimeError("not started")
+        return self._process
+
+    async def start(self) -> None:
+        """Returns when the control socket answers."""
+        module = "tests.harness.sabotage" if self._sabotage else "gateway"
+        arguments = [self._sabotage] if self._sabotage else []
+        code = ["-c", "import sys; from gateway.cli.main import main; sys.exit(main())"]
+        command = ["-m", module, *arguments] if self._sabotage else code
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, *command, "run", "-c", str(self.config), stdout=log, stderr=log
+            )
+        async with asyncio.timeout(READY_S):
+            while await self._asked("status") is None:
+                if self._process.returncode is not None:
+                    raise AssertionError(f"the daemon ended:\n{self.text()}")
+                await asyncio.sleep(0.05)
+
+    async def _asked(self, verb: str, **request: object) -> Any:
+        try:
+            return await asyncio.to_thread(ask, self.state_dir, {"verb": verb, **request}, 5.0)
+        except (ConnectionError, TimeoutError):
+            return None
+
+    async def status(self) -> Snapshot:
+        answer = await self._asked("status")
+        assert answer is not None, self.text()
+        return cast("Snapshot", answer)
+
+    async def ask(self, verb: str, **request: object) -> Any:
+        return await asyncio.to_thread(ask, self.state_dir, {"verb": verb, **request}, 60.0)
+
+    async def until(
+        self, condition: Callable[[Snapshot], bool], timeout_s: float = 15.0
+    ) -> Snapshot:
+        """The first status for which `condition` holds."""
+        last: Snapshot | None = None
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    last = await self.status()
+                    if condition(last):
+                        return last
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            raise AssertionError(
+                f"never came true; last status: {last}\n{self.text()[-3000:]}"
+            ) from None
+
+    async def kill(self) -> None:
+        """Power off for the process: SIGKILL, nothing is flushed by it."""
+        self.process.kill()
+        await self.process.wait()
+        self.kills += 1
+
+    async def stop(self) -> int:
+        """SIGTERM; returns the exit code."""
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(15):
+            return await self.process.wait()
+
+    def text(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace")

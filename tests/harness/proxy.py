@@ -1,0 +1,91 @@
+"""A TCP proxy that breaks connections: the one source of network faults in the tests."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from enum import Enum, auto
+
+
+class Mode(Enum):
+    PASS = auto()
+    REFUSE = auto()  # new connections are closed at once, old ones are cut
+    BLACK_HOLE = auto()  # connections stay open, nothing gets through: a half-open link
+
+
+class Proxy:
+    """Forwards to `host:port`; `mode` may change at any time."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.port = 0
+        self.accepted = 0
+        self._target = (host, port)
+        self._mode = Mode.PASS
+        self._passing = asyncio.Event()
+        self._passing.set()
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    @property
+    def mode(self) -> Mode:
+        return self._mode
+
+    @mode.setter
+    def mode(self, mode: Mode) -> None:
+        self._mode = mode
+        if mode is Mode.BLACK_HOLE:
+            self._passing.clear()
+        else:
+            self._passing.set()
+        if mode is Mode.REFUSE:
+            self.cut()
+
+    def cut(self) -> None:
+        """Reset every connection."""
+        for writer in list(self._writers):
+            writer.transport.abort()
+
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted += 1
+        if self._mode is Mode.REFUSE:
+            writer.transport.abort()
+            return
+        self._writers.add(writer)
+        try:
+            with contextlib.suppress(OSError):
+                up_reader, up_writer = await asyncio.open_connection(*self._target)
+                self._writers.add(up_writer)
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._pump(reader, up_writer))
+                    group.create_task(self._pump(up_reader, writer))
+        finally:
+            writer.transport.abort()
+            self._writers.discard(writer)
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                await self._passing.wait()
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            return
+        finally:
+            writer.transport.abort()
+            self._writers.discard(writer)
+
+
+@asynccontextmanager
+async def proxy(host: str, port: int) -> AsyncIterator[Proxy]:
+    """A proxy on a free port of 127.0.0.1 for the time of the block."""
+    one = Proxy(host, port)
+    server = await asyncio.start_server(one.connected, "127.0.0.1", 0)
+    one.port = server.sockets[0].getsockname()[1]
+    try:
+        yield one
+    finally:
+        server.close()
+        one.mode = Mode.PASS
+        one.cut()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2):
+                await server.wait_closed()

@@ -1,0 +1,110 @@
+"""A gateway for the tests of status and of its pages: the parts that `status` asks, filled by hand."""
+
+from collections.abc import Mapping
+
+from gateway.driver import Device, DeviceSection
+from gateway.health import DeviceHealth, LinkHealth, LinkState
+from gateway.model import EMPTY, Quality, Sample, Severity, Value
+from gateway.profile import Profile
+from gateway.snapshot import StorePart
+from gateway.state import State
+from gateway.status import Alarm, Lane
+from tests.harness.clock import FakeClock
+
+METER = Profile.model_validate({
+    "profile": "test-meter", "type": "meter", "facility": "utilities", "protocol": "test",
+    "sources": ["tests"], "status": "bench",
+    "points": [
+        {"id": "elec.voltage.a", "unit": "V"}, {"id": "elec.power.total", "unit": "W"},
+        {"id": "alarm.tamper", "severity": "safety"},
+    ],
+})  # fmt: skip
+SENSOR = METER.model_copy(
+    update={"points": [METER.points[0].model_copy(update={"stale_after": 300.0})]}
+)
+
+
+class Link:
+    def __init__(self, health: LinkHealth) -> None:
+        self.health = health
+        self.devices: dict[str, DeviceHealth] = {}
+
+
+class Site:
+    """Implements `gateway.status.Sources`; every meter is polled each 10 s."""
+
+    gateway_id, gateway_name, loop_name = "gw-test-01", "玉華苑 1 號網關", "asyncio"
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.clock.advance(1000)
+        self.started_ns = self.clock.boottime_ns()
+        self.devices: dict[str, Device] = {}
+        self.drivers: dict[str, Link] = {}
+        self.state = State({})
+        self.active: list[Alarm] = []
+        self.upstreams: dict[str, tuple[LinkHealth, list[Lane]]] = {}
+        self.storage: StorePart = {
+            "state": "ok", "reason": "", "directory": "/var/lib/gateway", "epoch": 3, "queued": 0,
+            "bytes_on_disk": 12_300_000, "free_bytes": 5_000_000_000, "commit_ms_p99": 4.2,
+            "committed": {"0": 2, "1": 0, "2": 900, "3": 0}, "dropped": {},
+        }  # fmt: skip
+
+    def link(self, name: str, state: LinkState = LinkState.UP, reason: str = "") -> Link:
+        self.drivers[name] = Link(LinkHealth(state, self.clock.boottime_ns(), reason))
+        return self.drivers[name]
+
+    def device(
+        self, name: str, link: str = "meters", profile: Profile = METER, title: str = ""
+    ) -> Device:
+        if link not in self.drivers:
+            self.link(link)
+        section = DeviceSection(profile=profile.profile, link=link, name=title)
+        self.devices[name] = Device(name, profile, section)
+        return self.devices[name]
+
+    def upstream(
+        self, name: str, state: LinkState = LinkState.UP, reason: str = "", *lanes: Lane
+    ) -> None:
+        self.upstreams[name] = (LinkHealth(state, self.clock.boottime_ns(), reason), list(lanes))
+
+    def show(
+        self, device: str, values: Mapping[str, Value], quality: Mapping[str, Quality] = EMPTY
+    ) -> None:
+        self.state.update(
+            Sample(device, self.clock.time_ns(), self.clock.boottime_ns(), 1, True, values, quality)
+        )
+
+    def alarm(self, device: str, title: str = "Voltage high") -> None:
+        since_ns = self.clock.boottime_ns()
+        self.active.append(
+            Alarm(f"over[{device}]", "over", device, Severity.SAFETY, title, since_ns)
+        )
+
+    def driver_name(self, link: str) -> str:
+        return "test"
+
+    def alarms(self) -> list[Alarm]:
+        return self.active
+
+    def sinks(self) -> Mapping[str, tuple[LinkHealth, list[Lane]]]:
+        return self.upstreams
+
+    def store(self) -> StorePart:
+        return self.storage
+
+    def counters(self) -> dict[str, int]:
+        return {"samples": 900, "duplicates": 1}
+
+    def command_counters(self) -> dict[str, int]:
+        return {"confirmed": 2}
+
+
+def healthy() -> Site:
+    """Two meters on one link, a platform, everything well."""
+    site = Site()
+    for name in ("meter-1", "meter-2"):
+        site.device(name)
+        site.show(name, {"elec.voltage.a": 230.1, "elec.power.total": 410.0})
+    site.upstream("platform", LinkState.UP, "", Lane(0, 0, None, 0.0, 7, 0), Lane(2, 12, None, 3.5, 900, 0))
+    return site

@@ -1,0 +1,144 @@
+"""The configuration file: what runs, and how twelve kinds of wrong ones are refused."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.config import load_config
+from gateway.errors import ConfigError, Problem
+
+MINIMAL = """\
+version: 1
+gateway: {id: gw-demo-01, timezone: Asia/Shanghai}
+links:
+  meters: {driver: modbus, transport: tcp, host: 127.0.0.1, port: 5020}
+devices:
+  meter-1: {profile: eastron-sdm120, link: meters, unit: 1}
+"""
+
+
+def write(folder: Path, text: str, name: str = "gateway.yaml") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refused(folder: Path, text: str) -> list[Problem]:
+    path = write(folder, text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    for problem in caught.value.problems:
+        assert problem.file
+        assert problem.line > 0
+        assert problem.column > 0
+        assert problem.what
+        assert problem.fix
+    return caught.value.problems
+
+
+def test_the_smallest_file_runs_without_any_server(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, MINIMAL))
+    assert list(config.devices) == ["meter-1"]
+    assert config.devices["meter-1"].section.poll.fast == 10.0
+    assert config.devices["meter-1"].section.poll.slow == 60.0
+    assert config.store.group_commit == 10.0
+    assert config.notes == ()
+
+
+def test_the_shipped_files_are_right() -> None:
+    root = Path(__file__).parents[2] / "configs"
+    demo = load_config(root / "demo" / "gateway.yaml")
+    assert len(demo.devices) == 12
+    assert demo.rules.rules
+    assert demo.notes == ()
+
+
+# kind: (what is changed in MINIMAL, line, what stands at the column, path, part of what, part of fix)
+MQTT = '  l: {driver: mqtt, url: "mqtt://127.0.0.1", username: a, password: %s}\ndevices:'
+BROKEN = {
+    "unknown key": (("unit: 1}", "unti: 1}"), 6, "unti", "devices.meter-1.unti", "unknown key 'unti'", "did you mean 'unit'?"),
+    "duplicate device": (("unit: 1}", "unit: 1}\n  meter-1: {profile: eastron-sdm120, link: meters, unit: 2}"), 7, "meter-1", "devices.meter-1", "duplicate key", "line 6"),
+    "unknown link": (("link: meters", "link: metres"), 6, "metres", "devices.meter-1.link", "unknown link 'metres'", "did you mean 'meters'?"),
+    "unknown profile": (("eastron-sdm120", "eastron-sdm12"), 6, "eastron", "devices.meter-1.profile", "unknown profile 'eastron-sdm12'", "did you mean 'eastron-sdm120'?"),
+    "unit out of range": (("unit: 1}", "unit: 300}"), 6, "300", "devices.meter-1.unit", "300", "0 to 247"),
+    "bare number where a unit is needed": (("unit: 1}", "unit: 1, poll: 10}"), 6, "10}", "devices.meter-1.poll", "10", "10s"),
+    "wrong type": (("port: 5020", 'port: "5020"'), 4, '"5020"', "links.meters.port", "'5020' is not a whole number", "digits"),
+    "port out of range": (("port: 5020", "port: 70000"), 4, "70000", "links.meters.port", "70000 is no port", "1 to 65535"),
+    "unknown driver": (("driver: modbus", "driver: modbuss"), 4, "modbuss", "links.meters.driver", "unknown driver 'modbuss'", "did you mean 'modbus'?"),
+    "missing key": ((", timezone: Asia/Shanghai", ""), 2, "{id", "gateway.timezone", "missing", "add this key"),
+    "bad time zone": (("Asia/Shanghai", "Asia/Shanghei"), 2, "Asia", "gateway.timezone", "no time zone", "Asia/Shanghai"),
+    "bad id": (("gw-demo-01", "GW Demo"), 2, "GW", "gateway.id", "'GW Demo' is no id", "a-z"),
+    "newer version": (("version: 1", "version: 2"), 1, "2", "version", "newer than this gateway", "version: 1"),
+    "tab": (("  meter-1:", "\tmeter-1:"), 6, "\t", "", "not YAML", "spaces"),
+    "section of a later version": (("links:", "metrics: {listen: x}\nlinks:"), 3, "metrics", "metrics", "not in this version", "remove"),
+    "transport of a later version": (("transport: tcp", "transport: rtu"), 4, "rtu", "links.meters.transport", "rtu", "tcp"),
+    "literal secret": (("devices:", MQTT % "geheim"), 5, "geheim", "links.l.password", "a secret in plain text", "${file:"),
+    "missing secret": (("devices:", MQTT % '"${env:NO_SUCH_NAME}"'), 5, '"${env', "links.l.password", "NO_SUCH_NAME is not set", "set"),
+    "unencrypted beyond loopback": (("devices:", '  l: {driver: mqtt, url: "mqtt://192.0.2.1"}\ndevices:'), 5, '"mqtt:', "links.l.url", "not encrypted", "mqtts://192.0.2.1:8883"),
+    "yaml 1.1 boolean": (("unit: 1}", "unit: 1, enabled: no}"), 6, "no}", "devices.meter-1.enabled", "'no' is not true or false", "false"),
+    "the same unit twice": (("unit: 1}", "unit: 1}\n  meter-2: {profile: eastron-sdm120, link: meters, unit: 1}"), 7, "1}", "devices.meter-2.unit", "unit 1", "own unit"),
+    "folder that does not exist": (("links:", "rules: [rulez/]\nlinks:"), 3, "rulez", "rules[0]", "does not exist", "create"),
+    "unknown origin": (("links:", 'commands: {allow: [{origin: plattform, devices: "*", points: "*"}]}\nlinks:'), 3, "plattform", "commands.allow[0].origin", "unknown origin", "rules"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_file_is_refused_with_place_and_fix(tmp_path: Path, kind: str) -> None:
+    (old, new), line, token, path, what, fix = BROKEN[kind]
+    text = MINIMAL.replace(old, new, 1)
+    column = text.splitlines()[line - 1].index(token) + 1
+    found = refused(tmp_path, text)
+    assert any(
+        (p.line, p.column, p.path) == (line, column, path) and what in p.what and fix in p.fix
+        for p in found
+    ), found
+
+
+def test_all_errors_come_at_once(tmp_path: Path) -> None:
+    text = (
+        MINIMAL.replace("unit: 1", "unit: 300").replace("5020", "70000").replace("gw-demo-01", "GW")
+    )
+    assert len(refused(tmp_path, text)) == 3
+
+
+def test_a_secret_comes_from_its_file_and_is_never_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = write(tmp_path, "geheim\n", "secret")
+    secret.chmod(0o600)
+    link = '  l: {driver: mqtt, url: "mqtt://127.0.0.1", username: a, password: "${file:secret}"}\n'
+    device = "  light-1: {profile: streetlight-native, link: l, topic_id: a}\n"
+    text = MINIMAL.replace("devices:\n", link + "devices:\n" + device)
+    config = load_config(write(tmp_path, text))
+    section = config.links["l"].section
+    assert section.model_dump()["password"].get_secret_value() == "geheim"
+    assert "geheim" not in repr(section)
+    secret.chmod(0o644)
+    assert "open to every user" in refused(tmp_path, text)[0].what
+    monkeypatch.setenv("GW_SECRET", "x")
+    config = load_config(write(tmp_path, text.replace("${file:secret}", "${env:GW_SECRET}")))
+    assert config.links["l"].section.model_dump()["password"].get_secret_value() == "x"
+
+
+def test_relative_paths_are_seen_from_the_file(tmp_path: Path) -> None:
+    text = MINIMAL.replace("timezone: Asia/Shanghai}", "timezone: Asia/Shanghai, state_dir: s}")
+    assert load_config(write(tmp_path, text)).state_dir == tmp_path / "s"
+
+
+def test_a_profile_of_the_site_goes_before_the_shipped_one(tmp_path: Path) -> None:
+    (tmp_path / "profiles").mkdir()
+    shipped = Path(__file__).parents[2] / "configs" / "profiles" / "eastron-sdm120.yaml"
+    text = shipped.read_text(encoding="utf-8").replace("revision: 1", "revision: 7")
+    (tmp_path / "profiles" / "eastron-sdm120.yaml").write_text(text, encoding="utf-8")
+    config = load_config(write(tmp_path, MINIMAL + "profiles: [profiles/]\n"))
+    assert config.devices["meter-1"].profile.revision == 7
+
+
+def test_a_fault_in_a_profile_names_the_profile_and_its_line(tmp_path: Path) -> None:
+    (tmp_path / "profiles").mkdir()
+    shipped = Path(__file__).parents[2] / "configs" / "profiles" / "eastron-sdm120.yaml"
+    text = shipped.read_text(encoding="utf-8").replace("unit: Hz", "unit: Hertz")
+    (tmp_path / "profiles" / "eastron-sdm120.yaml").write_text(text, encoding="utf-8")
+    problem = refused(tmp_path, MINIMAL + "profiles: [profiles/]\n")[0]
+    assert problem.file.endswith("profiles/eastron-sdm120.yaml")
+    assert "'Hertz' is no UCUM code" in problem.what

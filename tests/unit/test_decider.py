@@ -1,0 +1,194 @@
+"""From the outputs of the rules to events, claims and timers: the real rules, bus and commands."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway.allow import CommandsSection
+from gateway.bus import Bus
+from gateway.commands import Commands
+from gateway.decider import RuleDecider
+from gateway.driver import Device, DeviceSection
+from gateway.model import (
+    RETAINED,
+    Command,
+    CommandResult,
+    Event,
+    EventKind,
+    Outcome,
+    Sample,
+    Severity,
+    Value,
+)
+from gateway.state import State
+from tests.harness.clock import FakeClock
+from tests.harness.journal import MemoryJournal
+from tests.unit.rules_site import DEVICES, usable
+
+VOLTAGE, LUX, LEVEL = "elec.voltage.a", "env.illuminance", "light.level"
+RULES = """
+rules:
+- id: over
+  title: Voltage high
+  for_each: {type: meter}
+  when: it.elec.voltage.a > 250 V
+  for: 2s
+  alarm: {severity: safety}
+- id: dark
+  title: Dark
+  for_each: {type: light}
+  when: it.env.illuminance < 40 lx
+  alarm: {severity: operational}
+  do: [{set: {device: it, point: light.level, value: 60 %}}]
+"""
+
+
+class Lamp:
+    """Takes every write and tells nothing."""
+
+    def __init__(self) -> None:
+        self.commands: list[Command] = []
+        self.written = asyncio.Event()
+
+    async def write(self, command: Command) -> CommandResult:
+        self.commands.append(command)
+        self.written.set()
+        return CommandResult(command, Outcome.WRITTEN)
+
+
+class Nothing:
+    """A ledger for commands that need none: all of these are idempotent or refused."""
+
+    def command_known(self, _command_id: str) -> bool:
+        return False
+
+    async def command_intent(self, _command_id: str, _body: bytes) -> None:
+        return
+
+    def command_done(self, _command_id: str, _body: bytes) -> None:
+        return
+
+
+class Site:
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.journal = MemoryJournal()
+        self.lamp = Lamp()
+        section = DeviceSection(profile="p", link="l")
+        devices = {view.id: Device(view.id, view.profile, section) for view in DEVICES}
+        state = State({name: device.profile for name, device in devices.items()})
+        allow = {"allow": [{"origin": "rules", "devices": "*", "points": "*"}]}
+        self.commands = Commands(
+            CommandsSection.model_validate(allow), devices=devices, writers={"l": self.lamp},
+            state=state, ledger=Nothing(), clock=self.clock,
+            emit=lambda *args, **more: self.bus.emit(*args, **more),
+        )  # fmt: skip
+        self.decider = RuleDecider(usable(RULES), self.commands)
+        self.bus = Bus(store=self.journal, state=state, clock=self.clock, decider=self.decider)
+
+    async def show(self, device: str, point: str, value: Value, *, retained: bool = False) -> Sample:
+        quality = {point: RETAINED} if retained else {}
+        sample = Sample(
+            device, self.clock.time_ns(), self.clock.boottime_ns(), 1, True, {point: value}, quality
+        )
+        published = await self.bus.publish(sample)
+        assert isinstance(published, Sample)
+        return published
+
+    def of(self, kind: EventKind) -> list[Event]:
+        return [event for event in self.journal.events if event.kind is kind]
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    one = Site()
+    owner = asyncio.create_task(one.commands.run())
+    await asyncio.sleep(0)
+    yield one
+    one.bus.stop()
+    owner.cancel()
+    await asyncio.wait({owner})
+
+
+async def test_a_raised_alarm_is_an_event_with_its_rule_title_and_values(site: Site) -> None:
+    sample = await site.show("light-1", LUX, 12)
+    (raised,) = site.of(EventKind.ALARM_RAISED)
+    assert (raised.device, raised.severity, raised.n) == ("light-1", Severity.OPERATIONAL, sample.n)
+    assert raised.attributes == {
+        "rule": "dark", "instance": "dark[light-1]", "title": "Dark", "values": {LUX: 12},
+    }  # fmt: skip
+    (active,) = site.decider.active()
+    assert (active.instance, active.since) == ("dark[light-1]", site.clock.boottime_ns())
+
+
+async def test_a_cleared_alarm_names_the_event_that_raised_it(site: Site) -> None:
+    await site.show("light-1", LUX, 12)
+    await site.show("light-1", LUX, 90)
+    (raised,) = site.of(EventKind.ALARM_RAISED)
+    (cleared,) = site.of(EventKind.ALARM_CLEARED)
+    assert cleared.cause == raised.event_id
+    assert cleared.severity is raised.severity
+    assert cleared.attributes == {
+        "rule": "dark", "instance": "dark[light-1]", "reason": "condition no longer true",
+    }  # fmt: skip
+    assert site.decider.active() == []
+    await site.show("light-1", LUX, 12)
+    await site.show("light-1", LUX, 90)
+    second = site.of(EventKind.ALARM_RAISED)[1]
+    assert site.of(EventKind.ALARM_CLEARED)[1].cause == second.event_id != raised.event_id
+
+
+async def test_what_a_rule_sets_is_written_at_once_and_caused_by_its_alarm(site: Site) -> None:
+    site.journal.gate.clear()  # nothing is durable: the reaction does not wait for it
+    await site.show("light-1", LUX, 12)
+    async with asyncio.timeout(2):
+        await site.lamp.written.wait()
+    (command,) = site.lamp.commands
+    assert (command.device, command.point, command.value) == ("light-1", LEVEL, 60)
+    assert (command.origin, command.cause) == ("rules", site.of(EventKind.ALARM_RAISED)[0].event_id)
+
+
+async def test_a_claim_ends_with_its_condition(site: Site) -> None:
+    await site.show("light-1", LUX, 12)
+    await site.show("light-1", LUX, 90)
+    async with asyncio.timeout(2):
+        while not site.of(EventKind.COMMAND_RESULT):
+            await asyncio.sleep(0)
+    (result,) = site.of(EventKind.COMMAND_RESULT)
+    assert result.attributes["outcome"] == "superseded"
+    assert site.lamp.commands == [], "it was given back before it was written"
+
+
+async def test_an_on_delay_raises_without_a_further_sample(site: Site) -> None:
+    assert site.decider.next_due_ns() is None
+    await site.show("meter-1", VOLTAGE, 260.0)
+    assert site.of(EventKind.ALARM_RAISED) == []
+    due_ns = site.decider.next_due_ns()
+    assert due_ns == site.clock.boottime_ns() + 2_000_000_000
+    site.clock.advance(2)
+    site.decider.decide(None, site.clock.boottime_ns(), site.bus)
+    (raised,) = site.of(EventKind.ALARM_RAISED)
+    assert (raised.device, raised.severity) == ("meter-1", Severity.SAFETY)
+    assert site.decider.next_due_ns() is None
+
+
+async def test_a_retained_value_decides_nothing(site: Site) -> None:
+    await site.show("light-1", LUX, 12, retained=True)
+    assert site.journal.events == []
+    assert site.decider.active() == []
+    await site.show("light-1", LUX, 12)
+    assert len(site.of(EventKind.ALARM_RAISED)) == 1
+    await site.show("light-1", LUX, 90, retained=True)
+    assert site.of(EventKind.ALARM_CLEARED) == []
+
+
+async def test_instances_of_one_rule_are_independent(site: Site) -> None:
+    for meter in ("meter-1", "meter-2"):
+        await site.show(meter, VOLTAGE, 260.0)
+    site.clock.advance(2)
+    await site.show("meter-2", VOLTAGE, 230.0)
+    raised = {event.device: event for event in site.of(EventKind.ALARM_RAISED)}
+    assert set(raised) == {"meter-1", "meter-2"}
+    (cleared,) = site.of(EventKind.ALARM_CLEARED)
+    assert cleared.cause == raised["meter-2"].event_id
