@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from uuid import UUID
 
@@ -21,7 +21,7 @@ from gateway.snapshot import CommandAnswer, DeviceReadings, Snapshot, StorePart
 from gateway.state import State
 from gateway.status import Alarm, Lane, readings, snapshot
 from gateway.store.store import Store
-from gateway.supervise import supervise
+from gateway.supervise import Run, supervise
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ CLOSE_S = 12.0  # the store bounds itself at 10 s
 HOUSEKEEPING_S = 10.0
 COMMAND_LIFE_S = 60.0  # how long a command from the CLI may wait for its turn
 
-Job = tuple[str, Callable[[], Awaitable[None]], LinkHealth]
+Job = tuple[str, Run, LinkHealth]
 
 
 class App:

@@ -96,6 +96,7 @@ class _Loader:
         self._check_links(links, devices)
         if file:
             self._check_commands(file, devices)
+            self._check_actions(file, rules, devices)
         if self.problems or file is None:
             raise ConfigError(self.problems)
         state_dir = file.gateway.state_dir or default_state_dir(file.gateway.id)
@@ -273,6 +274,19 @@ class _Loader:
             self._note(
                 ("upstream",), "no upstream has lane 0: alarms stay here", "add 0 to its lanes"
             )
+
+    def _check_actions(self, file: File, rules: RuleSet, devices: Mapping[str, Device]) -> None:
+        """A rule whose action would be refused at three in the morning is refused now."""
+        denied = {
+            (instance.rule.id, setting.point)
+            for instance in rules.instances
+            for setting in instance.sets
+            if not file.commands.allows("rules", devices[instance.device], setting.point)
+        }
+        for rule, point in sorted(denied):
+            what = f"rule {rule} sets {point}, which commands.allow does not allow to rules"
+            fix = f'add {{origin: rules, devices: "*", points: [{point}]}}'
+            self._problem(("commands", "allow"), what, fix)
 
     def _is_id(self, name: str, path: tuple[str, ...]) -> bool:
         probe = validate(_Named, self.document, path, {"id": name}, [])

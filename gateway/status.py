@@ -25,6 +25,7 @@ from gateway.snapshot import (
 )
 from gateway.state import Reading, State
 
+RELEASE = version("community-gateway")  # read once: it looks into files
 ALARM_WAIT_S = 60.0  # an alarm that waits longer for the platform is worth a word
 
 
@@ -96,7 +97,7 @@ def snapshot(source: Sources) -> Snapshot:
     ]  # fmt: skip
     return {
         "v": VERSION, "gateway": source.gateway_id, "name": source.gateway_name,
-        "version": version("community-gateway"), "pid": os.getpid(), "loop": source.loop_name,
+        "version": RELEASE, "pid": os.getpid(), "loop": source.loop_name,
         "uptime_s": (now_ns - source.started_ns) / 1e9, "health": health(devices, links, sinks, store),
         "clock": {
             "ok": source.clock.ok, "boot": source.clock.boot,

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Refused
@@ -15,12 +16,15 @@ FIRST_DELAY_S = 1.0
 LONGEST_DELAY_S = 60.0
 STABLE_S = 60.0  # a run that lasted this long starts the back-off anew
 
+STOP_S = 5.0  # a driver closes what it opened within this time, or is left behind
+
+Run = Callable[[], Coroutine[Any, Any, None]]
 Transition = Callable[[LinkState, str], None]
 
 
 async def supervise(
     name: str,
-    run: Callable[[], Awaitable[None]],
+    run: Run,
     health: LinkHealth,
     *,
     clock: Clock,
@@ -42,19 +46,26 @@ async def supervise(
         await asyncio.sleep(_delay_s(failures, state))
 
 
-async def _once(name: str, run: Callable[[], Awaitable[None]]) -> tuple[LinkState, str]:
+async def _once(name: str, run: Run) -> tuple[LinkState, str]:
+    """One attempt, in a task of its own.
+
+    A TaskGroup inside `run` may, on Python 3.11, swallow a cancellation that comes together with
+    an error, or leave a cancellation request behind: here neither reaches the supervisor.
+    """
+    task = asyncio.get_running_loop().create_task(run(), name=f"{name}:run")
     try:
-        await run()
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        # Nobody cancelled us: a library let a cancellation of its own escape.
-        return LinkState.DOWN, "internal error: it cancelled itself"
+        await asyncio.wait({task})
+    finally:
+        task.cancel()
+        await asyncio.wait({task}, timeout=STOP_S)
+    try:
+        task.result()
     except Refused as error:
         return LinkState.REFUSED, str(error)
     except GatewayError as error:
         return LinkState.DOWN, str(error)
+    except asyncio.CancelledError:
+        return LinkState.DOWN, "internal error: it cancelled itself"
     except Exception as error:
         # The one broad except: a bug in one driver must not reach its neighbours.
         log.exception("%s failed", name, extra={"component": name})

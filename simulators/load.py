@@ -15,6 +15,7 @@ _HOURLY = (190, 170, 160, 155, 160, 200, 420, 560, 380, 290, 270, 330,
 _EDGES = tuple(pairwise((*_HOURLY, _HOURLY[0])))
 _SINCE_MIDNIGHT_WH = (0.0, *accumulate((a + b) / 2 for a, b in _EDGES))
 _DAY_S = 86_400
+_NOMINAL_V = 226.0  # a little above the 220 V of GB/T 156, as close to a transformer
 _UTC_OFFSET_S = 8 * 3600  # China Standard Time
 _INSTALLED_S = 1_735_689_600  # 2025-01-01T00:00:00Z: the meters began to count
 # A refrigerator: 110 W for 15 of every 45 minutes.
@@ -99,7 +100,7 @@ class Load:
     @staticmethod
     def _mains(time_s: float, phase: _Phase) -> float:
         slow = 3.0 * math.sin(2 * math.pi * time_s / _DAY_S + phase.shift)
-        return 230 + slow + 1.2 * math.sin(2 * math.pi * time_s / 613 + phase.shift)
+        return _NOMINAL_V + slow + 1.2 * math.sin(2 * math.pi * time_s / 613 + phase.shift)
 
 
 def _phase(phase: _Phase, volts: float, power: float, energy_kwh: float) -> dict[str, Quantity]:

@@ -13,7 +13,7 @@ from gateway.cli.files import show
 from gateway.cli.live import config_path
 from gateway.cli.main import CONFIG
 from gateway.config import Config, load_config
-from gateway.errors import AlreadyRunning, ConfigError, StateRefused
+from gateway.errors import AlreadyRunning, ConfigError, StateRefused, StoreFailed
 from gateway.logs import setup
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     except AlreadyRunning as error:
         log.error("%s", error, extra={"component": "app"})  # noqa: TRY400 -- no bug, no traceback
         return ALREADY_RUNNING
-    except StateRefused as error:
+    except (StateRefused, StoreFailed) as error:
         log.error("%s", error, extra={"component": "app"})  # noqa: TRY400 -- no bug, no traceback
         return STATE_REFUSED
     except ExceptionGroup:

@@ -19,10 +19,14 @@ def init(options: argparse.Namespace) -> int:
     if target.exists():
         print(f"{target} exists; nothing was written", file=sys.stderr)
         return USAGE
-    for folder in ("profiles", "rules"):
-        (directory / folder).mkdir(parents=True, exist_ok=True)
     starter = files("configs").joinpath("starter.yaml").read_text(encoding="utf-8")
-    target.write_text(starter, encoding="utf-8")
+    try:
+        for folder in ("profiles", "rules"):
+            (directory / folder).mkdir(parents=True, exist_ok=True)
+        target.write_text(starter, encoding="utf-8")
+    except OSError as error:
+        print(f"{directory}: {error.strerror}: give a folder that can be written", file=sys.stderr)
+        return USAGE
     print(f"wrote {target}\nnext: edit it, then: gateway check {target}")
     return 0
 
@@ -35,9 +39,16 @@ def check(options: argparse.Namespace) -> int:
         return CONFIG
     show([], config.notes, as_json=options.json)
     if not options.json:
-        print(f"{options.file}: ok: {len(config.devices)} devices on {len(config.links)} links, "
-              f"{len(config.rules.rules)} rules, {len(config.upstream)} upstreams")  # fmt: skip
+        counts = [
+            counted(len(config.devices), "device"), counted(len(config.links), "link"),
+            counted(len(config.rules.rules), "rule"), counted(len(config.upstream), "upstream"),
+        ]  # fmt: skip
+        print(f"{options.file}: ok: {', '.join(counts)}")
     return 0
+
+
+def counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def show(
@@ -55,6 +66,4 @@ def show(
     for note in notes:
         print(f"warning: {note}")
     if problems:
-        print(
-            f"{len(problems)} problem{'s' if len(problems) > 1 else ''}: the configuration is refused"
-        )
+        print(f"{counted(len(problems), 'problem')}: the configuration is refused")

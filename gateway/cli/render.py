@@ -15,7 +15,8 @@ _STYLE = {
     "life": "bold red", "safety": "red", "operational": "yellow",
 }  # fmt: skip
 _LANES = {0: "alarms", 1: "events", 2: "samples", 3: "diagnostics"}
-_FRAME_ROWS = 22  # rows that the other tables of a small compound take
+_LONG = frozenset({"errors", "counters", "title"})  # columns that may take several lines
+_FRAME_ROWS = 23  # rows that the other tables of a small compound take
 
 
 def page(snapshot: Snapshot, *, height: int | None) -> RenderableType:
@@ -60,18 +61,29 @@ def _table(title: str, *columns: str) -> Table:
     )  # fmt: skip
     for name in columns:
         right = name in {"age", "backlog", "oldest", "per s", "delivered", "since", "reads", "dead"}
-        table.add_column(name, justify="right" if right else "left", style="", header_style="dim")
+        table.add_column(
+            name, justify="right" if right else "left", header_style="dim",
+            no_wrap=name not in _LONG, overflow="fold" if name in _LONG else "ellipsis",
+        )  # fmt: skip
     return table
+
+
+def _row(table: Table, *cells: str | Text) -> None:
+    """Texts come from devices and people: they are shown as they are, never read as markup."""
+    table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
 
 
 def _head(snapshot: Snapshot) -> RenderableType:
     health = snapshot["health"]
     name = f"{snapshot['gateway']} {snapshot['name']}".strip()
     line = Text.assemble(
-        (name, "bold"), "  ", _word(health["word"]), f"  up {duration(snapshot['uptime_s'])}",
-        f"  version {snapshot['version']}  pid {snapshot['pid']}  loop {snapshot['loop']}",
-    )  # fmt: skip
-    return Group(line, *(Text(f"  - {reason}") for reason in health["reasons"]))
+        (name, "bold"), "  ", _word(health["word"]), f"  up {duration(snapshot['uptime_s'])}"
+    )
+    reasons = Table.grid(padding=(0, 1))
+    for reason in health["reasons"]:
+        _row(reasons, "  -", reason)
+    program = f"version {snapshot['version']}  pid {snapshot['pid']}  loop {snapshot['loop']}"
+    return Group(line, reasons, Text(program, style="dim"))
 
 
 def _devices(devices: list[DevicePart], rows: int | None) -> RenderableType:
@@ -90,12 +102,12 @@ def _devices(devices: list[DevicePart], rows: int | None) -> RenderableType:
     if rows is not None and len(devices) > rows:
         shown = sorted(devices, key=lambda d: (d["live"], d["quality"] == "good"))[: rows - 1]
     for device in shown:
-        table.add_row(
-            device["id"], device["name"], device["link"], duration(device["age_s"]),
+        _row(
+            table, device["id"], device["name"], device["link"], duration(device["age_s"]),
             _word(device["quality"]), str(device["good"]), _errors(device),
         )  # fmt: skip
     if len(shown) < len(devices):
-        table.add_row(f"... and {len(devices) - len(shown)} more", "", "", "", "", "", "")
+        _row(table, f"... and {len(devices) - len(shown)} more", "", "", "", "", "", "")
     return table
 
 
@@ -111,8 +123,8 @@ def _links(snapshot: Snapshot) -> RenderableType:
         counters = ", ".join(
             f"{name} {count}" for name, count in sorted(link["counters"].items()) if count
         )
-        table.add_row(
-            link["name"], link["driver"], _word(link["state"]), duration(link["since_s"]),
+        _row(
+            table, link["name"], link["driver"], _word(link["state"]), duration(link["since_s"]),
             str(link["connects"]), link["reason"] or counters,
         )  # fmt: skip
     return table
@@ -129,17 +141,15 @@ def _upstream(sinks: Iterable[SinkPart]) -> RenderableType:
         "per s",
         "delivered",
         "dead",
-        "reason",
     )
     for sink in sinks:
         for index, lane in enumerate(sink["lanes"]):
             first = index == 0
-            table.add_row(
-                sink["name"] if first else "", _word(sink["state"]) if first else "",
+            _row(
+            table,     sink["name"] if first else "", _word(sink["state"]) if first else "",
                 f"{lane['lane']} {_LANES[lane['lane']]}", str(lane["backlog"]),
                 "-" if lane["oldest_s"] is None else duration(lane["oldest_s"]),
                 f"{lane['rate_per_s']:.1f}", str(lane["acked"]), str(lane["dead"]),
-                sink["reason"] if first else "",
             )  # fmt: skip
     return table
 
@@ -152,7 +162,7 @@ def _alarms(snapshot: Snapshot) -> RenderableType:
     )
     for alarm in snapshot["alarms"]:
         title = alarm["title"] or alarm["rule"]
-        table.add_row(_word(alarm["severity"]), alarm["device"], duration(alarm["since_s"]), title)
+        _row(table, _word(alarm["severity"]), alarm["device"], duration(alarm["since_s"]), title)
     return table
 
 
@@ -180,8 +190,8 @@ def readings(devices: list[DeviceReadings]) -> RenderableType:
     for device in devices:
         for index, point in enumerate(device["points"]):
             value = "-" if point["value"] is None else str(point["value"])
-            table.add_row(
-                device["id"] if index == 0 else "", point["point"], value, point["unit"],
+            _row(
+            table,     device["id"] if index == 0 else "", point["point"], value, point["unit"],
                 duration(point["age_s"]), _word(point["quality"]),
             )  # fmt: skip
     return table

@@ -25,33 +25,29 @@ def keys(*models: type[BaseModel]) -> set[str]:
     return {f.alias or name for model in models for name, f in model.model_fields.items()}
 
 
-def _configuration() -> dict[str, set[str]]:
-    """Keys by heading."""
-    common = keys(driver.DeviceSection)
-    return {
-        "Top level": keys(sections.File), "gateway": keys(sections.GatewaySection),
-        "store": keys(StoreSettings), "devices": common, "upstream": keys(UpstreamSection),
-        "commands": keys(CommandsSection, Allow, Selector), "log": keys(sections.LogSection),
-        **{f"links: {name}": keys(spec.link) for name, spec in SPECS.items()},
-        **{f"devices: {name}": keys(spec.device) - common for name, spec in SPECS.items()},
-    }  # fmt: skip
-
-
-def _profiles() -> dict[str, set[str]]:
-    return {
-        "Top level": keys(profile.Profile), "Points": keys(profile.Point),
-        "Commands": keys(profile.CommandSpec), "Vectors": keys(profile.Vector),
-    }  # fmt: skip
+COMMON = keys(driver.DeviceSection)
+# Keys by heading of the two references.
+CONFIGURATION = {
+    "Top level": keys(sections.File), "gateway": keys(sections.GatewaySection),
+    "store": keys(StoreSettings), "devices": COMMON, "upstream": keys(UpstreamSection),
+    "commands": keys(CommandsSection, Allow, Selector), "log": keys(sections.LogSection),
+    **{f"links: {name}": keys(spec.link) for name, spec in SPECS.items()},
+    **{f"devices: {name}": keys(spec.device) - COMMON for name, spec in SPECS.items()},
+}  # fmt: skip
+PROFILES = {
+    "Top level": keys(profile.Profile), "Points": keys(profile.Point),
+    "Commands": keys(profile.CommandSpec), "Vectors": keys(profile.Vector),
+}  # fmt: skip
 
 
 def complete(found: Mapping[str, Page]) -> Iterator[str]:
     page = found["docs/configuration.md"]
     later = sections.NOT_YET.union(driver.NOT_YET, *(spec.not_yet for spec in SPECS.values()))
-    yield from _tables(page, _configuration())
+    yield from _tables(page, CONFIGURATION)
     yield from _mentioned(page, {*later, *keys(driver.Poll, sections.Location)})
     page = found["docs/profiles.md"]
     parts = keys(profile.Identity, profile.Plausible, profile.Limits, profile.Confirm)
-    yield from _tables(page, _profiles())
+    yield from _tables(page, PROFILES)
     yield from _mentioned(page, {*parts, *profile.NOT_YET})
     yield from _mentioned(found["docs/rules.md"], keys(RuleSection))
 
@@ -59,14 +55,11 @@ def complete(found: Mapping[str, Page]) -> Iterator[str]:
 def _tables(page: Page, wanted: Mapping[str, set[str]]) -> Iterator[str]:
     """Under each heading one row for each key, and none for anything else."""
     for heading, expected in wanted.items():
-        rows = {
-            key: line
-            for line in section(page, heading)
-            for key in re.findall(r"`(\w+)`", line.text.split(" | ")[0])
-            if line.text.startswith("| `")
-        }
-        yield from (rows[key].says(f"'{heading}' has no key `{key}`") for key in rows.keys() - expected)  # fmt: skip
-        for key in expected - rows.keys():
+        rows = [line for line in section(page, heading) if line.text.startswith("| `")]
+        found = {k: row for row in rows for k in re.findall(r"`(\w+)`", row.text.split(" | ")[0])}
+        for key in found.keys() - expected:
+            yield found[key].says(f"'{heading}' has no key `{key}`")
+        for key in expected - found.keys():
             yield page[0].says(f"'{heading}' does not tell of `{key}`")
 
 
@@ -77,19 +70,19 @@ def _mentioned(page: Page, words: Iterable[str]) -> Iterator[str]:
 
 def examples(page: Page) -> Iterator[str]:
     """YAML blocks that are whole configurations, profiles or rule files; Python that compiles."""
-    for fence, lines in groupby(page, key=lambda line: line.fence):
-        first, *rest = lines
-        text = "\n".join([first.text, *(line.text for line in rest)]) + "\n"
+    for fence, group in groupby(page, key=lambda line: line.fence):
+        lines = list(group)
+        text = "".join(f"{line.text}\n" for line in lines)
         try:
-            if fence and first.language == "yaml":
-                _load(first.text.split(":")[0], text)
-            elif fence and first.language == "python":
-                compile(text, first.path.name, "exec")
+            if fence and lines[0].language == "yaml":
+                _load(lines[0].text.split(":")[0], text)
+            elif fence and lines[0].language == "python":
+                compile(text, "page", "exec")
         except ConfigError as error:
             for problem in error.problems:
-                yield first.says(f"{problem.path}: {problem.what}", max(problem.line - 1, 0))
+                yield lines[max(problem.line - 1, 0)].says(f"{problem.path}: {problem.what}")
         except SyntaxError as error:
-            yield first.says(f"Python: {error.msg}", (error.lineno or 1) - 1)
+            yield lines[(error.lineno or 1) - 1].says(f"Python: {error.msg}")
 
 
 def _load(kind: str, text: str) -> None:
@@ -113,6 +106,7 @@ def _load(kind: str, text: str) -> None:
 def _load_profile(path: Path, text: str) -> None:
     path.write_text(text)
     found, document = profile.load_profile(path)
-    faults = [f for s in SPECS.values() if found.protocol in s.protocols for f in s.check_profile(found)]  # fmt: skip
+    specs = [spec for spec in SPECS.values() if found.protocol in spec.protocols]
+    faults = [document.problem(*fault) for spec in specs for fault in spec.check_profile(found)]
     if faults:
-        raise ConfigError([document.problem(*fault) for fault in faults])
+        raise ConfigError(faults)

@@ -71,6 +71,8 @@ def told(found: dict[str, Page]) -> Iterator[str]:
 
 def sources() -> Iterator[str]:
     """Pages named in the sources exist; nothing names the places where this was made."""
+    if not (ROOT / ".git").exists():  # an unpacked archive: it was looked at where it was made
+        return
     command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     for path in (ROOT / name for name in listed.splitlines()):

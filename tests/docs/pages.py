@@ -16,16 +16,16 @@ class Line(NamedTuple):
     language: str = ""  # of the fenced block that it stands in
     fence: int = 0  # line of that block's fence, 0 for prose
 
-    def says(self, what: str, below: int = 0) -> str:
-        """A finding at this line, or some lines below."""
-        return f"{self.path.relative_to(ROOT)}:{self.number + below}: {what}"
+    def says(self, what: str) -> str:
+        """A finding at this line."""
+        return f"{self.path.relative_to(ROOT)}:{self.number}: {what}"
 
     @property
     def code(self) -> list[str]:
         """Code in backticks, or the line itself in a block of shell commands."""
         if not self.fence:
             return _SPAN.findall(self.text)
-        return [self.text] if self.language == "sh" else []
+        return [self.text.split(" #")[0]] if self.language == "sh" else []
 
     @property
     def heading(self) -> str | None:

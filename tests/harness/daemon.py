@@ -7,7 +7,7 @@ app before it starts; the shipped code has no switch for it.
 import asyncio
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,12 +20,20 @@ READY_S = 10.0
 class Daemon:
     """`gateway run -c CONFIG`, its log in CONFIG's folder."""
 
-    def __init__(self, config: Path, state_dir: Path, *, sabotage: str | None = None) -> None:
+    def __init__(
+        self,
+        config: Path,
+        state_dir: Path,
+        *,
+        sabotage: str | None = None,
+        arguments: Sequence[str] = (),
+    ) -> None:
         self.config = config
         self.state_dir = state_dir
         self.log = config.with_suffix(".log")
         self.kills = 0
         self._sabotage = sabotage
+        self._arguments = arguments
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -36,13 +44,19 @@ class Daemon:
 
     async def start(self) -> None:
         """Returns when the control socket answers."""
-        module = "tests.harness.sabotage" if self._sabotage else "gateway"
-        arguments = [self._sabotage] if self._sabotage else []
-        code = ["-c", "import sys; from gateway.cli.main import main; sys.exit(main())"]
-        command = ["-m", module, *arguments] if self._sabotage else code
+        command = ["-c", "import sys; from gateway.cli.main import main; sys.exit(main())"]
+        if self._sabotage:
+            command = ["-m", "tests.harness.sabotage", self._sabotage]
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, *command, "run", "-c", str(self.config), stdout=log, stderr=log
+                sys.executable,
+                *command,
+                "run",
+                "-c",
+                str(self.config),
+                *self._arguments,
+                stdout=log,
+                stderr=log,
             )
         async with asyncio.timeout(READY_S):
             while await self._asked("status") is None:

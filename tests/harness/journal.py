@@ -14,8 +14,11 @@ class MemoryJournal:
     (set unless a test clears it) and raises `failure` if a test gave one.
     """
 
-    def __init__(self, *, last_n: int = 0, ids: Sequence[bytes] = ()) -> None:
+    def __init__(
+        self, *, last_n: int = 0, ids: Sequence[bytes] = (), taken: Sequence[bytes] = ()
+    ) -> None:
         self.last_n = last_n
+        self.taken_ids = list(taken)
         self.items: list[Item] = []
         self.awaited: list[int] = []
         self.full = False

@@ -47,7 +47,7 @@ class Site:
         self.storage: StorePart = {
             "state": "ok", "reason": "", "directory": "/var/lib/gateway", "epoch": 3, "queued": 0,
             "bytes_on_disk": 12_300_000, "free_bytes": 5_000_000_000, "commit_ms_p99": 4.2,
-            "committed": {"0": 2, "1": 0, "2": 900, "3": 0}, "dropped": {},
+            "written": 902, "dropped": {},
         }  # fmt: skip
 
     def link(self, name: str, state: LinkState = LinkState.UP, reason: str = "") -> Link:
@@ -106,5 +106,7 @@ def healthy() -> Site:
     for name in ("meter-1", "meter-2"):
         site.device(name)
         site.show(name, {"elec.voltage.a": 230.1, "elec.power.total": 410.0})
-    site.upstream("platform", LinkState.UP, "", Lane(0, 0, None, 0.0, 7, 0), Lane(2, 12, None, 3.5, 900, 0))
+    site.upstream(
+        "platform", LinkState.UP, "", Lane(0, 0, None, 0.0, 7, 0), Lane(2, 12, None, 3.5, 900, 0)
+    )
     return site

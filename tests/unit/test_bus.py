@@ -1,4 +1,4 @@
-"""The way of an item: number, deduplicate, state, point alarm, rules, store."""
+"""The way of an item: number, deduplicate, store, state, point alarm, rules."""
 
 import asyncio
 from typing import NamedTuple
@@ -65,10 +65,12 @@ class Engine:
 
 
 class Rig:
-    def __init__(self, *, last_n: int = 0, ids: tuple[bytes, ...] = ()) -> None:
+    def __init__(
+        self, *, last_n: int = 0, ids: tuple[bytes, ...] = (), taken: tuple[bytes, ...] = ()
+    ) -> None:
         self.clock = FakeClock()
         self.state = State({"smoke-1": DETECTOR})
-        self.journal = MemoryJournal(last_n=last_n, ids=ids)
+        self.journal = MemoryJournal(last_n=last_n, ids=ids, taken=taken)
         self.engine = Engine(self.state, self.journal)
         self.bus = Bus(store=self.journal, state=self.state, clock=self.clock, decider=self.engine)
         self.bus.restore()
@@ -87,7 +89,7 @@ class Rig:
         )  # fmt: skip
 
 
-async def test_an_item_passes_state_point_alarm_rules_and_store_in_this_order() -> None:
+async def test_an_item_passes_store_state_point_alarm_and_rules_in_this_order() -> None:
     rig = Rig(last_n=41)
     published = await rig.bus.publish(rig.sample({SMOKE: True}))
     assert published.n == 42
@@ -95,10 +97,10 @@ async def test_an_item_passes_state_point_alarm_rules_and_store_in_this_order() 
     assert seen.sample == published, "rules see the numbered sample"
     assert seen.now_ns == rig.clock.boottime_ns()
     assert seen.state is True, "state is updated before the rules"
-    alarm = seen.stored[0]
+    first, alarm = seen.stored
+    assert first == published, "the store finds the message before the events that it led to"
     assert isinstance(alarm, Event), "the point alarm is made before the rules run"
-    assert len(seen.stored) == 1, "the store gets the sample after the rules"
-    assert rig.journal.items == [alarm, published]
+    assert rig.journal.items == [published, alarm]
 
 
 async def test_a_point_alarm_tells_what_changed_and_carries_the_times_of_its_sample() -> None:
@@ -247,6 +249,30 @@ async def test_a_failed_commit_forgets_what_was_not_acknowledged(failure: Gatewa
         )
     assert [sample.source_id for sample in rig.journal.samples] == [b"1", b"2", b"3", b"2", b"3"]
     assert rig.bus.counters["duplicates"] == 1
+
+
+async def test_a_repeat_after_a_failed_commit_is_stored_but_has_no_second_effect() -> None:
+    rig = Rig()
+    smoke = await rig.bus.publish(rig.sample({SMOKE: True}, b"1"), held=True)
+    rig.journal.failure = StoreFailed("EIO")
+    with pytest.raises(StoreFailed):
+        await rig.bus.commit(smoke)
+    rig.journal.failure = None
+    again = await rig.bus.publish(rig.sample({SMOKE: True}, b"1"), held=True)
+    await rig.bus.commit(again)
+    assert again.n == 2
+    assert len(rig.journal.samples) == 2
+    assert len(rig.journal.events) == 1
+    assert len(rig.engine.calls) == 1
+    assert rig.bus.counters["replayed"] == 1
+    assert (await rig.bus.publish(rig.sample({SMOKE: True}, b"1"), held=True)).n == 2
+
+
+async def test_a_message_whose_alarm_was_stored_before_the_restart_alarms_no_second_time() -> None:
+    rig = Rig(last_n=5, taken=(source_key("smoke-1", b"7"),))
+    published = await rig.bus.publish(rig.sample({SMOKE: True}, b"7"), held=True)
+    assert rig.journal.items == [published]
+    assert rig.bus.counters["replayed"] == 1
 
 
 async def test_a_retained_value_reaches_state_and_raises_nothing() -> None:

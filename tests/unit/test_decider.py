@@ -87,7 +87,9 @@ class Site:
         self.decider = RuleDecider(usable(RULES), self.commands)
         self.bus = Bus(store=self.journal, state=state, clock=self.clock, decider=self.decider)
 
-    async def show(self, device: str, point: str, value: Value, *, retained: bool = False) -> Sample:
+    async def show(
+        self, device: str, point: str, value: Value, *, retained: bool = False
+    ) -> Sample:
         quality = {point: RETAINED} if retained else {}
         sample = Sample(
             device, self.clock.time_ns(), self.clock.boottime_ns(), 1, True, {point: value}, quality

@@ -21,7 +21,11 @@ def refused(**keys: object) -> str:
 @pytest.mark.parametrize(
     ("url", "found", "shown"),
     [
-        ("mqtts://h.example.com", MqttUrl(True, "h.example.com", 8883), "mqtts://h.example.com:8883"),
+        (
+            "mqtts://h.example.com",
+            MqttUrl(True, "h.example.com", 8883),
+            "mqtts://h.example.com:8883",
+        ),
         ("mqtts://h:1234/", MqttUrl(True, "h", 1234), "mqtts://h:1234"),
         ("MQTTS://H", MqttUrl(True, "h", 8883), "mqtts://h:8883"),
         ("mqtt://localhost", MqttUrl(False, "localhost", 1883), "mqtt://localhost:1883"),

@@ -56,7 +56,9 @@ def test_a_traceback_stays_in_its_line() -> None:
     assert "ValueError: bad\nvalue" in found["traceback"]
 
 
-@pytest.mark.parametrize("text", ['"quotes"\n\t\\', "玉華苑 ℃ 💡", "\x00\x1b[31m", "file \udcff\ud800"])
+@pytest.mark.parametrize(
+    "text", ['"quotes"\n\t\\', "玉華苑 ℃ 💡", "\x00\x1b[31m", "file \udcff\ud800"]
+)
 def test_any_text_makes_a_line(text: str) -> None:
     found = line(record("%s", text, component=text))
     encodable = text.encode("utf-8", "backslashreplace").decode()
@@ -75,7 +77,9 @@ def untouched() -> Iterator[None]:
     """Give the root logger back as it was."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    noisy = {name: logging.getLogger(name).level for name in ("pymodbus", "aiomqtt", "mqtt", "paho")}
+    noisy = {
+        name: logging.getLogger(name).level for name in ("pymodbus", "aiomqtt", "mqtt", "paho")
+    }
     yield
     root.handlers[:] = handlers
     root.setLevel(level)

@@ -68,7 +68,7 @@ def test_severities_are_ordered() -> None:
 
 
 def test_retained_is_uncertain() -> None:
-    assert RETAINED == Quality(Level.UNCERTAIN, "retained")
+    assert Quality(Level.UNCERTAIN, "retained") == RETAINED
 
 
 def test_a_uuid7_carries_its_millisecond_version_and_variant() -> None:

@@ -57,7 +57,9 @@ def test_a_secret_is_read_from_a_file_beside_the_configuration(folder: Path, mod
     assert resolved(folder, f"${{file:{folder / 's'}}}") == WORD
 
 
-@pytest.mark.parametrize("content", [b"geheim\n", "g\u00e4heim 密碼".encode(), b"a b\tc", b"x" * MAX_BYTES])
+@pytest.mark.parametrize(
+    "content", [b"geheim\n", "g\u00e4heim 密碼".encode(), b"a b\tc", b"x" * MAX_BYTES]
+)
 def test_one_line_of_text_is_a_secret(folder: Path, content: bytes) -> None:
     secret(folder / "s", content)
     assert resolved(folder, "${file:s}") == content.decode().removesuffix("\n")
@@ -72,7 +74,15 @@ def test_a_file_that_every_user_may_touch_is_refused(folder: Path, mode: int) ->
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\n", b"geheim\n\n", b"geheim\nmore", b"\ngeheim", b"x" * (MAX_BYTES + 1), b"geheim\xff"],
+    [
+        b"",
+        b"\n",
+        b"geheim\n\n",
+        b"geheim\nmore",
+        b"\ngeheim",
+        b"x" * (MAX_BYTES + 1),
+        b"geheim\xff",
+    ],
 )
 def test_what_is_not_one_line_of_text_is_refused(folder: Path, content: bytes) -> None:
     secret(folder / "s", content)
@@ -116,7 +126,16 @@ def test_a_secret_comes_from_the_credentials_of_systemd(
 
 @pytest.mark.parametrize(
     "text",
-    ["x${env:A}", "${env:A}x", '"${env:A} "', "${ENV:A}", "${vault:A}", "${A}", '"${file:}"', "geheim${"],
+    [
+        "x${env:A}",
+        "${env:A}x",
+        '"${env:A} "',
+        "${ENV:A}",
+        "${vault:A}",
+        "${A}",
+        '"${file:}"',
+        "geheim${",
+    ],
 )
 def test_anything_around_a_reference_is_refused(
     folder: Path, text: str, monkeypatch: pytest.MonkeyPatch

@@ -119,7 +119,9 @@ def test_what_is_refused_is_named_with_a_fix(text: str, what: str, fix: str) -> 
     assert what in problem.what
     assert fix in problem.fix
     assert problem.path == (
-        text.split(":")[0] if "{" not in text else f"{text.split(':')[0]}.word"
+        text.split(":", maxsplit=1)[0]
+        if "{" not in text
+        else f"{text.split(':', maxsplit=1)[0]}.word"
     )
 
 
@@ -171,7 +173,7 @@ def test_an_unknown_key_is_refused_at_its_key_with_the_nearest_known_one(
     text: str, path: str, fix: str
 ) -> None:
     problem = refused(text)
-    key = path.split(".")[-1]
+    key = path.rsplit(".", maxsplit=1)[-1]
     assert (problem.path, problem.column) == (path, text.rindex(key) + 1)
     assert problem.what == f"unknown key '{key}'"
     assert fix in problem.fix
@@ -182,7 +184,9 @@ def test_a_key_of_a_later_version_is_refused_as_such() -> None:
 
 
 def test_every_fault_of_a_section_is_found_with_its_place() -> None:
-    _, problems = read("duration: 1\nport: 0\ninner:\n  number: x\n  word: c\ntable:\n  y: {number: x}\n")
+    _, problems = read(
+        "duration: 1\nport: 0\ninner:\n  number: x\n  word: c\ntable:\n  y: {number: x}\n"
+    )
     assert [(problem.line, problem.column, problem.path) for problem in problems] == [
         (1, 11, "duration"), (2, 7, "port"), (4, 11, "inner.number"), (5, 9, "inner.word"), (7, 15, "table.y.number"),
     ]  # fmt: skip

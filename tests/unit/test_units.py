@@ -40,7 +40,14 @@ def test_a_number_is_converted(number: float, source: str, target: str, result: 
 
 @pytest.mark.parametrize(
     ("source", "target"),
-    [("V", "A"), ("kW", "kV.A"), ("V.A", "V.A{reactive}"), ("%", "%{RH}"), ("%", "1"), ("kW", "kW.h")],
+    [
+        ("V", "A"),
+        ("kW", "kV.A"),
+        ("V.A", "V.A{reactive}"),
+        ("%", "%{RH}"),
+        ("%", "1"),
+        ("kW", "kW.h"),
+    ],
 )
 def test_different_things_are_not_converted(source: str, target: str) -> None:
     assert convert(1, source, target) is None
