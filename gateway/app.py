@@ -21,12 +21,14 @@ from gateway.snapshot import CommandAnswer, DeviceReadings, Snapshot, StorePart
 from gateway.state import State
 from gateway.status import Alarm, Lane, readings, snapshot
 from gateway.store.store import Store
-from gateway.supervise import Run, supervise
+from gateway.supervise import Contained, Run, supervise
 
 log = logging.getLogger(__name__)
 
 DRAIN_S = 3.0  # what is still to go upstream at a stop; the rest goes after the next start
 CLOSE_S = 12.0  # the store bounds itself at 10 s
+LINK_DELAY_S = 15.0  # a bus that is back is read again within 15 s
+UPLINK_DELAY_S = 60.0  # a platform that is back is not stormed by all its gateways at once
 HOUSEKEEPING_S = 10.0
 COMMAND_LIFE_S = 60.0  # how long a command from the CLI may wait for its turn
 
@@ -57,7 +59,8 @@ class App:
             str, UpstreamSink
         ] = {}  # made when the store is open: they begin at its cursors
         self.commands = Commands(
-            config.commands, devices=config.devices, writers=self.drivers, state=self.state,
+            config.commands, devices=config.devices,
+            writers={name: Contained(driver.write) for name, driver in self.drivers.items()}, state=self.state,
             ledger=self.journal, clock=self.clock, emit=self._emit,
         )  # fmt: skip
         self.decider = RuleDecider(config.rules, self.commands)
@@ -79,7 +82,6 @@ class App:
             async with control.serve(self.config.state_dir, self._handlers()):
                 await self._run_core(stop)
         finally:
-            self.bus.stop()
             async with asyncio.timeout(CLOSE_S):
                 await self.journal.close()
         log.info("stopped", extra={"component": "app"})
@@ -90,12 +92,14 @@ class App:
             tasks = [
                 core.create_task(self.journal.watch(), name="store"),
                 core.create_task(self.commands.run(), name="commands"),
+                core.create_task(self.bus.run(), name="rules"),
                 core.create_task(self._housekeeping(), name="housekeeping"),
             ]
             async with asyncio.TaskGroup() as downstream:
                 sinks = self._start(
                     downstream,
                     "upstream",
+                    UPLINK_DELAY_S,
                     [(n, s.run, s.health) for n, s in self.upstreams.items()],
                 )
                 await self._run_drivers(stop)
@@ -108,6 +112,7 @@ class App:
             drivers = self._start(
                 group,
                 "link",
+                LINK_DELAY_S,
                 [(n, partial(d.run, self.bus), d.health) for n, d in self.drivers.items()],
             )
             log.info(
@@ -126,13 +131,13 @@ class App:
                 group.create_task(sink.drain(DRAIN_S), name="drain")
 
     def _start(
-        self, group: asyncio.TaskGroup, what: str, jobs: Iterable[Job]
+        self, group: asyncio.TaskGroup, what: str, longest_s: float, jobs: Iterable[Job]
     ) -> list[asyncio.Task[None]]:
         return [
             group.create_task(
                 supervise(
                     f"{what} {name}", run, health, clock=self.clock,
-                    transition=partial(self._transition, what, name),
+                    transition=partial(self._transition, what, name), longest_s=longest_s,
                 ),
                 name=f"{what}:{name}",
             )

@@ -1,7 +1,7 @@
-"""The way every item takes: number, deduplicate, state, point alarms, rules, store. Synchronous.
+"""The way every item takes: number, deduplicate, store, state, point alarms, rules. Synchronous.
 
-A local reaction never waits: what a rule decides is started before `publish` returns, and the
-store only gets the item handed over. docs/decisions/0004-bus.md says why there is no queue here.
+A local reaction never waits: the store only gets the item handed over, and what a rule decides is
+started before `publish` returns. docs/decisions/0004-bus.md says why there is no queue here.
 """
 
 import asyncio
@@ -53,10 +53,10 @@ class Bus:
         self._n = 0
         self._seen: OrderedDict[bytes, int] = OrderedDict()
         # Ids of messages that had their effects already and come again because they were not stored.
-        self._taken: set[bytes] = set()
+        self._taken: dict[bytes, None] = {}
         self._unsure: deque[tuple[int, bytes]] = deque()  # ids of items that are not durable yet
-        self._timer: asyncio.TimerHandle | None = None
         self._due_ns: int | None = None
+        self._rearm = asyncio.Event()
         self.counters: Counter[str] = Counter()
         self._unreported: Counter[str] = Counter()
 
@@ -64,7 +64,7 @@ class Bus:
         """Continue where the journal ended: input numbers and the ids of messages seen before."""
         self._n = self._store.last_n
         self._seen = OrderedDict.fromkeys(self._store.recent_ids(), 0)
-        self._taken = set(self._store.taken_ids)
+        self._taken = dict.fromkeys(self._store.taken_ids)
 
     async def publish(self, item: Item, *, held: bool = False) -> Item:
         if isinstance(item, Event):
@@ -82,8 +82,10 @@ class Bus:
             # The source repeats what is not acknowledged: it must not be taken for a duplicate.
             for _, key in self._unsure:
                 self._seen.pop(key, None)
-                self._taken.add(key)
+                self._taken[key] = None
             self._unsure.clear()
+            while len(self._taken) > MAX_IDS:
+                del self._taken[next(iter(self._taken))]
             raise
         while self._unsure and self._unsure[0][0] <= item.n:
             self._unsure.popleft()
@@ -116,9 +118,17 @@ class Bus:
             log.error("%d samples lost: %s", count, reason, extra={"component": "bus"})
         self._unreported.clear()
 
-    def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+    async def run(self) -> None:
+        """Tell the rules that time passes, when they want to know. Works until cancelled."""
+        while True:
+            self._rearm.clear()
+            self._due_ns = due_ns = self._decider.next_due_ns()
+            wait_s = None if due_ns is None else (due_ns - self._clock.boottime_ns()) / 1e9
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._rearm.wait()
+            except TimeoutError:
+                self._decider.decide(None, self._clock.boottime_ns(), self)
 
     def _take_event(self, event: Event) -> Event:
         self._n += 1
@@ -137,18 +147,17 @@ class Bus:
         else:
             self.counters["store_stalled"] += 1
             self._unreported["store_stalled"] += 1
-        if key is not None and key in self._taken:
-            self._taken.remove(key)
+        changes = self._state.update(sample)
+        if key is not None and key in self._taken:  # its alarms are stored; its sample was not
+            del self._taken[key]
             self.counters["replayed"] += 1
         else:
-            self._react(sample)
-        return sample
-
-    def _react(self, sample: Sample) -> None:
-        for change in self._state.update(sample):
-            self._point_alarm(sample, change)
+            for change in changes:
+                self._point_alarm(sample, change)
         self._decider.decide(sample, self._clock.boottime_ns(), self)
-        self._arm()
+        if self._decider.next_due_ns() != self._due_ns:
+            self._rearm.set()
+        return sample
 
     def _point_alarm(self, sample: Sample, change: Change) -> None:
         attributes = {"point": change.point, "value": change.new, "was": change.old}
@@ -164,24 +173,6 @@ class Bus:
         self._unsure.append((self._n, key))
         if len(self._seen) > MAX_IDS:
             self._seen.popitem(last=False)
-
-    def _arm(self) -> None:
-        due_ns = self._decider.next_due_ns()
-        if due_ns == self._due_ns:
-            return
-        self._due_ns = due_ns
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if due_ns is not None:
-            delay_s = max(0, due_ns - self._clock.boottime_ns()) / 1e9
-            self._timer = asyncio.get_running_loop().call_later(delay_s, self._tick)
-
-    def _tick(self) -> None:
-        self._timer = None
-        self._due_ns = None
-        self._decider.decide(None, self._clock.boottime_ns(), self)
-        self._arm()
 
 
 def _key(sample: Sample) -> bytes | None:

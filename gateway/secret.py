@@ -76,7 +76,7 @@ def _file(path: Path) -> str:
     if mode & stat.S_IRWXO:
         raise _UnusableError(f"secret file {path} is open to every user", f"chmod o= {path}")
     try:
-        text = raw.decode().removesuffix("\n")
+        text = raw.decode().removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError as error:
         raise _UnusableError(
             f"secret file {path} is not UTF-8", "write the secret as text"

@@ -59,7 +59,7 @@ class State:
             points[name] = sample
         for name in sample.quality:
             points[name] = sample
-        if sample.values:
+        if sample.values and RETAINED not in sample.quality.values():
             self._seen_ns[sample.device] = sample.received_ns
         if self._watches:
             self._wake(sample)

@@ -1,4 +1,4 @@
-"""Keeps drivers and sinks running: the one place that restarts, and the one broad `except`."""
+"""Keeps drivers and sinks running: the one place that restarts, and the one with a broad `except`."""
 
 import asyncio
 import logging
@@ -7,8 +7,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from gateway.clock import Clock
-from gateway.errors import GatewayError, Refused
+from gateway.errors import GatewayError, LinkDown, Refused
 from gateway.health import LinkHealth, LinkState
+from gateway.model import Command, CommandResult
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,24 @@ Run = Callable[[], Coroutine[Any, Any, None]]
 Transition = Callable[[LinkState, str], None]
 
 
+class Contained:
+    """A driver's `write`, whose bugs come out as Refused: commands belong to the core."""
+
+    def __init__(self, write: Callable[[Command], Coroutine[Any, Any, CommandResult]]) -> None:
+        self._write = write
+
+    async def write(self, command: Command) -> CommandResult:
+        """Raises LinkDown or Refused."""
+        try:
+            return await self._write(command)
+        except (LinkDown, Refused, TimeoutError):
+            raise
+        except Exception as error:
+            extra = {"component": f"device {command.device}"}
+            log.exception("writing %s failed", command.point, extra=extra)
+            raise Refused(f"internal error: {type(error).__name__}: {error}") from error
+
+
 async def supervise(
     name: str,
     run: Run,
@@ -29,8 +48,9 @@ async def supervise(
     *,
     clock: Clock,
     transition: Transition,
+    longest_s: float = LONGEST_DELAY_S,
 ) -> None:
-    """Run `run` for ever, with full-jitter back-off (1 to 60 s) after each failure.
+    """Run `run` for ever, with full-jitter back-off (1 s to `longest_s`) after each failure.
 
     `transition(state, reason)` is called once when the link goes down and once when it is back.
     Ends only by cancellation.
@@ -43,7 +63,7 @@ async def supervise(
         state, reason = await _once(name, run)
         failures = 1 if loop.time() - started >= STABLE_S else failures + 1
         _change(name, health, clock, transition, state, reason)
-        await asyncio.sleep(_delay_s(failures, state))
+        await asyncio.sleep(_delay_s(failures, state, longest_s))
 
 
 async def _once(name: str, run: Run) -> tuple[LinkState, str]:
@@ -53,6 +73,7 @@ async def _once(name: str, run: Run) -> tuple[LinkState, str]:
     an error, or leave a cancellation request behind: here neither reaches the supervisor.
     """
     task = asyncio.get_running_loop().create_task(run(), name=f"{name}:run")
+    task.add_done_callback(_seen)
     try:
         await asyncio.wait({task})
     finally:
@@ -73,11 +94,17 @@ async def _once(name: str, run: Run) -> tuple[LinkState, str]:
     return LinkState.DOWN, "internal error: it returned"
 
 
-def _delay_s(failures: int, state: LinkState) -> float:
-    """Full jitter: uniform between 1 s and a ceiling that doubles with each failure, up to 60 s."""
+def _seen(task: asyncio.Task[None]) -> None:
+    """While the supervisor itself is cancelled nobody asks how `run` ended; asyncio would complain."""
+    if not task.cancelled() and task.exception() is not None:
+        log.debug("%s ended: %s", task.get_name(), task.exception())
+
+
+def _delay_s(failures: int, state: LinkState, longest_s: float = LONGEST_DELAY_S) -> float:
+    """Full jitter: uniform between 1 s and a ceiling that doubles with each failure."""
     if state is LinkState.REFUSED:
         return random.uniform(LONGEST_DELAY_S / 2, LONGEST_DELAY_S)
-    ceiling = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** min(failures, 10))
+    ceiling = min(longest_s, FIRST_DELAY_S * 2 ** min(failures, 10))
     return random.uniform(FIRST_DELAY_S, ceiling)
 
 

@@ -51,6 +51,8 @@ def _with_daemon(options: argparse.Namespace, work: Any) -> int:
         return CONFIG
     try:
         return int(work(daemon))
+    except BrokenPipeError:
+        raise  # our own output, not the daemon
     except ConnectionError as error:
         return daemon.not_running(error)
     except TimeoutError:

@@ -6,6 +6,7 @@ store, 78 configuration refused (EX_CONFIG).
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -141,9 +142,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     module, function = options.run.split(":")
     try:
-        return int(getattr(import_module(f"gateway.cli.{module}"), function)(options))
+        code = int(getattr(import_module(f"gateway.cli.{module}"), function)(options))
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone; nothing is left to say
+        # The reader of our output has gone: what is still in the buffer goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    return code

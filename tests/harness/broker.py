@@ -91,6 +91,10 @@ class Mosquitto:
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
 
+    def save(self) -> None:
+        """Write the queues to disk now (mosquitto(8), SIGUSR1)."""
+        self._signal(signal.SIGUSR1)
+
     def _signal(self, number: signal.Signals) -> None:
         assert self.process
         self.process.send_signal(number)

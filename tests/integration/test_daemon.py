@@ -16,6 +16,7 @@ from gateway.snapshot import Snapshot
 from simulators.compound import compound
 from tests.harness.compound import Site, site, write_config
 from tests.harness.daemon import Daemon
+from tests.harness.oracle import Arrived
 from tests.harness.ports import free_ports
 
 GATEWAY = [sys.executable, "-c", "import sys; from gateway.cli.main import main; sys.exit(main())"]
@@ -92,8 +93,8 @@ async def test_over_voltage_raises_an_alarm_and_clears_it(one: Site) -> None:
     await one.daemon.until(
         lambda s: all(lane["backlog"] == 0 for lane in s["upstream"][0]["lanes"])
     )
-    told = [json.loads(line) for line in one.platform_log.read_text().splitlines()]
-    kinds = [e["kind"] for e in told if e.get("kind", "").startswith("alarm_")]
+    told = Arrived.read(one.platform_log).events
+    kinds = [event["kind"] for event in told if event["kind"].startswith("alarm_")]
     assert kinds == ["alarm_raised", "alarm_cleared"]
 
 

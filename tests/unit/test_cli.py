@@ -3,6 +3,8 @@
 import argparse
 import asyncio
 import json
+import os
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from gateway import control
+from gateway.cli import live
 from gateway.cli.main import build_parser, main
 from gateway.snapshot import Snapshot
 from gateway.status import readings, snapshot
@@ -240,3 +243,47 @@ async def test_command_exits_1_with_the_reason_when_it_was_not_confirmed(
     assert capsys.readouterr().out == (
         "light-1 light.level 61: unconfirmed: no answer (the device reports 60)\n"
     )
+
+
+async def test_an_output_that_nobody_reads_is_no_gateway_that_is_not_running(
+    daemon: Daemon,
+) -> None:
+    """As in `gateway status --json | head -1`, with little and with much to say."""
+    code = "import sys; from gateway.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    for options, more in ((["--json"], 0), (["--json"], 400), ([], 400)):
+        for number in range(more):
+            daemon.site.device(f"meter-9-{number}")
+        arguments = [sys.executable, "-c", code, "status", "-c", str(daemon.config), *options]
+        reading, writing = os.pipe()
+        os.close(reading)
+        try:
+            done = await asyncio.create_subprocess_exec(
+                *arguments, stdout=writing, stderr=asyncio.subprocess.PIPE
+            )
+        finally:
+            os.close(writing)
+        _, told = await done.communicate()
+        assert told == b""
+        assert done.returncode != 3
+
+
+def test_a_daemon_that_does_not_answer_is_critical(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX) as blocked:
+        blocked.bind(str(config.parent / "state" / control.NAME))
+        blocked.listen(1)
+        monkeypatch.setattr(live._Daemon.ask, "__defaults__", (0.05,))
+        assert main(["status", "-c", str(config)]) == 2
+    assert "its event loop is blocked" in capsys.readouterr().err
+
+
+def test_the_configuration_is_the_one_here_or_the_one_of_the_machine(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(config.parent)
+    nothing, given = build_parser().parse_args(["status"]), argparse.Namespace(config="x.yaml")
+    assert live.config_path(nothing) == Path("gateway.yaml")
+    assert live.config_path(given) == Path("x.yaml")
+    config.unlink()
+    assert live.config_path(nothing) == Path("/etc/gateway/gateway.yaml")

@@ -15,6 +15,7 @@ from gateway.model import (
     EventKind,
     Outcome,
     Precondition,
+    Sample,
     Severity,
     Value,
     lane_of,
@@ -66,6 +67,13 @@ def test_a_line_of_the_allow_list_holds_for_what_it_selects(
     rig = Rig()
     section = CommandsSection.model_validate({"allow": [line]})
     assert section.allows("cli", rig.devices["lamp-1"], LEVEL) is allowed
+
+
+def test_an_allow_line_tells_which_devices_it_names() -> None:
+    named = [["lamp-1", "lamp-2"], {"id": "lamp-1"}, {"type": "light"}, "*"]
+    lines = [{"origin": "cli", "devices": devices, "points": "*"} for devices in named]
+    section = CommandsSection.model_validate({"allow": lines})
+    assert [line.ids() for line in section.allow] == [["lamp-1", "lamp-2"], ["lamp-1"], [], []]
 
 
 @pytest.mark.parametrize("points", ["light.level", [], None, {}])
@@ -170,10 +178,10 @@ async def test_feedback_that_comes_before_the_write_returns_confirms() -> None:
 async def test_a_value_reported_before_the_write_does_not_confirm() -> None:
     rig = Rig()
     rig.report("light.shown", 60)
-    rig.clock.advance(0.001)
     rig.lamp.mute = True
-    result = await rig.commands.execute(rig.command(BARRIER, True))
-    assert result.outcome is Outcome.UNCONFIRMED
+    before_ns = rig.clock.boottime_ns() - 1  # read before the write, delivered after it
+    late = Sample("lamp-1", 0, before_ns, 1, True, {"light.shown": 60})
+    asyncio.get_running_loop().call_later(0.1, rig.state.update, late)
     result = await rig.commands.execute(rig.command())
     assert (result.outcome, result.value) == (Outcome.UNCONFIRMED, 60)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 import pytest
 
@@ -20,6 +21,7 @@ from gateway.model import (
     Sample,
     Severity,
     Value,
+    uuid7,
 )
 from gateway.state import State
 from tests.harness.clock import FakeClock
@@ -82,10 +84,20 @@ class Site:
         self.commands = Commands(
             CommandsSection.model_validate(allow), devices=devices, writers={"l": self.lamp},
             state=state, ledger=Nothing(), clock=self.clock,
-            emit=lambda *args, **more: self.bus.emit(*args, **more),
+            emit=self.emit,
         )  # fmt: skip
         self.decider = RuleDecider(usable(RULES), self.commands)
         self.bus = Bus(store=self.journal, state=state, clock=self.clock, decider=self.decider)
+
+    def emit(
+        self,
+        kind: EventKind,
+        severity: Severity,
+        device: str,
+        attributes: dict[str, object],
+        cause: UUID | None = None,
+    ) -> Event:
+        return self.bus.emit(kind, severity, device, attributes, cause)
 
     async def show(
         self, device: str, point: str, value: Value, *, retained: bool = False
@@ -105,12 +117,12 @@ class Site:
 @pytest.fixture
 async def site() -> AsyncIterator[Site]:
     one = Site()
-    owner = asyncio.create_task(one.commands.run())
+    owners = [asyncio.create_task(one.commands.run()), asyncio.create_task(one.bus.run())]
     await asyncio.sleep(0)
     yield one
-    one.bus.stop()
-    owner.cancel()
-    await asyncio.wait({owner})
+    for owner in owners:
+        owner.cancel()
+    await asyncio.wait(owners)
 
 
 async def test_a_raised_alarm_is_an_event_with_its_rule_title_and_values(site: Site) -> None:
@@ -194,3 +206,42 @@ async def test_instances_of_one_rule_are_independent(site: Site) -> None:
     assert set(raised) == {"meter-1", "meter-2"}
     (cleared,) = site.of(EventKind.ALARM_CLEARED)
     assert cleared.cause == raised["meter-2"].event_id
+
+
+def raised_before(device: str) -> Event:
+    """An alarm of the run before, that was not cleared."""
+    attributes = {"rule": "dark", "instance": f"dark[{device}]", "title": "Dark"}
+    return Event(
+        uuid7(), EventKind.ALARM_RAISED, Severity.OPERATIONAL, device, 0, 0, 1, True, attributes
+    )
+
+
+async def test_an_alarm_of_before_the_restart_goes_on_and_is_cleared_once(site: Site) -> None:
+    before = raised_before("light-1")
+    site.decider.restore([before], site.clock.boottime_ns(), site.bus)
+    assert [alarm.instance for alarm in site.decider.active()] == ["dark[light-1]"]
+    assert site.journal.events == [], "it is not raised again"
+    async with asyncio.timeout(2):
+        await site.lamp.written.wait()
+    assert site.lamp.commands[0].cause == before.event_id, "what it sets is set again"
+    await site.show("light-1", LUX, 12)
+    assert site.of(EventKind.ALARM_RAISED) == []
+    await site.show("light-1", LUX, 90)
+    (cleared,) = site.of(EventKind.ALARM_CLEARED)
+    assert cleared.cause == before.event_id
+
+
+async def test_an_alarm_whose_device_is_gone_is_cleared_at_the_start(site: Site) -> None:
+    before = raised_before("light-9")
+    site.decider.restore([before], site.clock.boottime_ns(), site.bus)
+    (cleared,) = site.of(EventKind.ALARM_CLEARED)
+    assert (cleared.device, cleared.cause) == ("light-9", before.event_id)
+    assert cleared.attributes["reason"] == "no longer configured"
+    assert site.decider.active() == []
+
+
+async def test_events_of_other_kinds_restore_nothing(site: Site) -> None:
+    other = raised_before("light-1")._replace(kind=EventKind.POINT_ALARM)
+    site.decider.restore([other], site.clock.boottime_ns(), site.bus)
+    assert site.decider.active() == []
+    assert site.journal.events == []

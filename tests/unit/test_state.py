@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.model import RETAINED, Level, Quality, Sample, Severity, Value
+from gateway.model import RETAINED, Event, EventKind, Level, Quality, Sample, Severity, Value, uuid7
 from gateway.profile import Profile
 from gateway.state import Change, Reading, State
 
@@ -149,3 +149,24 @@ async def test_watches_do_not_disturb_each_other_and_end_with_their_block() -> N
         cancelled.cancel()
         known.update(sample({"env.temperature": 21}))
     await asyncio.sleep(0)
+
+
+def point_alarm(value: object, kind: EventKind = EventKind.POINT_ALARM) -> Event:
+    attributes = {"point": "alarm.smoke", "value": value, "was": None}
+    return Event(uuid7(), kind, Severity.LIFE, "panel-1", 0, 0, 1, True, attributes)
+
+
+def test_an_alarm_of_before_the_restart_makes_no_second_event_but_its_end_makes_one() -> None:
+    known = state()
+    known.restore([point_alarm(False), point_alarm(True)])
+    assert known.update(sample({"alarm.smoke": True})) == []
+    assert known.update(sample({"alarm.smoke": False})) == [
+        Change("alarm.smoke", Severity.LIFE, True, False)
+    ]
+
+
+def test_what_is_no_point_alarm_restores_nothing() -> None:
+    known = state()
+    known.restore([point_alarm(True, EventKind.ALARM_RAISED), point_alarm(None), point_alarm([1])])
+    assert known.reading("panel-1", "alarm.smoke") is None
+    assert known.update(sample({"alarm.smoke": False})) == []

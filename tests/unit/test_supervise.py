@@ -1,14 +1,15 @@
 """The supervisor: transitions once, back-off within its bounds, bugs contained, an end at once."""
 
 import asyncio
+import gc
 import logging
-from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 
 from gateway.errors import BadData, GatewayError, LinkDown, Refused
 from gateway.health import LinkHealth, LinkState
-from gateway.supervise import _delay_s, supervise
+from gateway.supervise import Run, _delay_s, supervise
 from tests.harness.virtual import LoopClock, virtual_time
 
 Step = Exception | str | float
@@ -59,7 +60,7 @@ class Rig:
     def transition(self, state: LinkState, reason: str) -> None:
         self.told.append((state, reason))
 
-    async def supervise(self, run: Callable[[], Awaitable[None]] | None = None) -> None:
+    async def supervise(self, run: Run | None = None) -> None:
         await supervise(
             "link meters", run or self.peer.run, self.health,
             clock=self.clock, transition=self.transition,
@@ -196,6 +197,47 @@ async def test_cancelling_ends_it_at_once_while_it_runs_and_while_it_waits(
     assert task.cancelled()
     assert asyncio.get_running_loop().time() == pytest.approx(0.1)
     assert len(rig.peer.starts) == 1
+
+
+@virtual_time
+async def test_an_error_while_it_closes_at_the_end_is_not_left_unread(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rig = Rig()
+
+    async def fails_to_close() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise LinkDown("meters: the socket was gone already")
+
+    task = asyncio.create_task(rig.supervise(fails_to_close))
+    await asyncio.sleep(0.1)
+    task.cancel()
+    await asyncio.wait({task})
+    assert task.cancelled()
+    del task
+    gc.collect()
+    assert [r for r in caplog.records if r.name == "asyncio"] == []
+
+
+@virtual_time
+async def test_a_run_that_does_not_end_is_left_behind_after_five_seconds() -> None:
+    rig = Rig()
+    release = asyncio.Event()
+
+    async def hangs() -> None:
+        while not release.is_set():
+            with suppress(asyncio.CancelledError):
+                await release.wait()
+
+    task = asyncio.create_task(rig.supervise(hangs))
+    await asyncio.sleep(0.1)
+    task.cancel()
+    await asyncio.wait({task})
+    assert asyncio.get_running_loop().time() == pytest.approx(5.1)
+    release.set()
+    await asyncio.sleep(0.1)
 
 
 @pytest.mark.parametrize("failures", [1, 2, 3, 6, 7, 50, 10_000])
