@@ -78,6 +78,9 @@ class App:
         }
         self.state.restore(self.journal.alarms)
         await self.journal.start()
+        for reason, count in self.journal.stats().damage.items():
+            what: dict[str, object] = {"reason": reason, "count": count}
+            self._emit(EventKind.DATA_LOSS, Severity.SAFETY, "gateway", what)
         try:
             async with control.serve(self.config.state_dir, self._handlers()):
                 await self._run_core(stop)

@@ -106,7 +106,7 @@ def parse(raw: bytes, name: str) -> Document:
 
 def _decode(raw: bytes, name: str) -> str:
     if len(raw) > MAX_BYTES:
-        fix = "split it with `devices_from`"
+        fix = "make it shorter: 2,000 devices take about 400 KB"
         raise ConfigError([Problem(name, 0, 0, "", f"larger than {MAX_BYTES} bytes", fix)])
     if raw.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         what, fix = "starts with a byte order mark", "save it as UTF-8 without BOM"

@@ -12,7 +12,7 @@ from gateway.app import App
 from gateway.cli.files import show
 from gateway.cli.live import config_path
 from gateway.cli.main import CONFIG
-from gateway.config import Config, load_config
+from gateway.config import load_config
 from gateway.errors import AlreadyRunning, ConfigError, StateRefused, StoreFailed
 from gateway.logs import setup
 
@@ -33,9 +33,10 @@ def run(options: argparse.Namespace) -> int:
     # auto is asyncio until uvloop has passed the 500 broker restarts (docs/libraries.md, A13).
     loop_name = "uvloop" if options.loop == "uvloop" else "asyncio"
     factory = uvloop.new_event_loop if loop_name == "uvloop" else asyncio.new_event_loop
+    app = App(config, loop_name=loop_name)
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(_main(config, loop_name))
+            runner.run(_main(app))
     except AlreadyRunning as error:
         log.error("%s", error, extra={"component": "app"})  # noqa: TRY400 -- no bug, no traceback
         return ALREADY_RUNNING
@@ -52,12 +53,12 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-async def _main(config: Config, loop_name: str) -> None:
+async def _main(app: App) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, stop)
-    await App(config, loop_name=loop_name).run(stop)
+    await app.run(stop)
 
 
 def _stop(stop: asyncio.Event) -> None:

@@ -17,7 +17,7 @@ def prepare(directory: Path) -> None:
     """Make the directory and `ts/` below it if they are missing. Raises StateRefused."""
     try:
         made = not directory.exists()
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         owner = directory.stat().st_uid
         if owner != os.geteuid():
             who = f"user {owner}, this process is user {os.geteuid()}"

@@ -98,10 +98,12 @@ async def publish_and_kill(one: Site, count: int, kills: int) -> None:
             await client.publish("d/l1/event", orjson.dumps(payload), qos=1)
 
 
-async def numbers_lost(tmp_path: Path, count: int, *, sabotage: str | None) -> tuple[int, int]:
+async def numbers_lost(
+    tmp_path: Path, count: int, *, kills: int, sabotage: str | None
+) -> tuple[int, int]:
     """(lost, told twice) of the numbered messages, by what the platform has at the end."""
     async with site(tmp_path, sabotage=sabotage, lamp_interval_s=60, meters=1) as one:
-        await publish_and_kill(one, count, kills=3)
+        await publish_and_kill(one, count, kills=kills)
         await asyncio.sleep(2 * GROUP_COMMIT_S + 1)
         await one.daemon.until(delivered, 30)
         assert await one.daemon.stop() == 0
@@ -115,12 +117,20 @@ async def numbers_lost(tmp_path: Path, count: int, *, sabotage: str | None) -> t
     return len(wanted - set(numbers)), len(numbers) - len(set(numbers))
 
 
-@pytest.mark.timeout(90)
-async def test_no_acknowledged_message_is_lost_through_three_kills(tmp_path: Path) -> None:
-    assert await numbers_lost(tmp_path, 5000, sabotage=None) == (0, 0)
+@pytest.mark.parametrize(
+    ("count", "kills"),
+    [
+        pytest.param(5000, 3, marks=pytest.mark.timeout(90)),
+        pytest.param(50_000, 60, marks=[pytest.mark.chaos, pytest.mark.timeout(900)]),
+    ],
+)
+async def test_no_acknowledged_message_is_lost_through_kills(
+    tmp_path: Path, count: int, kills: int
+) -> None:
+    assert await numbers_lost(tmp_path, count, kills=kills, sabotage=None) == (0, 0)
 
 
 @pytest.mark.timeout(90)
 async def test_with_the_ack_before_the_commit_messages_are_lost(tmp_path: Path) -> None:
-    lost, _twice = await numbers_lost(tmp_path, 5000, sabotage="ack_before_commit")
+    lost, _twice = await numbers_lost(tmp_path, 5000, kills=3, sabotage="ack_before_commit")
     assert lost > 0

@@ -436,9 +436,9 @@ async def test_cancelling_takes_less_than_a_second_and_leaves_nothing(broker: Mo
 
 
 def test_the_simulated_day_has_light_and_dusk() -> None:
-    day = [daylight_lx(second) for second in range(600)]
-    assert daylight_lx(0) > 1000 > daylight_lx(29) > 100
-    assert daylight_lx(45) < 10
+    day = [daylight_lx(second, dusk_after_s=30) for second in range(600)]
+    assert day[0] > 1000 > day[29] > 100
+    assert day[45] < 10
     assert 0 < min(day) < 1
     assert 30_000 < max(day) < 200_000
 

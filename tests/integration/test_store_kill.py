@@ -13,8 +13,6 @@ from gateway.store.store import Store
 from tests.harness.store_child import record
 from tests.harness.stores import opened, slices
 
-KILLS = 12
-
 
 async def run_and_kill(directory: Path, kind: str, after_s: float) -> tuple[int, int, list[int]]:
     """(first input number, epoch, promised input numbers) of one life of the child."""
@@ -45,19 +43,23 @@ async def stored(store: Store) -> tuple[Counter[int], list[tuple[int, int, int]]
     return numbers, places
 
 
-async def test_what_was_promised_survives_kill_9(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "kills",
+    [12, pytest.param(300, marks=[pytest.mark.chaos, pytest.mark.timeout(600)])],
+)
+async def test_what_was_promised_survives_kill_9(tmp_path: Path, kills: int) -> None:
     moments = random.Random(9)
     promised: list[int] = []
     epochs: list[int] = []
-    for _ in range(KILLS):
+    for _ in range(kills):
         first, epoch, numbers = await run_and_kill(
             tmp_path / "s", "honest", moments.uniform(0.005, 0.12)
         )
         assert first > max(promised, default=0)
         promised += numbers
         epochs.append(epoch)
-    assert epochs == list(range(epochs[0], epochs[0] + KILLS))
-    assert len(promised) > 50 * KILLS
+    assert epochs == list(range(epochs[0], epochs[0] + kills))
+    assert len(promised) > 50 * kills
     async with opened(tmp_path / "s") as store:
         found, places = await stored(store)
         assert store.stats().damage == {}

@@ -1,0 +1,48 @@
+"""What belongs together is all there: a driver without its simulator or page is half a driver."""
+
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from gateway.document import load, mapping_at
+from gateway.driver import installed
+from gateway.profile import load_profile, shipped_folder
+
+ROOT = Path(__file__).parents[2]
+PAGES = {"modbus": "modbus.md", "mqtt": "mqtt-devices.md"}
+SIMULATORS = {"modbus": "modbus.py", "mqtt": "lights.py"}
+
+
+@pytest.mark.parametrize("name", installed())
+def test_a_driver_comes_with_profile_simulator_tests_and_page(name: str) -> None:
+    spec = installed()[name]()
+    assert spec.name == name
+    profiles = [load_profile(path)[0] for path in shipped_folder().glob("*.yaml")]
+    assert any(profile.protocol in spec.protocols for profile in profiles)
+    assert (ROOT / "simulators" / SIMULATORS[name]).is_file()
+    assert (ROOT / "tests" / "integration" / f"test_{name}_driver.py").is_file()
+    assert (ROOT / "docs" / PAGES[name]).is_file()
+
+
+@pytest.mark.parametrize("path", sorted(shipped_folder().glob("*.yaml")), ids=lambda p: p.stem)
+def test_a_shipped_profile_is_right_and_says_where_it_comes_from(path: Path) -> None:
+    profile, document = load_profile(path)
+    (spec,) = [load() for load in installed().values() if profile.protocol in load().protocols]
+    assert list(spec.check_profile(profile)) == []
+    assert profile.sources
+    assert profile.vectors
+    assert mapping_at(document.value)["profile"] == path.stem
+
+
+def test_every_shipped_yaml_file_is_read_by_somebody() -> None:
+    configs = Path(str(files("configs")))
+    known = {"profiles", "rules", "demo"}
+    strangers = [
+        path
+        for path in configs.rglob("*.yaml")
+        if path.parent.name not in known and path.name not in {"starter.yaml", "asyncapi.yaml"}
+    ]
+    assert strangers == []
+    for path in configs.rglob("*.yaml"):
+        load(path)
