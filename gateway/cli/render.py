@@ -83,7 +83,8 @@ def _head(snapshot: Snapshot) -> RenderableType:
     for reason in health["reasons"]:
         _row(reasons, "  -", reason)
     program = f"version {snapshot['version']}  pid {snapshot['pid']}  loop {snapshot['loop']}"
-    return Group(line, reasons, Text(program, style="dim"))
+    parts = [line, reasons] if health["reasons"] else [line]
+    return Group(*parts, Text(program, style="dim"))
 
 
 def _devices(devices: list[DevicePart], rows: int | None) -> RenderableType:

@@ -75,10 +75,10 @@ class Proxy:
 
 
 @asynccontextmanager
-async def proxy(host: str, port: int) -> AsyncIterator[Proxy]:
-    """A proxy on a free port of 127.0.0.1 for the time of the block."""
+async def proxy(host: str, port: int, listen: int = 0) -> AsyncIterator[Proxy]:
+    """A proxy on `listen` (0: a free port) of 127.0.0.1 for the time of the block."""
     one = Proxy(host, port)
-    server = await asyncio.start_server(one.connected, "127.0.0.1", 0)
+    server = await asyncio.start_server(one.connected, "127.0.0.1", listen)
     one.port = server.sockets[0].getsockname()[1]
     try:
         yield one
