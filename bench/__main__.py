@@ -9,7 +9,7 @@ import sys
 
 from bench.report import Row, show
 
-ENTRIES = ("model", "store", "chain")
+ENTRIES = ("chain", "store", "model")
 
 
 def main() -> int:

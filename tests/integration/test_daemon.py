@@ -189,6 +189,13 @@ async def test_ctrl_c_stops_the_demonstration_in_ten_seconds(tmp_path: Path) -> 
     assert await processes_with(str(tmp_path)) == []
 
 
+async def test_only_what_is_on_this_machine_is_simulated(tmp_path: Path) -> None:
+    path = await asyncio.to_thread(write_config, tmp_path)
+    path.write_text(path.read_text().replace("host: 127.0.0.1", "host: 192.0.2.20"))
+    code, text = await gateway("simulate", path)
+    assert (code, "192.0.2.20 is not on this machine" in text) == (78, True), text
+
+
 async def processes_with(text: str) -> list[str]:
     """Command lines of running processes that mention `text`."""
 

@@ -78,6 +78,16 @@ BROKEN = {
     "yaml 1.1 boolean": (("unit: 1}", "unit: 1, enabled: no}"), 6, "no}", "devices.meter-1.enabled", "'no' is not true or false", "false"),
     "the same unit twice": (("unit: 1}", "unit: 1}\n  meter-2: {profile: eastron-sdm120, link: meters, unit: 1}"), 7, "1}", "devices.meter-2.unit", "unit 1", "own unit"),
     "folder that does not exist": (("links:", "rules: [rulez/]\nlinks:"), 3, "rulez", "rules[0]", "does not exist", "create"),
+    "device on no link": ((", link: meters", ""), 6, "{profile", "devices.meter-1", "missing key 'link'", "meters"),
+    "device without profile": (("profile: eastron-sdm120, ", ""), 6, "{link", "devices.meter-1", "missing key 'profile'", "eastron-sdm120"),
+    "link without driver": (("driver: modbus, ", ""), 4, "{transport", "links.meters", "missing key 'driver'", "modbus"),
+    "link that is no mapping": (("{driver: modbus, transport: tcp, host: 127.0.0.1, port: 5020}", "modbus"), 4, "modbus", "links.meters", "not a mapping", "key: value"),
+    "profile of another protocol": (("eastron-sdm120", "streetlight-native"), 6, "meters", "devices.meter-1.link", "speaks mqtt, a modbus link does not", "add a link"),
+    "device id that is none": (("meter-1:", "Meter_1:"), 6, "{profile", "devices.Meter_1", "'Meter_1' is no id", "a-z"),
+    "no lane": (("devices:", 'upstream: {p: {url: "mqtt://127.0.0.1", lanes: []}}\ndevices:'), 5, "[]", "upstream.p.lanes", "no lane", "[0, 1]"),
+    "reserved name": (("devices:", 'upstream: {cli: {url: "mqtt://127.0.0.1"}}\ndevices:'), 5, "{url", "upstream.cli", "reserved name", "another"),
+    "commands of a platform": (("devices:", 'upstream: {p: {url: "mqtt://127.0.0.1"}}\ncommands: {allow: [{origin: p, devices: "*", points: "*"}]}\ndevices:'), 6, "p, dev", "commands.allow[0].origin", "not in this version", "remove"),
+    "allowed device that does not exist": (("devices:", 'commands: {allow: [{origin: cli, devices: [metre-1], points: "*"}]}\ndevices:'), 5, "[metre", "commands.allow[0].devices", "unknown device 'metre-1'", "meter-1"),
     "unknown origin": (("links:", 'commands: {allow: [{origin: plattform, devices: "*", points: "*"}]}\nlinks:'), 3, "plattform", "commands.allow[0].origin", "unknown origin", "rules"),
 }  # fmt: skip
 
@@ -92,6 +102,52 @@ def test_a_broken_file_is_refused_with_place_and_fix(tmp_path: Path, kind: str) 
         (p.line, p.column, p.path) == (line, column, path) and what in p.what and fix in p.fix
         for p in found
     ), found
+
+
+NOTES = {
+    "unused link": ("devices:", "  spare: {driver: modbus, host: 127.0.0.1}\ndevices:", "no device uses this link"),
+    "no alarms upstream": ("devices:", 'upstream: {p: {url: "mqtt://127.0.0.1", lanes: [1]}}\ndevices:', "no upstream has lane 0"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", NOTES)
+def test_what_looks_wrong_and_may_be_meant_is_a_note(tmp_path: Path, kind: str) -> None:
+    old, new, what = NOTES[kind]
+    (note,) = load_config(write(tmp_path, MINIMAL.replace(old, new, 1))).notes
+    assert what in note.what
+    assert note.line == 5
+
+
+def test_a_rule_that_may_not_write_is_refused_before_it_has_to(tmp_path: Path) -> None:
+    rule = "rules:\n- {id: dusk, for_each: {type: light}, when: it.env.illuminance < 40 lx, do: [{set: {device: it, point: light.level, value: 60 %}}]}\n"
+    write(tmp_path, rule, "dusk.yaml")
+    text = MINIMAL.replace("devices:", '  l: {driver: mqtt, url: "mqtt://127.0.0.1"}\ndevices:')
+    text += "  light-1: {profile: streetlight-native, link: l, topic_id: a}\nrules: [dusk.yaml]\n"
+    (problem,) = refused(tmp_path, text)
+    assert "rule dusk sets light.level" in problem.what
+    assert "origin: rules" in problem.fix
+    text += 'commands: {allow: [{origin: rules, devices: {type: light}, points: "*"}]}\n'
+    assert len(load_config(write(tmp_path, text)).rules.instances) == 1
+
+
+def test_a_fault_in_a_rule_names_its_file(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "rules:\n- {id: x, for_each: {type: meter}, when: it.elec.voltage.a > 253}\n",
+        "x.yaml",
+    )
+    found = refused(tmp_path, MINIMAL + "rules: [x.yaml]\n")
+    assert [problem.file.rsplit("/", 1)[-1] for problem in found] == ["x.yaml"]
+    write(tmp_path, "rules: [\n", "x.yaml")
+    assert refused(tmp_path, MINIMAL + "rules: [x.yaml]\n")[0].what.startswith("not YAML")
+
+
+def test_a_disabled_device_is_checked_and_left_out(tmp_path: Path) -> None:
+    text = MINIMAL.replace(
+        "unit: 1}",
+        "unit: 1}\n  meter-2: {profile: eastron-sdm120, link: meters, unit: 2, enabled: false}",
+    )
+    assert list(load_config(write(tmp_path, text)).devices) == ["meter-1"]
 
 
 def test_all_errors_come_at_once(tmp_path: Path) -> None:
