@@ -146,7 +146,11 @@ async def _status(config: Path, *, quiet: bool) -> int:
     child = await asyncio.create_subprocess_exec(
         GATEWAY, "status", "-c", str(config), stdout=output, stderr=output
     )
-    return await child.wait()
+    try:
+        return await child.wait()
+    finally:
+        if child.returncode is None:
+            child.kill()
 
 
 if __name__ == "__main__":
