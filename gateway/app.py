@@ -2,8 +2,11 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from gateway import control
@@ -14,14 +17,31 @@ from gateway.config import Config
 from gateway.decider import RuleDecider
 from gateway.document import suggest
 from gateway.driver import Driver
+from gateway.errors import StoreFailed, StoreFull
 from gateway.health import LinkHealth, LinkState
-from gateway.model import Command, Event, EventKind, Severity, uuid7
-from gateway.sinks.upstream import LaneStatus, UpstreamSink
+from gateway.model import (
+    LANE_ALARM,
+    LANE_DIAGNOSTIC,
+    LANES,
+    Command,
+    Event,
+    EventKind,
+    Severity,
+    uuid7,
+)
+from gateway.safemode import SafeMode, reduced
+from gateway.sinks.influx_settings import NAME as INFLUX
+from gateway.sinks.sink import LaneStatus, Sink
+from gateway.sinks.upstream import UpstreamSink
 from gateway.snapshot import CommandAnswer, DeviceReadings, Snapshot, StorePart
 from gateway.state import State
 from gateway.status import Alarm, Lane, readings, snapshot
+from gateway.store.points import PointInfo
 from gateway.store.store import Store
 from gateway.supervise import Contained, Run, supervise
+
+if TYPE_CHECKING:
+    from gateway.sinks.influx import InfluxSink
 
 log = logging.getLogger(__name__)
 
@@ -46,48 +66,72 @@ class App:
         self.gateway_id = config.gateway.id
         self.gateway_name = config.gateway.name
         self.devices = config.devices
+        self.sink_names = {*config.upstream, *([INFLUX] if config.influxdb else [])}
         self.state = State({name: device.profile for name, device in config.devices.items()})
         self.journal = Store(
             config.state_dir, gateway_id=config.gateway.id, settings=config.store, clock=self.clock
         )
+        self.journal.describe(_infos(config))
+        self.journal.sinks(_sink_lanes(config))
         self.drivers: Mapping[str, Driver] = {
             name: link.spec.build(name, link.section, config.devices_of(name), self.clock)
             for name, link in config.links.items()
             if config.devices_of(name)
         }
-        self.upstreams: dict[
-            str, UpstreamSink
-        ] = {}  # made when the store is open: they begin at its cursors
+        # Made when the store is open: they begin at its cursors.
+        self.upstreams: dict[str, Sink] = {}
         self.commands = Commands(
             config.commands, devices=config.devices,
             writers={name: Contained(driver.write) for name, driver in self.drivers.items()}, state=self.state,
             ledger=self.journal, clock=self.clock, emit=self._emit,
         )  # fmt: skip
+        self.mode = SafeMode(config.state_dir, self.clock)
         self.decider = RuleDecider(config.rules, self.commands)
+        self._damage_told: Counter[str] = Counter()
         self.bus = Bus(store=self.journal, state=self.state, clock=self.clock, decider=self.decider)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Raises AlreadyRunning or StateRefused before anything is started."""
+        """Raises AlreadyRunning or StateRefused before anything is started.
+
+        Returns at `stop`, and when safe mode is over: then start another one.
+        """
         await asyncio.to_thread(self.journal.open)
+        await asyncio.to_thread(self.mode.begin)
+        if self.safe_mode:
+            self.config = reduced(self.config)
+            self.decider.restrict(self.config.rules)
         self.bus.restore()
+        self.journal.on_reopen(self.bus.reopened)
         self.upstreams = {
             name: UpstreamSink(
                 name, section, gateway_id=self.gateway_id, store=self.journal, clock=self.clock
             )
             for name, section in self.config.upstream.items()
         }
+        await self._add_influx()
         self.state.restore(self.journal.alarms)
         await self.journal.start()
-        for reason, count in self.journal.stats().damage.items():
-            what: dict[str, object] = {"reason": reason, "count": count}
-            self._emit(EventKind.DATA_LOSS, Severity.SAFETY, "gateway", what)
+        self._report_losses()
         try:
             async with control.serve(self.config.state_dir, self._handlers()):
                 await self._run_core(stop)
+            await asyncio.to_thread(self.mode.end)
         finally:
             async with asyncio.timeout(CLOSE_S):
                 await self.journal.close()
         log.info("stopped", extra={"component": "app"})
+
+    async def _add_influx(self) -> None:
+        """Its client is imported for those who use it: 0.3 s and 11 MB, and not on the loop."""
+        if self.config.influxdb is None:
+            return
+        module = await asyncio.to_thread(import_module, "gateway.sinks.influx")
+        build: type[InfluxSink] = module.InfluxSink
+        sink = build(
+            self.config.influxdb, gateway_id=self.gateway_id, devices=self.devices,
+            store=self.journal, clock=self.clock,
+        )  # fmt: skip
+        self.upstreams[sink.name] = sink
 
     async def _run_core(self, stop: asyncio.Event) -> None:
         """Core, then sinks, then drivers; stopped the other way round."""
@@ -124,7 +168,7 @@ class App:
                 extra={"component": "app"},
             )  # fmt: skip
             self.decider.restore(self.journal.alarms, self.clock.boottime_ns(), self.bus)
-            await stop.wait()
+            await self.mode.over(stop)
             log.info("stopping", extra={"component": "app"})
             _cancel(drivers)
 
@@ -163,16 +207,30 @@ class App:
     ) -> Event:
         return self.bus.emit(kind, severity, device, attributes, cause)
 
+    def _report_losses(self) -> None:
+        """What was found damaged, or was lost while storage failed, since the last call."""
+        damage = Counter(self.journal.stats().damage)
+        for reason, count in (damage - self._damage_told).items():
+            what: dict[str, object] = {"reason": reason, "count": count}
+            self._emit(EventKind.DATA_LOSS, Severity.SAFETY, "gateway", what)
+        self._damage_told = damage
+        for what in self.journal.take_losses():
+            self._emit(EventKind.DATA_LOSS, Severity.SAFETY, "gateway", what)
+
     async def _housekeeping(self) -> None:
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
+            self._report_losses()
             self.bus.report_losses()
             await asyncio.to_thread(self.clock.refresh)
 
     # -- what the control socket offers ---------------------------------------------------------
 
     def _handlers(self) -> Mapping[str, control.Handler]:
-        return {"status": self._status, "devices": self._devices, "command": self._command}
+        return {
+            "status": self._status, "devices": self._devices, "command": self._command,
+            "cursors": self._cursors, "retire": self._retire,
+        }  # fmt: skip
 
     async def _status(self, _request: Mapping[str, object], _uid: int) -> Snapshot:
         return snapshot(self)
@@ -204,7 +262,28 @@ class App:
             "attempts": result.attempts,
         }  # fmt: skip
 
+    async def _cursors(self, _request: Mapping[str, object], _uid: int) -> list[tuple[object, ...]]:
+        """Where the sinks are: (sink, lane, epoch, seq)."""
+        return [(*key, *position) for key, position in self.journal.cursors().items()]
+
+    async def _retire(self, request: Mapping[str, object], uid: int) -> None:
+        """Forget a sink that is not configured any more."""
+        sink = str(request.get("sink"))
+        if sink in self.sink_names:
+            raise ValueError(f"'{sink}' is configured: remove it from the configuration first")
+        if all(sink != name for name, _lane in self.journal.cursors()):
+            raise ValueError(f"'{sink}' has no place in the journal")
+        log.info("uid %d: sink %s is retired", uid, sink, extra={"component": "app"})
+        try:
+            await self.journal.retire(sink)
+        except (StoreFailed, StoreFull) as error:
+            raise ValueError(str(error)) from error
+
     # -- what status asks (gateway.status.Sources) ----------------------------------------------
+
+    @property
+    def safe_mode(self) -> str:
+        return self.mode.reason
 
     def driver_name(self, link: str) -> str:
         return self.config.links[link].spec.name
@@ -227,7 +306,10 @@ class App:
             "epoch": stats.epoch, "queued": stats.queued, "bytes_on_disk": stats.bytes_on_disk,
             "free_bytes": stats.free_bytes, "commit_ms_p99": stats.commit_ms_p99,
             "written": stats.written,
-            "dropped": dict(stats.dropped),
+            "dropped": dict(stats.dropped), "evicted": dict(stats.evicted),
+            "undelivered": stats.undelivered, "reserve": stats.reserve,
+            "telemetry_bytes": stats.telemetry_bytes, "telemetry_quota": self.config.store.telemetry_quota,
+            "alarm_bytes": stats.event_bytes[LANE_ALARM], "alarm_quota": self.config.store.alarm_quota,
         }  # fmt: skip
 
     def counters(self) -> dict[str, int]:
@@ -235,6 +317,23 @@ class App:
 
     def command_counters(self) -> dict[str, int]:
         return dict(self.commands.counters)
+
+
+def _infos(config: Config) -> dict[tuple[str, str], PointInfo]:
+    """What the profiles say about each point of each device."""
+    return {
+        (name, point.id): PointInfo(point.unit, point.kind, profile.profile, profile.revision)
+        for name, profile in ((name, device.profile) for name, device in config.devices.items())
+        for point in profile.points
+    }
+
+
+def _sink_lanes(config: Config) -> dict[str, list[int]]:
+    """What each sink takes; the journal keeps it for them."""
+    lanes = {name: list(section.lanes) for name, section in config.upstream.items()}
+    if config.influxdb is not None:
+        lanes[INFLUX] = [lane for lane in LANES if lane != LANE_DIAGNOSTIC]
+    return lanes
 
 
 def _lane(x: LaneStatus) -> Lane:

@@ -6,12 +6,11 @@ started before `publish` returns. docs/decisions/0004-bus.md says why there is n
 
 import asyncio
 import logging
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict
 from typing import Protocol
 from uuid import UUID
 
 from gateway.clock import Clock
-from gateway.errors import StoreFailed, StoreFull
 from gateway.model import NO_ATTRIBUTES, Event, EventKind, Item, Sample, Severity, uuid7
 from gateway.state import Change, State
 
@@ -23,8 +22,13 @@ MAX_IDS = 65_536  # repeats come within minutes; at most 130 bytes each
 class Journal(Protocol):
     """What the bus needs of the store."""
 
-    last_n: int
-    taken_ids: list[bytes]
+    @property
+    def last_n(self) -> int: ...
+    @property
+    def taken_ids(self) -> list[bytes]: ...
+    @property
+    def shedding(self) -> bool:
+        """The disk is full: samples are refused."""
 
     def append(self, item: Item, *, held: bool = False) -> bool: ...
     async def durable(self, n: int) -> None: ...
@@ -52,9 +56,8 @@ class Bus:
         self._decider = decider
         self._n = 0
         self._seen: OrderedDict[bytes, int] = OrderedDict()
-        # Ids of messages that had their effects already and come again because they were not stored.
+        # Ids of messages that had their effects before the restart and were not stored themselves.
         self._taken: dict[bytes, None] = {}
-        self._unsure: deque[tuple[int, bytes]] = deque()  # ids of items that are not durable yet
         self._due_ns: int | None = None
         self._rearm = asyncio.Event()
         self.counters: Counter[str] = Counter()
@@ -66,6 +69,14 @@ class Bus:
         self._seen = OrderedDict.fromkeys(self._store.recent_ids(), 0)
         self._taken = dict.fromkeys(self._store.taken_ids)
 
+    def reopened(self) -> None:
+        """The journal was opened while items came in: go on behind what it holds."""
+        self._n = max(self._n, self._store.last_n)
+        for key in self._store.recent_ids():
+            self._seen.setdefault(key, 0)
+        while len(self._seen) > MAX_IDS:
+            self._seen.popitem(last=False)
+
     async def publish(self, item: Item, *, held: bool = False) -> Item:
         if isinstance(item, Event):
             return self._take_event(item)
@@ -76,19 +87,9 @@ class Bus:
         return self._take_sample(item, key, held=held)
 
     async def commit(self, item: Item) -> None:
-        try:
-            await self._store.durable(item.n)
-        except (StoreFull, StoreFailed):
-            # The source repeats what is not acknowledged: it must not be taken for a duplicate.
-            for _, key in self._unsure:
-                self._seen.pop(key, None)
-                self._taken[key] = None
-            self._unsure.clear()
-            while len(self._taken) > MAX_IDS:
-                del self._taken[next(iter(self._taken))]
-            raise
-        while self._unsure and self._unsure[0][0] <= item.n:
-            self._unsure.popleft()
+        # An item whose commit failed stays with the store: a repeat of it is a duplicate, and waits
+        # for the same commit.
+        await self._store.durable(item.n)
 
     async def room(self) -> None:
         await self._store.room()
@@ -145,8 +146,9 @@ class Bus:
             if key is not None:
                 self._remember(key)
         else:
-            self.counters["store_stalled"] += 1
-            self._unreported["store_stalled"] += 1
+            reason = "store_shed" if self._store.shedding else "store_stalled"
+            self.counters[reason] += 1
+            self._unreported[reason] += 1
         changes = self._state.update(sample)
         if key is not None and key in self._taken:  # its alarms are stored; its sample was not
             del self._taken[key]
@@ -170,7 +172,6 @@ class Bus:
 
     def _remember(self, key: bytes) -> None:
         self._seen[key] = self._n
-        self._unsure.append((self._n, key))
         if len(self._seen) > MAX_IDS:
             self._seen.popitem(last=False)
 

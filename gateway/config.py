@@ -18,6 +18,9 @@ from gateway.profile import Profile, find, load_profile, names
 from gateway.secret import resolve
 from gateway.sections import NOT_YET, File, GatewaySection, LogSection
 from gateway.settings import Id, Section
+from gateway.sinks import influx_settings
+from gateway.sinks.influx_settings import InfluxSection
+from gateway.sinks.line import faults
 from gateway.sinks.settings import UpstreamSection
 from gateway.store.settings import StoreSettings
 from gateway.validate import validate
@@ -43,6 +46,7 @@ class Config:
     devices: Mapping[str, Device]
     rules: RuleSet
     store: StoreSettings
+    influxdb: InfluxSection | None
     upstream: Mapping[str, UpstreamSection]
     commands: CommandsSection
     log: LogSection
@@ -96,6 +100,8 @@ class _Loader:
         self._check_links(links, devices)
         if file:
             self._check_commands(file, devices)
+            self._check_upstreams(file)
+            self._check_influx(file, devices)
             self._check_actions(file, rules, devices)
         if self.problems or file is None:
             raise ConfigError(self.problems)
@@ -103,7 +109,7 @@ class _Loader:
         active = {name: device for name, device in devices.items() if device.section.enabled}
         return Config(
             path=Path(self.document.name), gateway=file.gateway, state_dir=state_dir, links=links,
-            devices=active, rules=rules, store=file.store, upstream=file.upstream,
+            devices=active, rules=rules, store=file.store, influxdb=file.influxdb, upstream=file.upstream,
             commands=file.commands, log=file.log, notes=tuple(self.notes),
         )  # fmt: skip
 
@@ -265,8 +271,10 @@ class _Loader:
             for device in allow.ids():
                 if device not in devices:
                     self._problem((*path, "devices"), f"unknown device '{device}'", suggest(device, devices))  # fmt: skip
+
+    def _check_upstreams(self, file: File) -> None:
         for name, upstream in file.upstream.items():
-            if name in {"cli", "rules"}:
+            if name in {"cli", "rules", influx_settings.NAME}:
                 self._problem(("upstream", name), f"'{name}' is a reserved name", "choose another")
             if not upstream.lanes:
                 self._problem(("upstream", name, "lanes"), "no lane", "write e.g. [0, 1]")
@@ -274,6 +282,13 @@ class _Loader:
             self._note(
                 ("upstream",), "no upstream has lane 0: alarms stay here", "add 0 to its lanes"
             )
+
+    def _check_influx(self, file: File, devices: Mapping[str, Device]) -> None:
+        """What no line can carry is refused now: at run time it would hold the whole sink."""
+        for device in devices.values() if file.influxdb else ():
+            for path, what in faults(device):
+                fix = "choose another, or remove influxdb"
+                self._problem(("devices", device.id, *path), what, fix)
 
     def _check_actions(self, file: File, rules: RuleSet, devices: Mapping[str, Device]) -> None:
         """A rule whose action would be refused at three in the morning is refused now."""

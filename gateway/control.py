@@ -9,8 +9,9 @@ import logging
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 
 import orjson
@@ -30,18 +31,33 @@ Handler = Callable[[Mapping[str, object], int], Awaitable[object]]
 
 @asynccontextmanager
 async def serve(directory: Path, handlers: Mapping[str, Handler]) -> AsyncIterator[None]:
-    """Listen on `directory`/control.sock for the time of the block."""
-    server = _Server(handlers)
+    """Listen on `directory`/control.sock for the time of the block, and on a socket without a file.
+
+    The latter is there when the storage device fails: only for root and the daemon's own user.
+    """
     path = directory / NAME
-    sock = await asyncio.to_thread(_bind, path)
-    listener = await asyncio.start_unix_server(server.connected, sock=sock, limit=MAX_REQUEST)
+    doors: list[tuple[socket.socket, _Server]] = []
+    try:
+        doors.append((await asyncio.to_thread(_bind, path), _Server(handlers)))
+    except OSError as error:
+        extra = {"component": "control"}
+        log.warning("%s: %s; only root and our own user may ask", path, error, extra=extra)
+    with suppress(OSError):  # somebody has taken the name
+        doors.append((_bind_abstract(directory), _Server(handlers, {0, os.geteuid()})))
+    listeners = [
+        await asyncio.start_unix_server(server.connected, sock=sock, limit=MAX_REQUEST)
+        for sock, server in doors
+    ]
     try:
         yield
     finally:
-        listener.close()
+        for listener in listeners:
+            listener.close()
         async with asyncio.timeout(CLOSE_S):
-            await server.close()
-            await asyncio.to_thread(path.unlink, missing_ok=True)
+            for _, server in doors:
+                await server.close()
+            with suppress(OSError):  # a card that is read-only by now; the next start removes it
+                await asyncio.to_thread(path.unlink, missing_ok=True)
 
 
 def _bind(path: Path) -> socket.socket:
@@ -53,6 +69,20 @@ def _bind(path: Path) -> socket.socket:
     path.chmod(0o660)
     sock.settimeout(0)
     return sock
+
+
+def _bind_abstract(directory: Path) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    sock.bind(_abstract(directory))
+    sock.settimeout(0)
+    return sock
+
+
+def _abstract(directory: Path) -> bytes:
+    """A name that needs no file (unix(7), "abstract"). Anybody may take it, so both ends look who
+    the other one is.
+    """
+    return b"\0gateway-" + sha256(os.fsencode(directory.absolute())).hexdigest().encode()
 
 
 @contextmanager
@@ -70,8 +100,9 @@ def _address(directory: Path) -> Iterator[str]:
 
 
 class _Server:
-    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+    def __init__(self, handlers: Mapping[str, Handler], uids: Container[int] | None = None) -> None:
         self._handlers = handlers
+        self._uids = uids  # who may ask; None: whoever can open the socket
         self._lives: set[asyncio.Timeout] = set()  # one for each open connection
         self._closing = False
         self._none_left = asyncio.Event()
@@ -113,6 +144,8 @@ class _Server:
         await self._send(writer, await self._answer(request, _uid(writer)))
 
     async def _answer(self, request: object, uid: int) -> object:
+        if self._uids is not None and uid not in self._uids:
+            return {"error": "storage fails: only root and the gateway's own user may ask now"}
         verb = request.get("verb") if isinstance(request, dict) else None
         handler = self._handlers.get(str(verb))
         if handler is None or not isinstance(request, dict):
@@ -129,8 +162,11 @@ class _Server:
 
 
 def _uid(writer: asyncio.StreamWriter) -> int:
+    return _peer(writer.get_extra_info("socket"))
+
+
+def _peer(sock: socket.socket) -> int:
     """Who is at the other end (SO_PEERCRED, unix(7))."""
-    sock = writer.get_extra_info("socket")
     _pid, uid, _gid = struct.unpack(
         "3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
     )
@@ -161,13 +197,27 @@ def _connect(sock: socket.socket, directory: Path) -> None:
         with _address(directory) as address:
             sock.connect(address)
     except (FileNotFoundError, ConnectionRefusedError) as error:
-        raise ConnectionError(f"no gateway runs in {directory}") from error
+        if not _connect_abstract(sock, directory):
+            raise ConnectionError(f"no gateway runs in {directory}") from error
     except BlockingIOError as error:  # EAGAIN: its queue of connections is full (unix(7))
         raise TimeoutError(f"the gateway in {directory} takes no connection") from error
     except TimeoutError:
         raise
     except OSError as error:
         raise ConnectionError(f"{directory / NAME}: {error.strerror or error}") from error
+
+
+def _connect_abstract(sock: socket.socket, directory: Path) -> bool:
+    """False if nobody is there, or somebody who is not the gateway's user."""
+    try:
+        owner = directory.stat().st_uid
+    except OSError:
+        owner = os.geteuid()
+    try:
+        sock.connect(_abstract(directory))
+    except OSError:
+        return False
+    return _peer(sock) in {0, owner, os.geteuid()}
 
 
 def _line(sock: socket.socket) -> bytes:

@@ -31,6 +31,13 @@ class RuleDecider:
         self._state = start(rules)
         self._commands = commands
         self._raises: dict[str, UUID] = {}  # event of the open raise, by instance
+        self._paused: frozenset[str] = frozenset()
+
+    def restrict(self, rules: RuleSet) -> None:
+        """Before `restore`: go by fewer rules; alarms that the others raised stay as they are."""
+        kept = {instance.id for instance in rules.instances}
+        self._paused = frozenset(i.id for i in self._state.rules.instances if i.id not in kept)
+        self._state = start(rules)
 
     def restore(self, events: Iterable[Event], now_ns: int, bus: Bus) -> None:
         """Continue after a restart: what was raised and not cleared is active.
@@ -46,7 +53,7 @@ class RuleDecider:
             self._raises[instance] = event.event_id
             if instance in instances:
                 raised[instance] = now_ns
-            else:
+            elif instance not in self._paused:
                 gone = Cleared(instance, rule, event.device, event.severity, "no longer configured")
                 self._act(gone, bus)
         self._state, outputs = resume(self._state, raised)

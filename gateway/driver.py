@@ -30,7 +30,8 @@ class Publisher(Protocol):
     async def commit(self, item: Item) -> None:
         """Wait until what `publish` returned is on disk; only then acknowledge it to its source.
 
-        Raises StoreFull or StoreFailed when it will not be: do not acknowledge.
+        Raises StoreFull or StoreFailed while it cannot be: do not acknowledge. The item stays with
+        the store: call again, or leave; a repeat with the same `source_id` is no second item.
         """
 
     async def room(self) -> None:

@@ -1,4 +1,4 @@
-"""Where an MQTT peer is and how we prove who we are: the keys that links and upstreams share."""
+"""Where a peer is and how we prove who we are: the keys that links and upstreams share."""
 
 import ipaddress
 import re
@@ -29,25 +29,47 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _url(value: object) -> MqttUrl:
-    """`mqtt://host[:1883]`, for loopback only, or `mqtts://host[:8883]` (IANA service names)."""
+class Address(NamedTuple):
+    """What an URL of host and port says; `port` is None if it names none."""
+
+    tls: bool
+    host: str
+    port: int | None
+
+
+def address(value: object, plain: str, secure: str, *, example: str, keys: str) -> Address:
+    """Read `plain://host[:port]`, for loopback only, or `secure://host[:port]`; nothing else in it.
+
+    For the messages, `example` is a host with port and `keys` names what holds the credentials.
+    Raises what a pydantic validator may raise.
+    """
     if not isinstance(value, str):
-        raise wrong(f"{value!r} is no URL", "write e.g. mqtts://platform.example.com:8883")
+        raise wrong(f"{value!r} is no URL", f"write e.g. {secure}://{example}")
     shown = re.sub(r"//.*@", "//***@", value)  # people do write passwords there
+    port_of = example.rpartition(":")[2]
     try:
         parts = urlsplit(value)
         port = parts.port
     except ValueError:
-        fix = "write e.g. mqtts://host:8883, with a port of 1 to 65535"
+        fix = f"write e.g. {secure}://host:{port_of}, with a port of 1 to 65535"
         raise wrong(f"'{shown}' is no URL", fix) from None  # its text would repeat the value
-    if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname or port == 0:
-        raise wrong(f"'{shown}' is no MQTT URL", "write mqtts://host:8883, or mqtt:// on loopback")
+    if parts.scheme not in {plain, secure} or not parts.hostname or port == 0:
+        what = f"'{shown}' is no {plain.upper()} URL"
+        raise wrong(what, f"write {secure}://host:{port_of}, or {plain}:// on loopback")
     if "@" in parts.netloc or parts.path not in {"", "/"} or parts.query or parts.fragment:
-        raise wrong(f"'{shown}' has more than host and port", "use the keys username and password")
-    tls = parts.scheme == "mqtts"
+        raise wrong(f"'{shown}' has more than host and port", f"use {keys}")
+    tls = parts.scheme == secure
     if not tls and not is_loopback(parts.hostname):
-        raise wrong(f"'{shown}' is not encrypted", f"write mqtts://{parts.hostname}:8883")
-    return MqttUrl(tls, parts.hostname, port or (8883 if tls else 1883))
+        raise wrong(f"'{shown}' is not encrypted", f"write {secure}://{parts.hostname}:{port_of}")
+    return Address(tls, parts.hostname, port)
+
+
+def _url(value: object) -> MqttUrl:
+    """`mqtt://host[:1883]` or `mqtts://host[:8883]` (IANA service names)."""
+    tls, host, port = address(
+        value, "mqtt", "mqtts", example="platform.example.com:8883", keys="the keys username and password"
+    )  # fmt: skip
+    return MqttUrl(tls, host, port or (8883 if tls else 1883))
 
 
 class MqttEndpoint(Section):

@@ -9,14 +9,12 @@ from pydantic import AfterValidator, Field
 from gateway.allow import CommandsSection
 from gateway.document import suggest
 from gateway.settings import FilePath, Id, Section, Text, wrong
+from gateway.sinks.influx_settings import InfluxSection
 from gateway.sinks.settings import UpstreamSection
-from gateway.store.settings import NOT_YET as STORE_NOT_YET
 from gateway.store.settings import StoreSettings
 
 # Sections and keys of the format that later versions bring.
-NOT_YET = (
-    frozenset({"devices_from", "include", "influxdb", "recipients", "metrics"}) | STORE_NOT_YET
-)
+NOT_YET = frozenset({"devices_from", "include", "recipients", "metrics"})
 
 
 def _gateway_id(value: str) -> str:
@@ -69,6 +67,7 @@ class File(Section):
     profiles: list[Existing] = []
     rules: list[Existing] = []
     store: StoreSettings = StoreSettings()
+    influxdb: InfluxSection | None = None
     upstream: dict[Id, UpstreamSection] = {}
     commands: CommandsSection = CommandsSection()
     log: LogSection = LogSection()

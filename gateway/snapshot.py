@@ -79,6 +79,13 @@ class StorePart(TypedDict):
     commit_ms_p99: float
     written: int  # records since the start
     dropped: dict[str, int]  # reason -> samples since the start
+    evicted: dict[str, int]  # "lane <n> <reason>" -> records deleted since the start
+    undelivered: int  # of them
+    reserve: bool  # without it the disk is full: samples are not stored
+    telemetry_bytes: int
+    telemetry_quota: int
+    alarm_bytes: int
+    alarm_quota: int
 
 
 class ClockPart(TypedDict):

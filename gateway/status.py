@@ -76,6 +76,10 @@ class Sources(Protocol):
     @property
     def drivers(self) -> Mapping[str, LinkSource]: ...
     def driver_name(self, link: str) -> str: ...
+    @property
+    def safe_mode(self) -> str:
+        """Why only the most necessary parts run, "" in normal operation."""
+
     def alarms(self) -> list[Alarm]: ...
     def sinks(self) -> Mapping[str, tuple[LinkHealth, list[Lane]]]: ...
     def store(self) -> StorePart: ...
@@ -98,7 +102,7 @@ def snapshot(source: Sources) -> Snapshot:
     return {
         "v": VERSION, "gateway": source.gateway_id, "name": source.gateway_name,
         "version": RELEASE, "pid": os.getpid(), "loop": source.loop_name,
-        "uptime_s": (now_ns - source.started_ns) / 1e9, "health": health(devices, links, sinks, store),
+        "uptime_s": (now_ns - source.started_ns) / 1e9, "health": health(devices, links, sinks, store, source.safe_mode),
         "clock": {
             "ok": source.clock.ok, "boot": source.clock.boot,
             "time": datetime.fromtimestamp(source.clock.time_ns() / 1e9, UTC).isoformat(timespec="seconds"),
@@ -109,12 +113,18 @@ def snapshot(source: Sources) -> Snapshot:
 
 
 def health(
-    devices: list[DevicePart], links: list[LinkPart], sinks: list[SinkPart], store: StorePart
+    devices: list[DevicePart],
+    links: list[LinkPart],
+    sinks: list[SinkPart],
+    store: StorePart,
+    safe_mode: str = "",
 ) -> HealthPart:
     """One word and why. Critical: nothing can be kept, or nothing can be heard."""
-    critical, degraded = [], []
+    critical, degraded = [safe_mode] if safe_mode else [], []
     if store["state"] != "ok":
         critical.append(f"storage: {store['reason']}")
+    if not store["reserve"]:
+        critical.append("storage: disk full: samples are not stored")
     down = [link for link in links if link["state"] != LinkState.UP]
     if (
         links

@@ -1,7 +1,7 @@
 """What loading makes of rule files: rules, their instances, and the index that `step` runs on."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -95,9 +95,28 @@ class Slots:
     ) -> RuleSet:
         """The rule set of `instances`, which are in file order."""
         ranked = tuple(sorted(instances, key=lambda instance: instance.rule.level))
-        readers: list[list[int]] = [[] for _ in range(self._count)]
-        for rank, instance in enumerate(ranked):
-            for slot in sorted({test.slot for test in instance.tests}):
-                readers[slot].append(rank)
         slots = {device: tuple(numbers.items()) for device, numbers in self._numbers.items()}
-        return RuleSet(tuple(rules), ranked, slots, tuple(map(tuple, readers)), tuple(notes))
+        readers = _readers(ranked, self._count)
+        return RuleSet(tuple(rules), ranked, slots, readers, tuple(notes))
+
+
+def protective(rules: RuleSet) -> RuleSet:
+    """Only the rules that protect people, in the same order: those whose priority is life or
+    safety, or whose alarm is of such severity.
+    """
+    kept = tuple(rule for rule in rules.rules if _protects(rule))
+    instances = tuple(instance for instance in rules.instances if _protects(instance.rule))
+    readers = _readers(instances, len(rules.readers))
+    return replace(rules, rules=kept, instances=instances, readers=readers)
+
+
+def _protects(rule: Rule) -> bool:
+    return rule.level <= LEVELS["safety"] or (rule.severity or 0) >= Severity.SAFETY
+
+
+def _readers(ranked: Sequence[Instance], slots: int) -> tuple[tuple[int, ...], ...]:
+    readers: list[list[int]] = [[] for _ in range(slots)]
+    for rank, instance in enumerate(ranked):
+        for slot in sorted({test.slot for test in instance.tests}):
+            readers[slot].append(rank)
+    return tuple(map(tuple, readers))

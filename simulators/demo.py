@@ -8,12 +8,14 @@ import argparse
 import asyncio
 import contextlib
 import ctypes
+import json
+import os
 import shutil
 import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -77,8 +79,17 @@ def _prepare(folder: Path) -> Path:
     text = config.read_text(encoding="utf-8")
     for port in PORTS:
         text = text.replace(str(port), str(_free(port)))
-    config.write_text(text, encoding="utf-8")
+    config.write_text(text + _influx(os.environ), encoding="utf-8")
     return config
+
+
+def _influx(environ: Mapping[str, str]) -> str:
+    """The section for an InfluxDB that the environment names: INFLUX_URL, _TOKEN, _ORG, _BUCKET."""
+    if not environ.get("INFLUX_URL"):
+        return ""
+    keys = {"url": environ["INFLUX_URL"], "token": "${env:INFLUX_TOKEN}"}
+    keys |= {key: environ.get(f"INFLUX_{key.upper()}", "demo") for key in ("org", "bucket")}
+    return f"\ninfluxdb: {json.dumps(keys, ensure_ascii=False)}\n"  # JSON is YAML
 
 
 def _free(port: int) -> int:

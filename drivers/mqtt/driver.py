@@ -23,6 +23,7 @@ STATE, EVENT, ONLINE = "state", "event", "online"
 SUBSCRIPTIONS = tuple(Subscription(f"d/+/{kind}") for kind in (STATE, EVENT, ONLINE))
 SESSION_EXPIRY_S = 7 * 86_400  # how long the broker keeps for us what comes while we are away
 RECEIVE_MAX = 1_000  # messages that may wait for their commit
+COMMIT_RETRY_S = 0.5  # after a commit that failed; the store itself tries every second
 MAX_STRANGERS = 100  # unknown topic ids that are worth a log line each
 NO_MATCHING_SUBSCRIBERS = 0x10  # MQTT 5.0, 3.4.2.1: the broker threw the message away
 ONLINE_POINT = "device.online"
@@ -184,18 +185,26 @@ class MqttDriver:
         while True:
             entry = await pending.get()
             if entry.item is not None:
-                await self._commit(bus, entry.item)
+                await self._durable(bus, entry.item)
             connection.ack(entry.message)
             if entry.source_id is not None:
                 # QoS 0: if it is lost, the device repeats its message and gets another one.
                 connection.publish_nowait(entry.topic, native.encode_ack(entry.source_id), qos=0)
 
-    async def _commit(self, bus: Publisher, item: Item) -> None:
-        try:
-            await bus.commit(item)
-        except (StoreFull, StoreFailed) as error:
-            msg = f"{self.name}: left the broker, which will send again: {error}"
-            raise LinkDown(msg) from error
+    async def _durable(self, bus: Publisher, item: Item) -> None:
+        """Wait until the item is on disk, however long storage fails.
+
+        The link stays up, so that lights obey. The broker stops sending when the window is full.
+        """
+        while True:
+            try:
+                await bus.commit(item)
+            except (StoreFull, StoreFailed) as error:
+                self.health.counters["commits_failed"] += 1
+                log.debug("%s: not acknowledged: %s", self.name, error, extra={"component": "mqtt"})
+            else:
+                return
+            await asyncio.sleep(COMMIT_RETRY_S)
 
     async def _take(self, bus: Publisher, message: Received) -> Pending:
         """Hand one message to the bus, or refuse and count it."""

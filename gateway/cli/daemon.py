@@ -11,14 +11,14 @@ import uvloop
 from gateway.app import App
 from gateway.cli.files import show
 from gateway.cli.live import config_path
-from gateway.cli.main import CONFIG
-from gateway.config import load_config
-from gateway.errors import AlreadyRunning, ConfigError, StateRefused, StoreFailed
+from gateway.cli.main import CONFIG, STATE_REFUSED
+from gateway.config import Config, load_config
+from gateway.errors import AlreadyRunning, ConfigError, StateRefused
 from gateway.logs import setup
 
 log = logging.getLogger(__name__)
 
-ALREADY_RUNNING, STATE_REFUSED, INTERNAL = 73, 74, 75
+ALREADY_RUNNING, INTERNAL = 73, 75
 
 
 def run(options: argparse.Namespace) -> int:
@@ -33,14 +33,13 @@ def run(options: argparse.Namespace) -> int:
     # auto is asyncio until uvloop has passed the 500 broker restarts (docs/libraries.md, A13).
     loop_name = "uvloop" if options.loop == "uvloop" else "asyncio"
     factory = uvloop.new_event_loop if loop_name == "uvloop" else asyncio.new_event_loop
-    app = App(config, loop_name=loop_name)
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(_main(app))
+            runner.run(_main(config, loop_name))
     except AlreadyRunning as error:
         log.error("%s", error, extra={"component": "app"})  # noqa: TRY400 -- no bug, no traceback
         return ALREADY_RUNNING
-    except (StateRefused, StoreFailed) as error:
+    except StateRefused as error:
         log.error("%s", error, extra={"component": "app"})  # noqa: TRY400 -- no bug, no traceback
         return STATE_REFUSED
     except ExceptionGroup:
@@ -53,12 +52,13 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-async def _main(app: App) -> None:
+async def _main(config: Config, loop_name: str) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, stop)
-    await app.run(stop)
+    while not stop.is_set():  # safe mode ends by starting anew
+        await App(config, loop_name=loop_name).run(stop)
 
 
 def _stop(stop: asyncio.Event) -> None:

@@ -13,7 +13,9 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import NoReturn
 
-NOT_RUNNING, USAGE, CONFIG = 3, 64, 78
+from gateway.model import LANES
+
+NOT_RUNNING, USAGE, STATE_REFUSED, CONFIG = 3, 64, 74, 78
 
 
 class _Parser(argparse.ArgumentParser):
@@ -32,6 +34,51 @@ def _command(
     )  # fmt: skip
     parser.set_defaults(run=run)
     return parser
+
+
+def _store(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    """`gateway store WORK`."""
+    text = "Look into the journal, whether the gateway runs or not."
+    store = _command(commands, "store", "store:run", text, "gateway store info")
+    works = store.add_subparsers(metavar="WORK", required=True, dest="work")
+
+    def work(name: str, text: str, arguments: str, *, asks_config: bool = True) -> _Parser:
+        example = f"gateway store {name} {arguments}".rstrip()
+        parser = _command(works, name, "store:run", text, example)
+        if asks_config:
+            _config_option(parser)
+        return parser
+
+    info = work("info", "Sizes, lanes, places of the sinks, what is written each day.", "")
+    info.add_argument("--json", action="store_true")
+    verify = work("verify", "Check every record; exit code 1 if anything is unaccounted for.", "")
+    verify.add_argument("--json", action="store_true")
+
+    export = work("export", "Write out what is stored.", "--since 2h -o out.csv")
+    export.add_argument(
+        "--lane", type=int, choices=LANES, action="append", metavar="N",
+        help="0 alarms, 1 events, 2 samples, 3 diagnostics; may be repeated (default: all)",
+    )  # fmt: skip
+    moment = "ISO 8601 (UTC unless it says otherwise), or 2h: so long ago"
+    export.add_argument("--since", metavar="TIME", help=moment)
+    export.add_argument("--until", metavar="TIME", help=f"up to, not with; {moment}")
+    export.add_argument(
+        "--format",
+        choices=("jsonl", "csv"),
+        help="default: csv for an output called *.csv, else jsonl",
+    )
+    export.add_argument("-o", "--output", metavar="FILE", help="default: standard output")
+
+    example = "/var/lib/gateway/core.db.corrupt.1 -o saved.jsonl"
+    text = "Read what can be read from a damaged database or a folder of them."
+    salvage = work("salvage", text, example, asks_config=False)
+    salvage.add_argument("path", metavar="PATH")
+    salvage.add_argument("-o", "--output", metavar="FILE", required=True)
+
+    text = "Forget a sink that is not configured any more; shows first what it has not got."
+    retire = work("retire", text, "old-platform --yes")
+    retire.add_argument("sink", metavar="SINK")
+    retire.add_argument("--yes", action="store_true", help="do it")
 
 
 def _config_option(parser: argparse.ArgumentParser) -> None:
@@ -114,6 +161,8 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("point", metavar="POINT")
     command.add_argument("value", metavar="VALUE")
     command.add_argument("--json", action="store_true")
+
+    _store(commands)
 
     simulate = _command(
         commands,

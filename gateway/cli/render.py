@@ -175,7 +175,14 @@ def _foot(snapshot: Snapshot) -> RenderableType:
     )
     store_line = f"  {store['written']} records written  lost {lost}  commit p99 {store['commit_ms_p99']:.1f} ms"
     reason = f"  {store['reason']}" if store["reason"] else ""
-    disk = f"{size(store['bytes_on_disk'])} used, {size(store['free_bytes'])} free  {store['directory']}"
+    disk = (
+        f"{size(store['bytes_on_disk'])} used, {size(store['free_bytes'])} free  {store['directory']}"
+        f"  samples {size(store['telemetry_bytes'])} of {size(store['telemetry_quota'])},"
+        f" alarms {size(store['alarm_bytes'])} of {size(store['alarm_quota'])}"
+    )
+    if store["evicted"]:
+        gone = ", ".join(f"{what} {count}" for what, count in store["evicted"].items())
+        disk += f"  deleted {gone} ({store['undelivered']} undelivered)"
     return Group(
         Text.assemble(("Store ", "bold"), _word(store["state"]), reason, store_line),
         Text.assemble(("Disk ", "bold"), disk),

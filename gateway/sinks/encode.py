@@ -54,7 +54,7 @@ def batches(
         return _batch(part, gateway_id, acked, (first, last), bodies, tuple(unsendable))
 
     for seq, item in part.items:
-        body = encode(seq, item)
+        body = encode(seq, item, durable=part.durable)
         if isinstance(body, bytes) and len(body) > MAX_PAYLOAD - size - _GAP:
             body = Unsendable(seq, "too_large", body)
         need = _GAP if isinstance(body, Unsendable) else len(body) + 1
@@ -94,9 +94,11 @@ def _batch(
     return Batch(part.epoch, part.lane, first, last, len(items), payload, unsendable)
 
 
-def encode(seq: int, item: Item) -> bytes | Unsendable:
+def encode(seq: int, item: Item, *, durable: bool = True) -> bytes | Unsendable:
     """One item as JSON; `Unsendable` for a value that JSON cannot hold, e.g. an integer above 2^64."""
     view = _sample(seq, item) if isinstance(item, Sample) else _event(seq, item)
+    if not durable:  # only in memory yet: it comes again when it is stored
+        view["durable"] = False
     try:
         return orjson.dumps(view, default=_plain)
     except TypeError as error:

@@ -5,6 +5,8 @@ from collections import deque
 from gateway.clock import Clock
 from gateway.sinks.window import Window
 
+# What is known by its time waits this long after the start for a clock that is right.
+CLOCK_WAIT_S = 120.0
 _SPAN_S = 60
 
 

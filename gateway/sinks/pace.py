@@ -10,17 +10,18 @@ SMALLEST = 4_000  # a few samples; below that the headers are most of it
 class Pace:
     """`size` is the largest batch in bytes: halved when one took over 2 s, doubled below 0.5 s.
 
-    A link of 1 KB/s settles at 4,000 bytes, one of 30 KB/s or more at the full size.
+    A link of 1 KB/s settles at 4,000 bytes, one of 30 KB/s or more at the full 60,000.
     """
 
-    def __init__(self) -> None:
-        self.size = MAX_PAYLOAD
+    def __init__(self, largest: int = MAX_PAYLOAD) -> None:
+        self.size = largest
+        self._largest = largest
 
     def took(self, seconds: float) -> None:
         if seconds > SLOW_S:
             self.failed()
         elif seconds < SLOW_S / 4:
-            self.size = min(MAX_PAYLOAD, self.size * 2)
+            self.size = min(self._largest, self.size * 2)
 
     def failed(self) -> None:
         """The connection broke under a batch: perhaps the batch was too much for it."""

@@ -8,7 +8,6 @@ drops what it has (events by `event_id`, samples by device and time).
 import asyncio
 import logging
 from contextlib import suppress
-from typing import NamedTuple
 
 import orjson
 
@@ -19,9 +18,10 @@ from gateway.model import LANE_ALARM, LANE_EVENT, LANE_SAMPLE
 from gateway.mqtt import Connection, Reason, Received, Subscription, Will, connect
 from gateway.sinks.ack import Ack, Reject, parse_ack
 from gateway.sinks.encode import MAX_PAYLOAD, Batch, Unsendable, batches, encode
-from gateway.sinks.lane import Lane
+from gateway.sinks.lane import CLOCK_WAIT_S, Lane
 from gateway.sinks.pace import Pace
 from gateway.sinks.settings import UpstreamSection
+from gateway.sinks.sink import LaneStatus
 from gateway.sinks.window import Settled, Timing, Verdict, Window
 from gateway.store.store import Position, Store
 
@@ -31,28 +31,10 @@ MAX_ITEMS = 500
 TIMING = Timing()
 # Lanes that overtake nothing share what lane 0 leaves in this proportion of bytes.
 WEIGHTS = {1: 8, 2: 4, 3: 1}
-# Samples are identified by device and time, so they wait this long for a clock that is right.
-CLOCK_WAIT_S = 120.0
 # HTTP's numbers for the same verdicts (RFC 9110, 15.5.14 and 15.5.21), as other sinks' servers use.
 TOO_LARGE, UNPROCESSABLE = 413, 422
 NO_SUBSCRIBER = 0x10  # MQTT 5, 3.4.2.1: accepted and thrown away
 FAREWELL_S = 2.0
-
-
-class LaneStatus(NamedTuple):
-    """One lane of one upstream. `backlog` and what follows count items; totals since the start.
-
-    `oldest_time_ns` is the time of the oldest item that is not acknowledged, None without a
-    backlog. `rate_per_s` counts items acknowledged over the last 60 s.
-    """
-
-    lane: int
-    backlog: int
-    oldest_time_ns: int | None
-    sent: int
-    acked: int
-    rate_per_s: float
-    dead: int
 
 
 class UpstreamSink:
@@ -80,6 +62,8 @@ class UpstreamSink:
             lane: Lane(Window(lane, store.cursor(name, lane), timing), clock)
             for lane in sorted(section.lanes)
         }
+        self._timing = timing
+        self._generation = store.generation
         self._wake = store.subscribe()
         self._progress = asyncio.Event()
         self._turn = 0.0  # virtual time of the fair queue: bytes / weight
@@ -269,6 +253,7 @@ class UpstreamSink:
     async def _send(self, link: Connection) -> None:
         while True:
             self._wake.clear()
+            self._follow_store()
             now = self._now()
             for lane in self._lanes.values():
                 if lane.window.expire(now):
@@ -278,6 +263,13 @@ class UpstreamSink:
                 await self._idle(now)
             else:
                 await self._deliver(link, *found)
+
+    def _follow_store(self) -> None:
+        """Begin at the cursors again when what was under way is void: storage has failed."""
+        if self._generation != self._store.generation:
+            self._generation = self._store.generation
+            for number, lane in self._lanes.items():
+                lane.window = Window(number, self._store.cursor(self.name, number), self._timing)
 
     async def _next(self, now: float) -> tuple[Lane, Batch] | None:
         """Lane 0 first; the others by their weights (start-time fair queueing)."""

@@ -11,6 +11,7 @@ from typing import Any
 from gateway.clock import Clock
 from gateway.errors import AlreadyRunning, StateRefused
 from gateway.store.schema import SCHEMA_VERSION, connect_owner, connect_reader
+from gateway.store.seal import identity_fits, read_seals
 
 
 def prepare(directory: Path) -> None:
@@ -30,10 +31,16 @@ def prepare(directory: Path) -> None:
         raise StateRefused(f"{directory}: not a directory of ours: {error.strerror}") from error
 
 
-def lock(directory: Path) -> int:
-    """File descriptor that holds the lock until it is closed. Raises AlreadyRunning."""
+def lock(directory: Path, held: int | None = None) -> int:
+    """File descriptor that holds the lock until it is closed. Raises AlreadyRunning.
+
+    `held` is returned if it holds this lock already.
+    """
+    path = directory / "lock"
+    if held is not None and path.exists() and os.path.samestat(os.fstat(held), path.stat()):
+        return held
     try:
-        fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except PermissionError as error:
         raise StateRefused(f"{directory}: not a directory of ours: {error.strerror}") from error
     try:
@@ -50,11 +57,13 @@ def check_database(path: Path, gateway_id: str) -> None:
     Opens for reading only, so that a store that is not ours stays as it is.
     """
     try:
-        meta = _meta(connect_reader(path))
+        meta, seals = _meta(connect_reader(path))
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_READONLY:
             raise
-        meta = _meta(connect_owner(path))
+        meta, seals = _meta(connect_owner(path))
+    if not identity_fits(meta, seals):  # a flipped bit; what another gateway or version wrote fits
+        return
     owner = meta.get("gateway_id", gateway_id)
     if owner != gateway_id:
         raise StateRefused(f"{path}: belongs to gateway '{owner}', this one is '{gateway_id}'")
@@ -64,10 +73,10 @@ def check_database(path: Path, gateway_id: str) -> None:
         raise StateRefused(f"{path}: written by a newer version (format {version}; {newest})")
 
 
-def _meta(connection: sqlite3.Connection) -> dict[str, Any]:
+def _meta(connection: sqlite3.Connection) -> tuple[dict[str, Any], dict[str, int]]:
     with closing(connection) as db:
         tables = db.execute("SELECT 1 FROM sqlite_master WHERE name='meta'").fetchall()
-        return dict(db.execute("SELECT k, v FROM meta")) if tables else {}
+        return dict(db.execute("SELECT k, v FROM meta")) if tables else {}, read_seals(db)
 
 
 def read_epoch(directory: Path) -> int:
@@ -108,7 +117,23 @@ def sync_directory(directory: Path) -> None:
         os.close(fd)
 
 
-def damaged(error: sqlite3.Error) -> bool:
-    """The database file is not what was written, as opposed to a device that fails."""
+# What reading a damaged file raises: a flipped bit may as well be in the type of a value, in the
+# name of a column (UnicodeDecodeError) or in the statement that made a table.
+DAMAGE = (sqlite3.DatabaseError, TypeError, ValueError, LookupError, OverflowError)
+DAMAGE_CODES = {
+    sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT,
+    sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_FORMAT,
+}  # fmt: skip
+
+
+def damaged(error: Exception) -> bool:
+    """The database file is not what was written, as opposed to a device that fails.
+
+    For errors that are one of `DAMAGE`.
+    """
+    if not isinstance(error, sqlite3.Error):
+        return True
     code = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+    if code is None:  # a text that is not UTF-8; others are a wrong use of the module
+        return isinstance(error, sqlite3.OperationalError)
+    return code & 0xFF in DAMAGE_CODES

@@ -59,6 +59,13 @@ class CommandNote(NamedTuple):
     durable: "Future[None] | None" = None
 
 
+class Retirement(NamedTuple):
+    """A sink that is gone; `durable` is resolved when the disk knows nothing of it any more."""
+
+    sink: str
+    durable: "Future[None]"
+
+
 @dataclass(slots=True)
 class Inbox:
     events: deque[Event] = field(default_factory=deque)
@@ -66,10 +73,10 @@ class Inbox:
     cursors: deque[CursorMove] = field(default_factory=deque)
     dead: deque[DeadLetter] = field(default_factory=deque)
     commands: deque[CommandNote] = field(default_factory=deque)
-    # Requests: commit events or the open chunk at this time (time.monotonic); drop held samples.
+    retired: deque[Retirement] = field(default_factory=deque)
+    # Requests: commit events or the open chunk at this time (time.monotonic).
     events_due: deque[float] = field(default_factory=deque)
     chunk_due: deque[float] = field(default_factory=deque)
-    forget: deque[frozenset[int]] = field(default_factory=deque)
     closing: bool = False
     bell: Bell = field(default_factory=Bell)
 

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 from gateway.model import Event, Item, Sample
 from gateway.store.encode import CHUNK_SAMPLES
-from gateway.store.inbox import Bucket, CommandNote, Entry, Inbox
+from gateway.store.inbox import Bucket, CommandNote, Entry, Inbox, Retirement
 from gateway.store.journal import CommandRow
 from gateway.store.ledger import Ledger
-from gateway.store.writer import CHUNK_BYTES, Commit, Dropped, Fault
+from gateway.store.report import Commit, Fault
+from gateway.store.ring import Ring
+from gateway.store.writer import CHUNK_BYTES
 
 TELEMETRY_BYTES = 16_000_000  # more than 10 s of 2,000 samples/s with a few points each
 AWAITED_SAMPLES = 500  # as many flush the chunk at once
@@ -28,6 +30,7 @@ class Intake:
         self._room.set()
         self._intents: set[asyncio.Future[None]] = set()
         self._ended: BaseException | None = None
+        self.ring = Ring()
         self.bytes = 0  # of memory that queued samples take
 
     @property
@@ -55,6 +58,7 @@ class Intake:
 
     def _append_event(self, event: Event) -> None:
         self._ledger.events.append(event.n)
+        self.ring.append(event)
         self._inbox.events.append(event)
         self._inbox.bell.ring()
 
@@ -72,18 +76,30 @@ class Intake:
 
     async def intent(self, row: CommandRow) -> None:
         """Durable on return. Raises StoreFailed or StoreFull, then it never will be."""
+        done = self._promise()
+        self._inbox.commands.append(CommandNote(row, done))
+        self._inbox.bell.ring()
+        await done
+
+    async def retire(self, sink: str) -> None:
+        """As `intent`, for forgetting a sink."""
+        done = self._promise()
+        self._inbox.retired.append(Retirement(sink, done))
+        self._inbox.bell.ring()
+        await done
+
+    def _promise(self) -> "asyncio.Future[None]":
         if self._ended is not None:
             raise self._ended
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._intents.add(done)
         done.add_done_callback(self._intents.discard)
-        self._inbox.commands.append(CommandNote(row, done))
-        self._inbox.bell.ring()
-        await done
+        return done
 
     def committed(self, commit: Commit) -> None:
         self.bytes -= commit.bytes
         self._ledger.settle(events=commit.events, samples=commit.samples)
+        self.ring.settle(commit.events)
         for done in commit.intents:
             if not done.done():
                 done.set_result(None)
@@ -92,13 +108,13 @@ class Intake:
 
     def failed(self, fault: Fault) -> None:
         self._linger_until = 0.0
-        self._inbox.forget.append(self._ledger.fail(fault.error))
+        self._ledger.fail(fault.error)
         _refuse(fault.intents, fault.error)
 
-    def dropped(self, dropped: Dropped) -> None:
-        self.bytes -= dropped.bytes
-        self._ledger.drop(dropped.numbers)
-        self._samples_left()
+    def shed(self, events: Sequence[Event]) -> None:
+        """These events were given up, because too many wait."""
+        self._ledger.shed(event.n for event in events)
+        self.ring.shed({event.event_id for event in events})
 
     def end(self, error: BaseException) -> None:
         """Nothing is committed any more: everyone who waits, now or later, gets `error`."""

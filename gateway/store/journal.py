@@ -16,11 +16,20 @@ import orjson
 from gateway.clock import Clock
 from gateway.model import LANE_SAMPLE, LANES, Event, Sample, lane_of
 from gateway.store.encode import Damaged, alarm_of, chunk_of, dedupe_key, event_of, event_row
+from gateway.store.evictions import Eviction
 from gateway.store.index import Mark, Position, Span
-from gateway.store.points import Registry
+from gateway.store.mark import Mark as HighWater
+from gateway.store.points import Descriptions, Registry
 from gateway.store.recover import MAX_IDS, RESERVE, State
+from gateway.store.rescue import Rescue, Step
+from gateway.store.retire import forget
+from gateway.store.rollup import Rollups
 from gateway.store.schema import size_on_disk
-from gateway.store.segment import Segment, transaction
+from gateway.store.seal import seal_cursors
+from gateway.store.segment import MAX_BYTES, Segment, transaction
+from gateway.store.shelf import Shelved
+from gateway.store.stock import Stock
+from gateway.store.volume import Volume
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +46,11 @@ class Chores:
     cursors: dict[tuple[str, int], Position] = field(default_factory=dict)
     dead: list[DeadLetter] = field(default_factory=list)
     commands: list[CommandRow] = field(default_factory=list)
+    retired: list[str] = field(default_factory=list)  # sinks
+    evictions: list[Eviction] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.cursors or self.dead or self.commands)
+        return bool(self.cursors or self.dead or self.commands or self.retired)
 
 
 class Written(NamedTuple):
@@ -67,6 +78,9 @@ class Journal:
         self._gateway_id = gateway_id
         self._clock = clock
         self._db = db
+        self._store_uuid = state.store_uuid
+        self._mark = HighWater(directory)
+        self.rescue = Rescue(directory, state.rescue) if state.rescue else None
         self._epoch = state.epoch
         self._boot = state.boot
         self._boot_offset_known = False
@@ -78,7 +92,11 @@ class Journal:
         self._keys = state.unsaved_keys
         self._keys_through = 0  # the seq up to which core.db holds them
         self._key_rows = len(state.keys)
-        self._closed_bytes = {first: found.size_bytes for first, found in state.segments.items()}
+        self._volume = Volume(clock)
+        self.stock = Stock(directory, db, state)
+        following = state.next_seq[LANE_SAMPLE]
+        self.rollups = Rollups(db, directory, clock, boot=state.boot, next_seq=following)
+        self.segment_bytes = MAX_BYTES  # a new one is begun then; a small quota makes it less
         self._segment: Segment | None = None
         if state.writable is not None:
             self._segment = self._reopen(state.writable, state)
@@ -88,23 +106,66 @@ class Journal:
         age_s = None
         if marks:  # a clock that runs wild makes a segment smaller or larger, nothing worse
             age_s = max(0.0, (self._clock.time_ns() - marks[0].time_ns) / 1e9)
-        self._closed_bytes.pop(first)
-        return Segment(self._directory, first, gateway_id=self._gateway_id, age_s=age_s)
+        self.stock.shelf.reopened(first)
+        return self._new_segment(first, age_s)
+
+    def _new_segment(self, first: int, age_s: float | None = None) -> Segment:
+        names = {"gateway_id": self._gateway_id, "store_uuid": self._store_uuid}
+        return Segment(self._directory, first, **names, age_s=age_s)
+
+    @property
+    def committed(self) -> tuple[int, ...]:
+        """The highest durable seq of each lane."""
+        return tuple(self._last)
 
     @property
     def newest_segment(self) -> int | None:
         return None if self._segment is None else self._segment.first
 
     @property
+    def telemetry_bytes(self) -> int:
+        """Of all segments."""
+        return self.stock.shelf.bytes + (self._segment.bytes if self._segment is not None else 0)
+
+    def seal(self) -> Shelved | None:
+        """Let go of the segment that is being written, so that it can be dropped."""
+        segment, self._segment = self._segment, None
+        if segment is None:
+            return None
+        self.stock.shelf.closed(segment.first, segment.bytes)
+        segment.abandon()
+        return self.stock.shelf.segment(segment.first)
+
+    @property
     def has_unsaved_keys(self) -> bool:
         return bool(self._keys)
 
+    def begin_rescue(self, notes: str) -> None:
+        """Take over what is good in a core.db that was put aside, step by step."""
+        with transaction(self._db) as db:
+            db.execute("INSERT OR REPLACE INTO meta VALUES ('rescue', ?)", (notes,))
+        self.rescue = Rescue(self._directory, notes)
+
+    def rescue_step(self) -> list[Written]:
+        """Some more of it; `rescue` is None after the last step."""
+        assert self.rescue is not None  # noqa: S101 -- a bug of the caller
+        step = self.rescue.step()
+        written = self.commit_core(step.events, Chores(), old=step)
+        if step.notes is None:
+            self.rescue = None
+        return written
+
     def commit_core(
-        self, events: Sequence[Event], chores: Chores, taken: Sequence[bytes] = ()
+        self,
+        events: Sequence[Event],
+        chores: Chores,
+        taken: Sequence[bytes] | None = None,
+        old: Step | None = None,
     ) -> list[Written]:
         """Store events with the next seqs of their lanes, and everything that waits for core.db.
 
-        `taken`: ids of the messages that led to events, as far as their samples are not stored yet.
+        `taken`: ids of the messages that led to events, as far as their samples are not stored yet;
+        None leaves what is known of that as it is.
         """
         following = list(self._next)
         rows = []
@@ -114,7 +175,8 @@ class Journal:
             lane = lane_of(event)
             marks.setdefault(lane, Mark(following[lane], event.time_ns))
             rows.append(event_row(following[lane], event))
-            if subject := alarm_of(event):
+            subject = alarm_of(event)
+            if subject and (old is None or event.event_id in old.newest):
                 alarms[subject] = rows[-1][0]
             following[lane] += 1
         reserved = self._reservations(following)
@@ -122,16 +184,24 @@ class Journal:
         with transaction(self._db) as db:
             self._write_reservations(db, reserved)
             db.executemany(f"INSERT INTO event VALUES ({', '.join('?' * 13)})", rows)  # noqa: S608 -- constant text
-            db.executemany("INSERT OR REPLACE INTO alarm VALUES (?, ?)", alarms.items())
-            if events:
+            # What happened since is newer than what was put aside.
+            verb = "REPLACE" if old is None else "IGNORE"
+            db.executemany(f"INSERT OR {verb} INTO alarm VALUES (?, ?)", alarms.items())  # noqa: S608 -- constant texts
+            if old is not None:
+                _note_rescue(db, old.notes)
+            if taken is not None:
                 db.execute("DELETE FROM taken")
                 db.executemany("INSERT OR IGNORE INTO taken VALUES (?)", [(key,) for key in taken])
             self._write_chores(db, chores)
             self._write_keys(db)
             self._write_points(db)
+            self._volume.write(db)
             if clock_ok and not self._boot_offset_known:
                 self._write_boot(db)
         self._boot_offset_known = self._boot_offset_known or clock_ok
+        self._volume.saved()
+        self.stock.added(rows)
+        self.stock.saved()
         self._saved(reserved)
         return [self._written(lane, following[lane], [mark]) for lane, mark in marks.items()]
 
@@ -149,13 +219,25 @@ class Journal:
         pids = segment.missing(frozenset().union(*(chunk.pids for chunk in chunks)))
         rows = [chunk.row for chunk in chunks]
         base = self._bases[LANE_SAMPLE]
-        segment.commit(rows, self._registry.rows(sorted(pids)), self._epoch, base)
+        points = self._registry.described(self._registry.rows(sorted(pids)))
+        segment.commit(rows, points, self._epoch, base)
         self._keys += [
             (seq, dedupe_key(sample.device, sample.source_id))
             for seq, sample in enumerate(chain.from_iterable(batches), first)
             if sample.source_id is not None
         ]
-        return self._written(LANE_SAMPLE, following, marks)
+        self.stock.last_n = max(self.stock.last_n, batches[-1][-1].n)
+        written = self._written(LANE_SAMPLE, following, marks)
+        for packed, batch in zip(chunks, batches, strict=True):
+            self.rollups.add(packed.row[0], batch)
+        self.stock.shelf.wrote(segment.first, written.span, marks[0].time_ns)
+        return written
+
+    def describe(self, infos: Descriptions) -> None:
+        """What the profiles say about points, for tables `point` and `counter`."""
+        self._registry.describe(infos)
+        with transaction(self._db) as db:
+            self._registry.update(db)
 
     def alarms(self) -> list[Event]:
         """The newest event of each alarm and alarm-bearing point; damaged ones are left out."""
@@ -174,13 +256,12 @@ class Journal:
 
     def usage(self) -> Usage:
         statistics = os.statvfs(self._directory)
-        used = size_on_disk(self._directory / "core.db") + sum(self._closed_bytes.values())
-        if self._segment is not None:
-            used += self._segment.bytes
+        used = size_on_disk(self._directory / "core.db") + self.telemetry_bytes
         return Usage(used, statistics.f_bavail * statistics.f_frsize)
 
     def close(self) -> None:
         """Mark the stop as clean, once everything is where it belongs, and close the files."""
+        self.rollups.close()
         if self._segment is not None:
             self._segment.close()
         self.commit_core((), Chores())
@@ -190,6 +271,7 @@ class Journal:
                 size = size_on_disk(self._segment.path)
                 row = (self._last[LANE_SAMPLE] or None, size, self._segment.first)
                 db.execute("UPDATE segment SET last=?, bytes=?, crc_ok=1 WHERE first=?", row)
+            self._volume.write(db, at_once=True)
             meta = [("final", final), ("clean_shutdown", 1)]
             db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta)
         self._segment = None
@@ -198,6 +280,7 @@ class Journal:
 
     def abandon(self) -> None:
         """Close the files as they are: the next start is an unclean one."""
+        self.rollups.close()
         if self._segment is not None:
             self._segment.abandon()
         self._db.close()
@@ -206,6 +289,7 @@ class Journal:
         first = self._next[lane]
         self._next[lane] = following
         self._last[lane] = following - 1
+        self._mark.write(self._last)
         span = Span(self._epoch, self._bases[lane], first, following - 1)
         return Written(lane, span, tuple(marks))
 
@@ -233,9 +317,9 @@ class Journal:
     def _segment_for(self, first: int) -> Segment:
         """The segment that takes the chunk beginning with `first`; known to core.db first."""
         old = self._segment
-        if old is not None and not old.complete:
+        if old is not None and not old.complete and old.bytes < self.segment_bytes:
             return old
-        new = Segment(self._directory, first, gateway_id=self._gateway_id)
+        new = self._new_segment(first)
         try:
             with transaction(self._db) as db:
                 if old is not None:
@@ -253,8 +337,10 @@ class Journal:
         self._segment = new
         self._saved({})
         if old is not None:
-            self._closed_bytes[old.first] = old.bytes
-            old.close()
+            try:
+                old.close()
+            finally:
+                self.stock.shelf.closed(old.first, size_on_disk(old.path))
         return new
 
     def _write_reservations(self, db: sqlite3.Connection, reserved: dict[int, int]) -> None:
@@ -263,22 +349,30 @@ class Journal:
     def _write_chores(self, db: sqlite3.Connection, chores: Chores) -> None:
         cursors = [(*key, *position) for key, position in chores.cursors.items()]
         db.executemany("INSERT OR REPLACE INTO cursor VALUES (?, ?, ?, ?)", cursors)
+        seal_cursors(db, cursors)
         db.executemany("INSERT OR REPLACE INTO dead VALUES (?, ?, ?, ?, ?, ?, ?)", chores.dead)
         db.executemany("INSERT OR REPLACE INTO command VALUES (?, ?, ?, ?)", chores.commands)
+        forget(db, chores.retired)  # last: what they told before counts no more
+        self.stock.write(db, chores.evictions)
 
     def _write_keys(self, db: sqlite3.Connection) -> None:
         through = self._last[LANE_SAMPLE]
         if through == self._keys_through:
             return
         db.executemany("INSERT OR REPLACE INTO dedupe VALUES (?, ?)", self._keys)
-        db.execute("INSERT OR REPLACE INTO meta VALUES ('dedupe_through', ?)", (through,))
+        # Chunks up to there are not decoded at the next start.
+        meta = [("dedupe_through", through), ("last_n", self.stock.last_n)]
+        db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta)
         if self._key_rows + len(self._keys) > MAX_IDS + SLACK_IDS:
             oldest = "SELECT seen FROM dedupe ORDER BY seen DESC LIMIT 1 OFFSET ?"
             db.execute(f"DELETE FROM dedupe WHERE seen <= ({oldest})", (MAX_IDS,))  # noqa: S608 -- constant text
 
     def _write_points(self, db: sqlite3.Connection) -> None:
-        insert = "INSERT OR IGNORE INTO point(pid, device, point) VALUES (?, ?, ?)"
-        db.executemany(insert, self._registry.unsaved)
+        unsaved = self._registry.unsaved
+        if unsaved:
+            insert = "INSERT OR IGNORE INTO point VALUES (?, ?, ?, ?, ?, ?)"
+            db.executemany(insert, self._registry.described(unsaved))
+            self._registry.write_counters(db, [point[0] for point in unsaved])
 
     def _write_boot(self, db: sqlite3.Connection) -> None:
         """Wall minus monotonic time of this boot, once, at the first trusted wall time."""
@@ -296,3 +390,10 @@ class Journal:
         self._keys = []
         self._keys_through = self._last[LANE_SAMPLE]
         self._registry.unsaved.clear()
+
+
+def _note_rescue(db: sqlite3.Connection, notes: str | None) -> None:
+    if notes is None:
+        db.execute("DELETE FROM meta WHERE k='rescue'")
+    else:
+        db.execute("INSERT OR REPLACE INTO meta VALUES ('rescue', ?)", (notes,))

@@ -2,14 +2,10 @@
 
 import asyncio
 import heapq
-from collections import Counter, OrderedDict, deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from itertools import count
 from typing import NamedTuple
-
-from gateway.errors import StoreFailed
-
-MAX_LOST = 65_536  # as many as message ids are remembered: older ones cannot come again
 
 
 class Waiter(NamedTuple):
@@ -30,7 +26,6 @@ class Ledger:
         self.samples: deque[int] = deque()
         self._waiters: list[Waiter] = []
         self._order = count()
-        self._lost: OrderedDict[int, None] = OrderedDict()
 
     @property
     def waiting(self) -> int:
@@ -41,8 +36,8 @@ class Ledger:
         return self._waiters[0].n if self._waiters else None
 
     def blocks(self, n: int) -> bool:
-        """Something up to `n` is not durable, or never will be."""
-        return self.events_block(n) or self.samples_block(n) or n in self._lost
+        """Something up to `n` is not durable."""
+        return self.events_block(n) or self.samples_block(n)
 
     def events_block(self, n: int) -> bool:
         return bool(self.events) and self.events[0] <= n
@@ -51,12 +46,7 @@ class Ledger:
         return bool(self.samples) and self.samples[0] <= n
 
     def wait(self, n: int) -> "asyncio.Future[None]":
-        """Resolved when everything up to `n` is durable, or with the error of a failed commit.
-
-        Raises StoreFailed if a sample with this number was dropped.
-        """
-        if n in self._lost:
-            raise StoreFailed(f"input {n} was given back to its source when storage failed")
+        """Resolved when everything up to `n` is durable, or with the error of a failed commit."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiters, Waiter(n, next(self._order), done))
         return done
@@ -69,29 +59,23 @@ class Ledger:
             self.samples.popleft()
         self._release()
 
-    def fail(self, error: BaseException) -> frozenset[int]:
-        """Every waiter gets `error`; returns the input numbers that will not be acknowledged."""
-        failed = frozenset(waiter.n for waiter in self._waiters)
+    def fail(self, error: BaseException) -> None:
+        """Every waiter gets `error`; what they wait for stays queued."""
         for waiter in self._waiters:
             if not waiter.done.done():
                 waiter.done.set_exception(error)
         self._waiters.clear()
-        return failed
 
-    def drop(self, numbers: Iterable[int]) -> None:
-        """Samples with these input numbers were dropped: their sources repeat them."""
-        dropped = Counter(numbers)
+    def shed(self, numbers: Iterable[int]) -> None:
+        """Events with these input numbers were given up."""
+        gone = Counter(numbers)
         kept: deque[int] = deque()
-        for n in self.samples:
-            if dropped[n]:
-                dropped[n] -= 1
-                self._lost[n] = None
+        for n in self.events:
+            if gone[n]:
+                gone[n] -= 1
             else:
                 kept.append(n)
-        self.samples = kept
-        while len(self._lost) > MAX_LOST:
-            self._lost.popitem(last=False)
-        self._release()
+        self.events = kept
 
     def _release(self) -> None:
         while self._waiters:

@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 from gateway.errors import StoreFailed
 from gateway.model import LANE_SAMPLE, Item, Sample
-from gateway.store.encode import ChunkRow, Damaged, EventRow, event_of, samples_of
-from gateway.store.identity import damaged
+from gateway.store.encode import CHUNK_SAMPLES, ChunkRow, Damaged, EventRow, event_of, samples_of
+from gateway.store.evictions import evicted_within
+from gateway.store.identity import DAMAGE, damaged
 from gateway.store.index import Span
-from gateway.store.schema import SEQ_BITS, SEQ_MASK, connect_reader
+from gateway.store.schema import SEQ_BITS, SEQ_MASK, connect_closed, connect_reader
+from gateway.store.seal import good_points
 from gateway.store.segment import segment_path
 
 log = logging.getLogger(__name__)
@@ -28,7 +30,9 @@ class Slice(NamedTuple):
     """Consecutive records of one epoch and one lane.
 
     `base` is the first seq of this epoch and lane; `first` .. `last` is what is covered, gaps
-    included; a gap is (first seq, last seq, "corrupt" or "missing"); items are (seq, item).
+    included; a gap is (first seq, last seq, "corrupt", "evicted" or "missing"); items are (seq, item).
+    What is not `durable` comes from memory while storage fails: its positions are never stored,
+    and it comes again under others.
     """
 
     lane: int
@@ -38,6 +42,7 @@ class Slice(NamedTuple):
     last: int
     gaps: tuple[Gap, ...]
     items: tuple[tuple[int, Item], ...]
+    durable: bool = True
 
 
 class _Building:
@@ -119,9 +124,16 @@ class Reader:
                 self._read_samples(building, segments)
             else:
                 self._read_events(building, lane, max_items)
+            building.gaps = list(self._explained(lane, building.gaps))
         except sqlite3.Error as error:
+            self.close()  # the files may be other ones when the device is back
             raise StoreFailed(f"reading lane {lane} at {building.next}: {error}") from error
         return building.slice(lane)
+
+    def forget(self, segment: int) -> None:
+        """Let go of a file that was unlinked: its room is free only then."""
+        if self._segment is not None and self._segment.first == segment:
+            self._close_segment()
 
     def close(self) -> None:
         self._close_segment()
@@ -129,19 +141,33 @@ class Reader:
             self._core.close()
             self._core = None
 
-    def _read_events(self, building: _Building, lane: int, max_items: int) -> None:
+    def _explained(self, lane: int, gaps: Sequence[Gap]) -> Iterator[Gap]:
+        """What is missing may have been evicted; that is on disk before the records are gone.
+
+        What is told to be corrupt may begin with it: where a damaged record begins, it cannot say.
+        """
+        for first, last, reason in gaps:
+            evicted = evicted_within(self._connection(), lane, first, last)
+            parts = [(low, high, "evicted") for low, high in evicted.inside(first, last)]
+            parts += [(low, high, reason) for low, high in evicted.missing(first, last)]
+            yield from sorted(parts)
+
+    def _connection(self) -> sqlite3.Connection:
         if self._core is None:
             self._core = connect_reader(self._directory / "core.db")
+        return self._core
+
+    def _read_events(self, building: _Building, lane: int, max_items: int) -> None:
         low, high = lane << SEQ_BITS | building.next, lane << SEQ_BITS | building.span.last
         limit = max(1, max_items)
         query = "SELECT * FROM event WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
         seen = 0
         try:
-            for row in self._core.execute(query, (low, high, limit)):
+            for row in self._connection().execute(query, (low, high, limit)):
                 seen += 1
                 if not self._add_event(building, lane, row):
                     return
-        except sqlite3.DatabaseError as error:
+        except DAMAGE as error:
             if not damaged(error):
                 raise
             self._meet(lane, building.next, str(error))
@@ -168,27 +194,63 @@ class Reader:
         for first in segments[start:]:
             if first > building.span.last:
                 break
-            try:
-                for row in self._chunks(first, building.next):
-                    if not self._add_chunk(building, row):
-                        return
-            except sqlite3.DatabaseError as error:
-                if not damaged(error):
-                    raise
-                self._close_segment()
-                self._meet(LANE_SAMPLE, first, str(error))
-                building.damaged()
+            following = [*segments, building.span.last + 1][segments.index(first) + 1]
+            at, before = building.next, True
+            while at < following:
+                try:
+                    closed = first != segments[-1]
+                    for row in self._chunks(first, at, before=before, closed=closed):
+                        if not self._add_chunk(building, row):
+                            return
+                    break
+                except DAMAGE as error:
+                    if not segment_path(self._directory, first).exists():
+                        self._close_segment()  # evicted meanwhile
+                        break
+                    if not damaged(error):
+                        raise
+                    self._meet(LANE_SAMPLE, first, str(error))
+                    building.damaged()
+                    at, before = self._behind(max(at, building.next), following), False
         building.skip_to(building.span.last + 1)
 
-    def _chunks(self, segment: int, seq: int) -> Iterator[ChunkRow]:
-        """The chunk that holds `seq` and those after it."""
+    def _chunks(self, segment: int, seq: int, *, before: bool, closed: bool) -> Iterator[ChunkRow]:
+        """The chunks that begin at `seq` or behind it, and the one `before`, which may hold it."""
         if self._segment is None or self._segment.first != segment:
             self._close_segment()
-            db = connect_reader(segment_path(self._directory, segment))
+            path = segment_path(self._directory, segment)
+            db = connect_closed(path) if closed else connect_reader(path)
             self._segment = _OpenSegment(segment, db, {})
-        begin = "SELECT coalesce(max(first), 0) FROM chunk WHERE first <= ?"
-        query = f"SELECT * FROM chunk WHERE first >= ({begin}) ORDER BY first"  # noqa: S608 -- constant text
+        begin = "(SELECT coalesce(max(first), 0) FROM chunk WHERE first <= ?)" if before else "?"
+        query = f"SELECT * FROM chunk WHERE first >= {begin} ORDER BY first"  # noqa: S608 -- constant texts
         yield from self._segment.db.execute(query, (seq,))
+
+    def _behind(self, seq: int, end: int) -> int:
+        """The first seq after `seq` from which chunks can be read again, `end` if there is none."""
+        bad, step = seq, 1
+        while not self._readable(bad + step):
+            bad += step
+            step = min(2 * step, CHUNK_SAMPLES)
+            if bad >= end:
+                return end
+        good = bad + step
+        while good - bad > 1:
+            middle = (bad + good) // 2
+            bad, good = (bad, middle) if self._readable(middle) else (middle, good)
+        return good
+
+    def _readable(self, seq: int) -> bool:
+        """Whether the next chunk that begins at `seq` or behind it can be read."""
+        if self._segment is None:
+            return False
+        query = "SELECT * FROM chunk WHERE first >= ? ORDER BY first LIMIT 1"
+        try:
+            self._segment.db.execute(query, (seq,)).fetchall()
+        except DAMAGE as error:
+            if not damaged(error):
+                raise
+            return False
+        return True
 
     def _add_chunk(self, building: _Building, row: ChunkRow) -> bool:
         if row[0] > building.span.last:
@@ -210,10 +272,21 @@ class Reader:
             try:
                 samples = samples_of(row, points)
             except Damaged:  # or points that came after the last look
-                points.update(self._segment.db.execute("SELECT pid, point FROM point"))
+                points.update(self._names(self._segment.db))
                 samples = samples_of(row, points)
             self._chunk = (row[0], samples)
         return self._chunk[1]
+
+    def _names(self, segment: sqlite3.Connection) -> dict[int, str]:
+        """By pid: what the segment says, and core.db where that is damaged."""
+        names: dict[int, str] = {}
+        try:
+            names.update(self._connection().execute("SELECT pid, point FROM point"))
+            names.update((pid, name) for pid, _device, name in good_points(segment))
+        except DAMAGE as error:
+            if not damaged(error):
+                raise
+        return names
 
     def _meet(self, lane: int, seq: int, what: str) -> None:
         if (lane, seq) not in self._met and len(self._met) < MAX_LOGGED:

@@ -6,6 +6,7 @@ connections reset, fixed in 3.51.3); everyone else opens with `mode=ro`.
 """
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from gateway.errors import StateRefused
@@ -39,14 +40,29 @@ CREATE TABLE IF NOT EXISTS command(id BLOB PRIMARY KEY, state TEXT NOT NULL, bod
   at_ns INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS point(pid INTEGER PRIMARY KEY, device TEXT NOT NULL, point TEXT NOT NULL,
   unit TEXT, profile TEXT, revision INTEGER);
+-- Bytes written by day (days since 1970 UTC, 0 while the clock was not right).
+CREATE TABLE IF NOT EXISTS volume(day INTEGER PRIMARY KEY, bytes INTEGER NOT NULL);
+-- What was deleted on purpose; neighbours with one reason are one row.
+CREATE TABLE IF NOT EXISTS evicted(lane INTEGER, epoch INTEGER NOT NULL, base INTEGER NOT NULL,
+  first INTEGER, last INTEGER NOT NULL, reason TEXT NOT NULL, PRIMARY KEY(lane, first)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS segment(first INTEGER PRIMARY KEY, last INTEGER, bytes INTEGER,
   crc_ok INTEGER, state TEXT NOT NULL);
+-- Checksums of the rows of `meta`, `epoch` and `cursor` that decide what is sent.
+CREATE TABLE IF NOT EXISTS seal(k TEXT PRIMARY KEY, crc INTEGER NOT NULL) WITHOUT ROWID;
+-- Windows of `w` seconds that begin at `t` (seconds since 1970). Time first: point first would
+-- dirty a page for each point instead of a few for each window.
+CREATE TABLE IF NOT EXISTS rollup(w INTEGER, t INTEGER, pid INTEGER, n INTEGER, mn REAL, mx REAL,
+  sm REAL, la REAL, PRIMARY KEY(w, t, pid)) WITHOUT ROWID;
+-- The chunks that hold samples of a 5 min window, whenever they came.
+CREATE TABLE IF NOT EXISTS chunk_window(t INTEGER, first INTEGER, PRIMARY KEY(t, first)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS counter(pid INTEGER PRIMARY KEY);
 """
 
 # `meta`, `epoch` and `point` make a segment readable without core.db.
 SEGMENT = """
 CREATE TABLE IF NOT EXISTS meta(k TEXT PRIMARY KEY, v) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS epoch(epoch INTEGER PRIMARY KEY, first_seq INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS seal(k TEXT PRIMARY KEY, crc INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS point(pid INTEGER PRIMARY KEY, device TEXT NOT NULL, point TEXT NOT NULL,
   unit TEXT, profile TEXT, revision INTEGER);
 CREATE TABLE IF NOT EXISTS chunk(first INTEGER PRIMARY KEY, n INTEGER, first_ns INTEGER,
@@ -64,7 +80,7 @@ PRAGMAS: dict[str, int | str] = {
     "cache_size": -2000,  # KiB
 }
 # Pages of 4 KiB, the backstop against one file filling the disk. Hitting it is SQLITE_FULL.
-CORE_PAGES = 65_536  # 256 MiB
+CORE_PAGES = 327_680  # 1.25 GiB, of which rollups leave 0.25 to everything else
 SEGMENT_PAGES = 16_384  # 64 MiB: twice the size at which a segment is closed
 
 
@@ -75,6 +91,8 @@ def connect_writer(path: Path, tables: str, max_pages: int) -> sqlite3.Connectio
     """
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
+        if tables == CORE:  # segments are dropped as a whole
+            db.execute("PRAGMA auto_vacuum=2")  # INCREMENTAL; of a new file only, before all else
         _set_pragmas(db, path, {**PRAGMAS, "max_page_count": max_pages})
         db.executescript(f"BEGIN; {tables} COMMIT;")
     except BaseException:
@@ -93,12 +111,37 @@ def _set_pragmas(db: sqlite3.Connection, path: Path, pragmas: dict[str, int | st
             )
 
 
+def fits(db: sqlite3.Connection, tables: str) -> bool:
+    """Whether the tables have the columns that `tables` gives them: a flipped bit in the text that
+    made one is valid SQL at times.
+    """
+    with closing(sqlite3.connect(":memory:")) as fresh:
+        fresh.executescript(tables)
+        names = [name for (name,) in fresh.execute("SELECT name FROM sqlite_master")]
+        return all(_columns(db, name) == _columns(fresh, name) for name in names)
+
+
+def _columns(db: sqlite3.Connection, table: str) -> list[tuple[str, str]]:
+    return [(row[1], row[2]) for row in db.execute(f"PRAGMA table_info('{table}')")]
+
+
 def connect_reader(path: Path) -> sqlite3.Connection:
     """A connection that can neither write nor checkpoint; sees committed transactions only."""
     uri = f"{path.absolute().as_uri()}?mode=ro"
     db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
     db.execute("PRAGMA busy_timeout=5000")
     return db
+
+
+def connect_closed(path: Path) -> sqlite3.Connection:
+    """To a file that nobody writes any more. It needs no -shm file: that would be 32 KB for each,
+    and could not be made on a full disk. A write-ahead log that was left behind is read all the same.
+    """
+    log = path.with_name(path.name + "-wal")
+    if log.exists() and log.stat().st_size:
+        return connect_reader(path)
+    uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
 
 
 def connect_owner(path: Path) -> sqlite3.Connection:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gateway.store.encode import ChunkRow
 from gateway.store.identity import sync_directory
-from gateway.store.points import Point
+from gateway.store.points import PointRow
 from gateway.store.schema import (
     SCHEMA_VERSION,
     SEGMENT,
@@ -15,6 +15,7 @@ from gateway.store.schema import (
     connect_writer,
     size_on_disk,
 )
+from gateway.store.seal import seal_epoch, seal_identity, seal_points
 
 MAX_BYTES = 32_000_000
 MAX_AGE_S = 86_400.0
@@ -36,15 +37,26 @@ class Segment:
     """
 
     def __init__(
-        self, directory: Path, first: int, *, gateway_id: str, age_s: float | None = None
+        self,
+        directory: Path,
+        first: int,
+        *,
+        gateway_id: str,
+        store_uuid: str,
+        age_s: float | None = None,
     ) -> None:
         self.first = first
         self.path = segment_path(directory, first)
         self._db = connect_writer(self.path, SEGMENT, SEGMENT_PAGES)
         self._born = None if age_s is None else time.monotonic() - age_s
         if self._db.execute("SELECT 1 FROM meta").fetchone() is None:
-            meta = [("gateway_id", gateway_id), ("schema_version", SCHEMA_VERSION)]
-            self._db.executemany("INSERT INTO meta VALUES (?, ?)", meta)
+            meta = [
+                ("gateway_id", gateway_id), ("schema_version", SCHEMA_VERSION),
+                ("store_uuid", store_uuid),
+            ]  # fmt: skip
+            with transaction(self._db):
+                self._db.executemany("INSERT INTO meta VALUES (?, ?)", meta)
+                seal_identity(self._db, gateway_id, SCHEMA_VERSION, store_uuid)
             sync_directory(self.path.parent)
         self._pids = {pid for (pid,) in self._db.execute("SELECT pid FROM point")}
         self._epoch = 0  # the newest one that `epoch` is known to hold
@@ -65,15 +77,17 @@ class Segment:
         return set(pids) - self._pids
 
     def commit(
-        self, chunks: Sequence[ChunkRow], points: Sequence[Point], epoch: int, base: int
+        self, chunks: Sequence[ChunkRow], points: Sequence[PointRow], epoch: int, base: int
     ) -> None:
         """Durable on return; on any sqlite3.Error nothing of it is stored."""
         with transaction(self._db) as db:
-            db.executemany("INSERT INTO point(pid, device, point) VALUES (?, ?, ?)", points)
+            db.executemany("INSERT INTO point VALUES (?, ?, ?, ?, ?, ?)", points)
+            seal_points(db, points)
             if epoch != self._epoch:
                 db.execute("INSERT OR IGNORE INTO epoch VALUES (?, ?)", (epoch, base))
+                seal_epoch(db, epoch, base)
             db.executemany("INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", chunks)
-        self._pids.update(pid for pid, _device, _point in points)
+        self._pids.update(point[0] for point in points)
         self._epoch = epoch
         if self._born is None:
             self._born = time.monotonic()

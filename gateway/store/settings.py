@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from gateway.settings import Duration, Section, wrong
+from gateway.settings import Duration, Section, Size, wrong
 
 
 def _group(value: float) -> float:
@@ -13,11 +13,31 @@ def _group(value: float) -> float:
     return value
 
 
+def _quota(value: int) -> int:
+    if value < SMALLEST_QUOTA:
+        raise wrong(f"{value} bytes are too few", "write 1MB or more")
+    return value
+
+
+def _events(value: int) -> int:
+    if value > LARGEST_EVENTS:
+        raise wrong(f"{value} bytes are too many", "write 100MB or less")
+    return value
+
+
+SMALLEST_QUOTA = 1_000_000  # below that a quota would hold hardly more than empty tables
+LARGEST_EVENTS = 100_000_000  # twice that, and ids of messages, is what core.db has room for
+Quota = Annotated[Size, AfterValidator(_quota)]
+
+
 class StoreSettings(Section):
-    """How samples are grouped: a power cut may take at most `group_commit` of polled telemetry."""
+    """How samples are grouped: a power cut may take at most `group_commit` of polled telemetry.
+
+    Bytes: `telemetry_quota` bounds all sample files; `alarm_quota` the events of lane 0, and once
+    more those of lanes 1 and 3 together; `keep_free` is left to others on the same file system.
+    """
 
     group_commit: Annotated[Duration, AfterValidator(_group)] = 10.0
-
-
-# Keys of the format that later versions bring; the config loader refuses them.
-NOT_YET = frozenset({"telemetry_quota", "alarm_quota", "keep_free"})
+    telemetry_quota: Quota = 2_000_000_000
+    alarm_quota: Annotated[Quota, AfterValidator(_events)] = 64_000_000
+    keep_free: Size = 256_000_000

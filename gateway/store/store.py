@@ -6,24 +6,31 @@ Lanes 0, 1 and 3 hold events (`core.db`), lane 2 samples (segment files). The or
 
 import asyncio
 import logging
-from concurrent.futures import ThreadPoolExecutor
+import os
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
-from typing import assert_never
 
 from gateway.clock import Clock
 from gateway.errors import StoreFailed, StoreFull
-from gateway.model import LANES, Event, Item
+from gateway.model import Event, Item, Sample
+from gateway.store.access import Access, Undo, undo
+from gateway.store.books import Books
 from gateway.store.files import OpenFiles, open_files
+from gateway.store.history import History, Query
+from gateway.store.history_thread import HistoryThread
 from gateway.store.inbox import CommandNote, CursorMove, Inbox
 from gateway.store.index import Position
 from gateway.store.intake import Intake
-from gateway.store.journal import CommandRow, Usage
-from gateway.store.reader import Reader, Slice
-from gateway.store.recover import State
+from gateway.store.journal import CommandRow
+from gateway.store.points import Descriptions
+from gateway.store.reader import Slice
+from gateway.store.report import Report
 from gateway.store.settings import StoreSettings
-from gateway.store.stats import Figures, StoreStats
+from gateway.store.stats import StoreStats
 from gateway.store.thread import WorkerThread
-from gateway.store.writer import Commit, Dropped, Fault, Report, Writer
+from gateway.store.upkeep import Upkeep
+from gateway.store.writer import Writer
 
 __all__ = ["Position", "Slice", "Store", "StoreStats"]
 
@@ -46,43 +53,77 @@ class Store:
         self._clock = clock
         self._inbox = Inbox()
         self._intake = Intake(self._inbox, self.ack_linger_s)
-        self._figures = Figures()
-        self._reader = Reader(directory)
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
-        self._state = State()
-        self._segments: list[int] = []  # first seqs of the files, oldest first
-        self._subscribers: list[asyncio.Event] = []
+        self._books = Books(directory, clock, self._inbox, self._intake)
+        self._history = HistoryThread(directory)
+        self._infos: Descriptions = {}
         self._files: OpenFiles | None = None
+        self._lock: int | None = None  # of the directory; taken by `open` or later by the thread
+        self._opened = False
         self._thread: WorkerThread | None = None
-        self.last_n = 0
-        self.epoch = 0
-        self.alarms: list[Event] = []  # at `open`: the newest event of each alarm and alarm point
-        self.taken_ids: list[bytes] = []  # at `open`: messages whose alarms are stored already
+        self._sinks: Mapping[str, Collection[int]] = {}
+        self._upkeep = Upkeep(
+            directory, settings, clock, sinks=lambda: self._sinks, report=self._post
+        )
+
+    @property
+    def epoch(self) -> int:
+        return self._books.state.epoch
+
+    @property
+    def last_n(self) -> int:
+        """The highest input number that was stored when the store was opened."""
+        return self._books.state.last_n
+
+    @property
+    def alarms(self) -> list[Event]:
+        """When it was opened: the newest event of each alarm and alarm-bearing point."""
+        return self._books.alarms
+
+    @property
+    def taken_ids(self) -> list[bytes]:
+        """When it was opened: ids of messages whose alarms are stored already."""
+        return self._books.taken_ids
+
+    def on_reopen(self, call: Callable[[], None]) -> None:
+        """Call `call` when the files were opened anew: `last_n`, `recent_ids` may be other ones."""
+        self._books.reopened = call
+
+    def describe(self, infos: Descriptions) -> None:
+        """What the profiles say about points; before `open`. Counters are rolled up by their rise."""
+        self._infos = infos
 
     def open(self) -> None:
         """Take the directory over (made if missing) and recover; blocks, so not on the loop.
 
-        Sets `clock.boot`, `last_n`, `epoch`. Raises AlreadyRunning, StateRefused, and StoreFailed
-        if the device fails or core.db is no database any more.
+        Sets `clock.boot`, `last_n`, `epoch`. Raises AlreadyRunning, StateRefused. A device that
+        fails is no reason not to start: then nothing is known, `stats` tells, and the thread tries
+        again.
         """
-        files = open_files(self._directory, self._gateway_id, self._clock)
-        self._files, self._state = files, files.state
-        self._segments = sorted(files.state.segments)
-        self.epoch = files.state.epoch
-        self.last_n = files.state.last_n
-        self.alarms = files.journal.alarms()
-        self.taken_ids = files.journal.taken()
-        self._figures.damage.update(files.state.damage)
-        self._figures.usage = files.journal.usage()
-        self._clock.boot = files.state.boot
+        try:
+            files = open_files(self._directory, self._gateway_id, self._clock, infos=self._infos)
+        except StoreFailed as error:
+            log.error("%s; starting without it", error, extra={"component": "store"})  # noqa: TRY400 -- the traceback tells no more
+            self._books.figures.reason = str(error)
+            self._books.outage.began_at_start(self._directory, self._clock)
+        else:
+            self._files, self._lock = files, files.lock
+            self._books.adopt(files)
+        self._opened = True
 
     async def start(self) -> None:
         """Start the writer thread; everything is reported to the running loop."""
-        assert self._files is not None, "open() first"  # noqa: S101 -- a bug of the caller
-        group_commit_s = self._settings.group_commit
-        writer = Writer(self._files.journal, self._inbox, self._post, group_commit_s)
+        assert self._opened, "open() first"  # noqa: S101 -- a bug of the caller
+        access, group_commit_s = Access(self._files, self._renew), self._settings.group_commit
+        writer = Writer(access, self._inbox, self._post, group_commit_s, self._upkeep)
         self._thread = WorkerThread(writer.run, "store-writer", self._ended)
         self._thread.start()
+
+    def sinks(self, lanes: Mapping[str, Collection[int]]) -> None:
+        """Which sinks exist, and what each of them takes: for them undelivered records are kept.
+
+        Cursors of other sinks keep records too, until these are retired.
+        """
+        self._sinks = dict(lanes)
 
     async def close(self) -> None:
         """Store everything that was appended, mark the stop as clean, let go of the directory.
@@ -90,11 +131,11 @@ class Store:
         Takes at most 10 s; a thread that still hangs then is left alone and the next start will
         be an unclean one. Closing a store that is not open does nothing.
         """
-        if self._files is None:
+        if not self._opened:
             return
         if self._thread is None:
             await self.start()
-        files, self._files = self._files, None
+        self._opened = self._books.reading = False
         try:
             async with asyncio.timeout(STOP_S):
                 await self._stop_threads()
@@ -102,16 +143,19 @@ class Store:
             extra = {"component": "store"}
             log.error("storage hangs: not stopped within %g s", STOP_S, extra=extra)  # noqa: TRY400 -- the traceback tells no more
         else:
-            files.unlock()
-        self._pool.shutdown(wait=False)
+            if self._lock is not None:
+                os.close(self._lock)
+            self._files = None
+        self._books.pool.shutdown(wait=False)
         self._intake.end(StoreFailed("the store is closed"))
 
     async def _stop_threads(self) -> None:
         """The reader first: the last connection to close a file should be the one that writes."""
         assert self._thread is not None  # noqa: S101 -- `close` has started it
         try:
+            await self._history.close()
             loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._pool, self._reader.close)
+            await loop.run_in_executor(self._books.pool, self._books.reader.close)
         finally:
             self._inbox.closing = True
             self._inbox.bell.ring()
@@ -126,16 +170,20 @@ class Store:
         """Queue an item; `item.n` is set and never decreases. Never blocks.
 
         Events are always taken. A sample is refused (False, the caller counts the drop) while
-        samples of 16 MB wait, unless it is `held`: its source repeats it until it is acknowledged
-        and has a window of its own.
+        samples of 16 MB wait, storage fails or the disk is full, unless it is `held`: its source waits until it is
+        acknowledged and has a window of its own.
         """
+        if (self._books.figures.reason or self.shedding) and not held and isinstance(item, Sample):
+            reason = "storage_failed" if self._books.figures.reason else "store_shed"
+            self._books.figures.dropped[reason] += 1
+            return False
         return self._intake.append(item, held=held)
 
     async def durable(self, n: int) -> None:
         """Wait until everything appended with an input number up to `n` is on disk.
 
         Raises StoreFailed or StoreFull if a commit failed meanwhile: nothing of this input may be
-        acknowledged. A held sample is dropped then, its source repeats it. Cancelling is harmless.
+        acknowledged yet. It stays queued, so call again. Cancelling is harmless.
         """
         await self._intake.durable(n)
 
@@ -145,57 +193,131 @@ class Store:
 
     def recent_ids(self) -> list[bytes]:
         """Message ids known when the store was opened: device, NUL, source id; oldest first."""
-        return self._state.keys
+        return self._books.state.keys
 
     async def read(
         self, lane: int, after: Position | None, *, max_items: int, max_bytes: int
     ) -> Slice | None:
         """The next committed records after a position (None: the oldest), None if there are none.
 
-        At least one record or gap is returned whatever the limits. Raises StoreFailed.
+        At least one record or gap is returned whatever the limits. While storage fails, what is in
+        memory follows behind what is stored, or comes in its place if that cannot be read. Raises
+        StoreFailed.
         """
-        span = self._state.index[lane].after(after)
+        ring = self._intake.ring
+        span = self._books.state.index[lane].after(after)
         if span is None:
-            return None
-        arguments = (lane, span, list(self._segments), max_items, max_bytes)
+            return ring.read(lane, after, max_items=max_items, max_bytes=max_bytes)
+        arguments = (lane, span, list(self._books.segments), max_items, max_bytes)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._reader.read, *arguments)
+        try:
+            return await loop.run_in_executor(self._books.pool, self._books.reader.read, *arguments)
+        except StoreFailed:
+            if not ring.epoch:
+                raise
+            return ring.read(lane, after, max_items=max_items, max_bytes=max_bytes)
+
+    async def history(
+        self, device: str, point: str, since_ns: int, until_ns: int, step_s: int
+    ) -> History:
+        """What a point showed in [`since_ns`, `until_ns`), UTC, in steps of `step_s`, at most 10,000.
+
+        Of up to 24 hours from raw samples while they are kept, else from 5 min rollups (90 days), else
+        from 1 h ones; from rollups the steps are multiples of that, and whole. Raises ValueError,
+        which says what to ask for instead, and StoreFailed.
+        """
+        now_ns = self._clock.time_ns()
+        return await self._history.read(Query(device, point, since_ns, until_ns, step_s, now_ns))
 
     def last(self, lane: int) -> int:
         """Highest committed seq, 0 if there is none."""
-        return self._state.index[lane].last
+        return self._books.state.index[lane].last
 
     def backlog(self, lane: int, after: Position | None) -> int:
         """Number of records after the position."""
-        return self._state.index[lane].count_after(after)
+        waiting = self._intake.ring.count_after(lane, after)
+        return self._books.state.index[lane].count_after(after) + waiting
 
     def oldest_time_ns(self, lane: int, after: Position | None) -> int | None:
         """Wall time of the first record after the position, None if there is none.
 
         Accurate to one commit group; to 1/64 of a segment for what an earlier process stored.
         """
-        return self._state.index[lane].time_after_ns(after)
+        stored = self._books.state.index[lane].time_after_ns(after)
+        return self._intake.ring.time_after_ns(lane, after) if stored is None else stored
+
+    @property
+    def shedding(self) -> bool:
+        """The disk is full: samples are refused, what room there is serves alarms."""
+        return not self._books.figures.holding.reserve
 
     def subscribe(self) -> asyncio.Event:
         """An event that is set after every commit; the subscriber clears it."""
         event = asyncio.Event()
-        self._subscribers.append(event)
+        self._books.subscribers.append(event)
         return event
 
+    @property
+    def generation(self) -> int:
+        """When it rises, positions in memory are void: take the cursors from here again."""
+        return self._books.outage.generation
+
+    def take_losses(self) -> list[dict[str, object]]:
+        """Attributes of `data_loss` events that nobody has emitted yet; each is given out once."""
+        return self._books.outage.take_losses()
+
     def cursor(self, sink: str, lane: int) -> Position | None:
-        return self._state.cursors.get((sink, lane))
+        return self._books.state.cursors.get((sink, lane))
 
     def advance(self, sink: str, lane: int, position: Position) -> None:
         """Everything up to `position` is delivered. On disk within 5 s (lanes 0, 1) or 60 s.
 
-        Raises ValueError if the cursor would move back.
+        A place in memory is not kept: what is there comes again when it is stored. Raises ValueError
+        if the cursor would move back.
         """
+        if position.epoch in self._intake.ring.epochs:
+            return
         now = self.cursor(sink, lane)
         if now is not None and position < now:
             raise ValueError(f"cursor {sink}/{lane} at {now} cannot move back to {position}")
-        self._state.cursors[sink, lane] = position
+        self._books.state.cursors[sink, lane] = position
+        self._books.moves.moved(sink, lane, position, self._now())
         self._inbox.cursors.append(CursorMove(sink, lane, position))
         self._inbox.bell.ring()
+
+    def rewind(self, sink: str, lane: int, seconds: float) -> Position | None:
+        """Take the cursor back to where it was `seconds` (at most 120) ago, and return it.
+
+        For a sink that reconnects to a peer that is not durable when it acknowledges. Only in
+        memory: the disk keeps the later place until `advance`. Of what an earlier process
+        delivered only the times of the records are known: it goes back by those.
+        """
+        now, at = self._now(), self.cursor(sink, lane)
+        if at is None:
+            return None
+        back = self._books.moves.before(sink, lane, now - seconds)
+        if back is None:
+            back = self._books.state.index[lane].back_from(at, round(seconds * 1e9))
+        if back is None:
+            del self._books.state.cursors[sink, lane]
+        else:
+            self._books.state.cursors[sink, lane] = back
+        self._books.moves.back(sink, lane, back, now - seconds)
+        return back
+
+    def cursors(self) -> dict[tuple[str, int], Position]:
+        """By sink and lane, those of sinks that are not configured any more too."""
+        return dict(self._books.state.cursors)
+
+    async def retire(self, sink: str) -> None:
+        """Forget a sink that is not running: its cursors and its dead letters. Durable on return.
+
+        Raises StoreFailed or StoreFull if the disk does not take it; then nothing has changed.
+        """
+        await self._intake.retire(sink)
+        for key in [key for key in self._books.state.cursors if key[0] == sink]:
+            del self._books.state.cursors[key]
+            self._books.moves.forget(*key)
 
     def dead_letter(
         self, sink: str, lane: int, seq: int, status: int, error: str, body: bytes
@@ -206,19 +328,18 @@ class Store:
         self._inbox.bell.ring()
 
     def command_known(self, command_id: str) -> bool:
-        return command_id in self._state.commands
+        return command_id in self._books.state.commands
 
     async def command_intent(self, command_id: str, body: bytes) -> None:
         """Durable on return: the command is never executed a second time, whatever happens.
 
         Raises StoreFailed or StoreFull if it cannot be made so; the id is unknown again then.
         """
-        known = self._state.commands
-        known.add(command_id)
+        self._books.state.commands.add(command_id)
         try:
             await self._intake.intent(self._command(command_id, "intent", body))
         except (StoreFailed, StoreFull):
-            known.discard(command_id)
+            self._books.state.commands.discard(command_id)
             raise
 
     def command_done(self, command_id: str, body: bytes) -> None:
@@ -226,62 +347,35 @@ class Store:
         self._inbox.commands.append(CommandNote(self._command(command_id, "done", body)))
         self._inbox.bell.ring()
 
+    def _now(self) -> float:
+        return self._clock.boottime_ns() / 1e9
+
     def _command(self, command_id: str, state: str, body: bytes) -> CommandRow:
         return command_id.encode(), state, body, self._clock.time_ns()
 
     def stats(self) -> StoreStats:
-        figures = self._figures
-        damage = figures.damage.copy()
-        damage["corrupt"] += self._reader.corrupt
-        return StoreStats(
-            state="failed" if figures.reason else "ok",
-            reason=figures.reason,
-            epoch=self.epoch,
-            committed=tuple(self.last(lane) for lane in LANES),
-            dropped=figures.dropped.copy(),
-            damage=+damage,
-            commits=figures.commits,
-            commit_ms_p99=figures.p99_ms(),
-            bytes_on_disk=figures.usage.bytes_on_disk,
-            free_bytes=figures.usage.free_bytes,
-            queued=self._intake.queued,
-            queued_bytes=self._intake.bytes,
-            written=figures.written,
-        )
+        return self._books.stats()
 
     def _post(self, report: Report) -> None:
         """Runs in the writer thread."""
         assert self._thread is not None  # noqa: S101 -- it is calling
-        self._thread.post(self._take, report)
+        self._thread.post(self._books.take, report)
 
-    def _take(self, report: Report) -> None:
-        match report:
-            case Commit():
-                self._committed(report)
-            case Fault(error=error):
-                self._figures.reason = str(error)
-                self._intake.failed(report)
-            case Dropped(numbers=numbers):
-                self._figures.dropped["storage_failed"] += len(numbers)
-                self._intake.dropped(report)
-            case Usage():
-                self._figures.usage = report
-            case _:
-                assert_never(report)
-
-    def _committed(self, commit: Commit) -> None:
-        figures = self._figures
-        for lane, span, marks in commit.written:
-            self._state.index[lane].add(span, marks)
-            figures.written += span.last - span.first + 1
-        if commit.segment is not None and commit.segment not in self._segments[-1:]:
-            self._segments.append(commit.segment)
-        figures.reason = ""
-        figures.commits += 1
-        figures.durations_ms.append(commit.duration_ms)
-        self._intake.committed(commit)
-        for event in self._subscribers:
-            event.set()
+    def _renew(self, promised: Undo | None) -> OpenFiles:
+        """Runs in the writer thread."""
+        repair = None if promised is None else partial(undo, promised=promised)
+        files = open_files(
+            self._directory,
+            self._gateway_id,
+            self._clock,
+            lock=self._lock,
+            repair=repair,
+            infos=self._infos,
+        )
+        if self._lock not in {None, files.lock}:
+            os.close(self._lock)
+        self._files, self._lock = files, files.lock
+        return files
 
     def _ended(self) -> None:
         assert self._thread is not None  # noqa: S101 -- it is calling

@@ -5,20 +5,22 @@ goes along, at most `group_commit` seconds later. Samples are collected into an 
 is `group_commit` old, holds 1,000 or 256 KB, or someone waits for one of them.
 """
 
-import errno
 import logging
 import math
-import sqlite3
 import time
 from asyncio import Future
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
 from gateway.errors import StoreFailed, StoreFull
 from gateway.model import LANE_ALARM, LANE_DIAGNOSTIC, LANE_EVENT, Event, Sample, lane_of
+from gateway.store.access import Access
 from gateway.store.encode import CHUNK_SAMPLES, dedupe_key
-from gateway.store.inbox import Bucket, CommandNote, Entry, Inbox, earliest
-from gateway.store.journal import Chores, Journal, Usage, Written
+from gateway.store.faults import FAULTS, PASSING, DeviceError, device_fault
+from gateway.store.inbox import Bucket, CommandNote, Entry, Inbox, Retirement, earliest
+from gateway.store.journal import Chores, Journal, Written
+from gateway.store.report import Commit, Fault, Full, Reopened, Report, Rescued, Shed, Works
+from gateway.store.ring import excess
+from gateway.store.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
@@ -29,54 +31,7 @@ CURSOR_DELAY_S = {LANE_ALARM: CORE_DELAY_S, LANE_EVENT: CORE_DELAY_S}
 SLOW_CURSOR_DELAY_S = 60.0  # of lanes 2 and 3: replay is idempotent
 RETRY_S = 1.0
 USAGE_S = 5.0
-
-# What a failing device, a full disk or a damaged file looks like; anything else is a bug of ours.
-DEVICE_FAULTS = {
-    sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PERM, sqlite3.SQLITE_NOLFS, sqlite3.SQLITE_PROTOCOL,
-}  # fmt: skip
-
-
-class Commit(NamedTuple):
-    """What became durable, told to the event loop."""
-
-    written: Sequence[Written]
-    events: int
-    samples: int
-    bytes: int  # of memory that the samples took
-    intents: Sequence["Future[None]"]
-    duration_ms: float
-    segment: int | None  # the newest one
-
-
-class Fault(NamedTuple):
-    """A commit failed; `intents` are commands whose intent is not on disk and will not be."""
-
-    error: StoreFailed | StoreFull
-    intents: Sequence["Future[None]"]
-
-
-class Dropped(NamedTuple):
-    """Held samples, by input number, that were given back to their sources."""
-
-    numbers: Sequence[int]
-    bytes: int
-
-
-Report = Commit | Fault | Dropped | Usage
-
-
-def device_fault(error: sqlite3.Error | OSError) -> StoreFailed | StoreFull | None:
-    """What to tell those who wait, None if the error is no fault of the storage device."""
-    if isinstance(error, OSError):
-        kind = StoreFull if error.errno in {errno.ENOSPC, errno.EDQUOT} else StoreFailed
-        return kind(f"storage: {error}")
-    code = getattr(error, "sqlite_errorcode", None)
-    if code is None or code & 0xFF not in DEVICE_FAULTS:
-        return None
-    kind = StoreFull if code & 0xFF == sqlite3.SQLITE_FULL else StoreFailed
-    return kind(f"storage: {error} ({error.sqlite_errorname})")
+RESCUE_S = 0.1  # between two steps: the day's business goes first
 
 
 class Writer:
@@ -84,12 +39,14 @@ class Writer:
 
     def __init__(
         self,
-        journal: Journal,
+        access: Access,
         inbox: Inbox,
         report: Callable[[Report], None],
         group_commit_s: float,
+        upkeep: Upkeep,
     ) -> None:
-        self._journal = journal
+        self._access = access
+        self._upkeep = upkeep
         self._inbox = inbox
         self._report = report
         self._group_commit_s = group_commit_s
@@ -102,10 +59,13 @@ class Writer:
         ] = {}  # device -> input of its newest event since the last chunk
         self._chores = Chores()
         self._notes: list[CommandNote] = []
+        self._refused: list[bytes] = []  # commands whose intent a failed commit may have left
+        self._retired: list[Retirement] = []
         self._events_due = self._chunk_due = self._core_due = math.inf
         self._retry_at = -math.inf
         self._fault: StoreFailed | StoreFull | None = None
         self._usage_at = -math.inf
+        self._rescue_at = -math.inf
 
     def run(self) -> None:
         """Work until the inbox is closing, then store everything and close the files."""
@@ -115,30 +75,45 @@ class Writer:
                 self._turn(time.monotonic())
             self._finish()
         except BaseException:
-            self._journal.abandon()
+            self._access.abandon()
             raise
 
-    def _pause_s(self) -> float | None:
+    @property
+    def _journal(self) -> Journal:
+        return self._access.journal
+
+    def _pause_s(self) -> float:
         now = time.monotonic()
         if self._fault is not None:
             return max(0.0, self._retry_at - now)
-        due = min(self._events_due, self._chunk_due, self._core_due)
-        return None if due == math.inf else max(0.0, due - now)
+        due = min(self._events_due, self._chunk_due, self._core_due, self._rollups_due)
+        return max(0.0, min(due, self._upkeep.due) - now)
+
+    @property
+    def _rollups_due(self) -> float:
+        if self._access.broken:
+            return math.inf
+        rescue = self._rescue_at if self._journal.rescue is not None else math.inf
+        return min(self._journal.rollups.due, rescue)
 
     def _turn(self, now: float) -> None:
         self._take(now)
         if now < self._retry_at:
             return
-        retry = self._fault is not None
         try:
-            if retry or now >= min(self._events_due, self._core_due):
+            if self._fault is not None or self._access.broken:
+                self._repeat()
+                return
+            if now >= min(self._events_due, self._core_due):
                 self._commit_core()
-            if retry or now >= self._chunk_due:
+            if now >= self._chunk_due:
                 self._commit_chunk()
-        except (sqlite3.Error, OSError) as error:
-            self._failed(error)
-        else:
-            self._works()
+            if now >= self._rollups_due:
+                self._journal.rollups.work(now)
+            self._tidy()
+            self._rescue()
+        except FAULTS as error:
+            self._stumble(error)
 
     def _take(self, now: float) -> None:
         inbox = self._inbox
@@ -147,8 +122,8 @@ class Writer:
         self._take_events(now)
         self._take_samples(now)
         self._take_chores(now)
-        while inbox.forget:
-            self._drop(inbox.forget.popleft())
+        if self._fault is not None:
+            self._shed()
 
     def _take_events(self, now: float) -> None:
         urgent = False
@@ -186,26 +161,37 @@ class Writer:
             self._notes.append(note)
             delay_s = CORE_DELAY_S if note.durable is None else 0.0
             self._core_due = min(self._core_due, now + delay_s)
+        while inbox.retired:
+            self._retired.append(inbox.retired.popleft())
+            self._core_due = now
 
-    def _drop(self, numbers: frozenset[int]) -> None:
-        """Give held samples back to their sources, which were told that storage failed."""
-        dropped = [e for e in self._samples if e.held and e.sample.n in numbers]
-        if dropped:
-            self._samples = [e for e in self._samples if not (e.held and e.sample.n in numbers)]
-            size = sum(entry.size_bytes for entry in dropped)
-            self._bytes -= size
-            self._report(Dropped([entry.sample.n for entry in dropped], size))
+    def _shed(self) -> None:
+        """Memory is bounded while nothing can be written."""
+        gone = excess(self._events)
+        if gone:
+            ids = {event.event_id for event in gone}
+            self._events = [event for event in self._events if event.event_id not in ids]
+            self._report(Shed(gone))
 
     def _commit_core(self) -> None:
         """Events and chores; with nothing to store, a transaction that shows that writing works."""
-        events, began = self._events, time.monotonic()
+        full = self._upkeep.refusal(self._events, self._chores.cursors)
+        events = [] if full else self._events  # the rest goes: a cursor that moves makes room
+        began = time.monotonic()
         self._chores.commands = [note.row for note in self._notes]
+        self._chores.retired = [one.sink for one in self._retired]
         self._alarmed.update((event.device, event.n) for event in events)
-        written = self._journal.commit_core(events, self._chores, self._taken() if events else ())
+        taken = self._taken() if events else None
+        written = self._journal.commit_core(events, self._chores, taken)
         intents = [note.durable for note in self._notes if note.durable is not None]
-        self._events, self._notes, self._chores = [], [], Chores()
+        intents += [one.durable for one in self._retired]
+        self._notes, self._chores, self._retired = [], Chores(), []
         self._events_due = self._core_due = math.inf
         self._tell(written, began, events=len(events), intents=intents)
+        if full is not None:
+            self._commit_chunk()
+            raise full
+        self._events = []
 
     def _taken(self) -> list[bytes]:
         """Ids of waiting messages up to the one that led to its device's newest event."""
@@ -221,6 +207,9 @@ class Writer:
         samples, size, began = self._samples, self._bytes, time.monotonic()
         self._chunk_due = math.inf
         if not samples:
+            return
+        if (full := self._upkeep.shedding) is not None:  # what room there is, is for alarms
+            self._report(Full(full))
             return
         written = self._journal.commit_samples(list(_batches(samples)))
         self._samples, self._bytes = [], 0
@@ -247,7 +236,64 @@ class Writer:
             self._usage_at = now + USAGE_S
             self._report(self._journal.usage())
 
-    def _failed(self, error: sqlite3.Error | OSError) -> None:
+    def _rescue(self) -> None:
+        """A step of taking over what is good in a core.db that was put aside."""
+        rescue, began = self._journal.rescue, time.monotonic()
+        if rescue is None or began < self._rescue_at:
+            return
+        self._rescue_at = began + RESCUE_S
+        self._tell(self._journal.rescue_step(), began)
+        if self._journal.rescue is None:
+            self._report(Rescued(rescue.count, rescue.damaged))
+
+    def _tidy(self) -> None:
+        """A step of the clean-up, if it is time."""
+        was_full = self._upkeep.shedding is not None
+        self._upkeep.turn(self._access, self._chores.cursors)
+        if was_full and self._upkeep.shedding is None and self._samples:
+            self._chunk_due = time.monotonic()
+
+    def _relieved(self, error: DeviceError) -> bool:
+        """The disk was full and something was freed: what waits is written at once."""
+        if not self._upkeep.relieve(self._access, error, self._chores.cursors):
+            return False
+        self._events_due = self._core_due = time.monotonic()
+        self._chunk_due = self._core_due if self._samples else math.inf
+        return True
+
+    def _stumble(self, error: DeviceError) -> None:
+        """The first I/O error: open the files anew and write everything again, before anybody is
+        told. A second one before that has worked, or a full disk, is a failure.
+        """
+        try:
+            if self._relieved(error):
+                return
+        except FAULTS as another:
+            error = another
+        fault = device_fault(error)
+        passing = getattr(error, "sqlite_errorcode", 0) & 0xFF in PASSING
+        if isinstance(fault, StoreFailed) and not passing:
+            self._access.broken = True
+        if self._fault is not None or not self._access.broken:
+            self._failed(error)
+            return
+        log.warning("%s; opening the files anew", fault, extra={"component": "store"})
+        try:
+            self._repeat()
+        except FAULTS as second:
+            self._failed(second)
+
+    def _repeat(self) -> None:
+        """Everything that waits, in new files if the old ones cannot be trusted."""
+        if self._access.broken:
+            intents = [note.row[0] for note in self._notes if note.row[1] == "intent"]
+            self._report(Reopened(self._access.renew([*self._refused, *intents])))
+        self._tidy()
+        self._commit_core()
+        self._commit_chunk()
+        self._works()
+
+    def _failed(self, error: DeviceError) -> None:
         fault = device_fault(error)
         if fault is None:
             raise error
@@ -257,25 +303,29 @@ class Writer:
         self._retry_at = time.monotonic() + RETRY_S
         # An intent that is not durable is refused: written later, it would block a repeat.
         refused = [note.durable for note in self._notes if note.durable is not None]
+        self._refused += [note.row[0] for note in self._notes if note.durable is not None]
         self._notes = [note for note in self._notes if note.durable is None]
+        refused += [one.durable for one in self._retired]
+        self._retired = []
         self._report(Fault(fault, refused))
 
     def _works(self) -> None:
+        self._refused.clear()
         if self._fault is not None:
             log.info("storage works again", extra={"component": "store"})
             self._fault = None
+            self._report(Works())
 
     def _finish(self) -> None:
         self._take(time.monotonic())
         try:
-            self._commit_core()
-            self._commit_chunk()
+            self._repeat()
             self._journal.close()
-        except (sqlite3.Error, OSError) as error:
-            self._journal.abandon()
+        except FAULTS as error:
+            self._access.abandon()
             self._failed(error)
-            lost = len(self._samples) + len(self._events)
-            log.error("stopped with %d records not stored", lost, extra={"component": "store"})  # noqa: TRY400 -- _failed told the reason
+        if lost := len(self._samples) + len(self._events):
+            log.error("stopped with %d records not stored", lost, extra={"component": "store"})
 
 
 def _batches(entries: Sequence[Entry]) -> Iterator[list[Sample]]:

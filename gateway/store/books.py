@@ -1,0 +1,170 @@
+"""What is stored, as the event loop knows it from what the writer thread reports. Loop thread only."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import assert_never
+
+from gateway.clock import Clock
+from gateway.model import LANES, Event
+from gateway.store.files import OpenFiles
+from gateway.store.inbox import CursorMove, Inbox
+from gateway.store.intake import Intake
+from gateway.store.journal import Usage
+from gateway.store.outage import Outage
+from gateway.store.reader import Reader
+from gateway.store.recover import State
+from gateway.store.report import Commit, Fault, Full, Reopened, Report, Rescued, Shed, Works
+from gateway.store.retention import Evicted, Holding
+from gateway.store.rewind import CursorLog
+from gateway.store.stats import Figures, StoreStats
+
+
+class Books:
+    """`state` is what the files told when they were opened, kept up to date since.
+
+    `pool` has one thread, in which `reader` works. `alarms` and `taken_ids` are of the opening.
+    """
+
+    def __init__(self, directory: Path, clock: Clock, inbox: Inbox, intake: Intake) -> None:
+        self._clock = clock
+        self._inbox = inbox
+        self._intake = intake
+        self.state = State()
+        self.moves = CursorLog()
+        self.segments: list[int] = []  # first seqs of the files, oldest first
+        self.figures = Figures()
+        self.outage = Outage(intake.ring)
+        self.reader = Reader(directory)
+        self.pool = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
+        self.reading = True
+        self.subscribers: list[asyncio.Event] = []
+        self.reopened: Callable[[], None] = _nothing
+        self.alarms: list[Event] = []
+        self.taken_ids: list[bytes] = []
+
+    def adopt(self, files: OpenFiles) -> None:
+        """What the files tell; what is known of cursors and commands stays known."""
+        before = self.state
+        self.state = files.state
+        files.state.cursors |= before.cursors
+        files.state.commands |= before.commands
+        self.segments = sorted(files.state.segments)
+        self.alarms = files.alarms
+        self.taken_ids = files.taken
+        self.figures.damage.update(files.state.damage)
+        self.figures.usage = files.usage
+        self._clock.boot = files.state.boot
+        for (sink, lane), position in files.state.cursors.items():
+            self.moves.moved(sink, lane, position, self._clock.boottime_ns() / 1e9)
+
+    def ask_reader(self, call: Callable[..., None], *arguments: object) -> None:
+        """In its thread, when it is free; not when it is closed for good."""
+        if self.reading:
+            self.pool.submit(call, *arguments)
+
+    def stats(self) -> StoreStats:
+        figures = self.figures
+        damage = figures.damage.copy()
+        damage["corrupt"] += self.reader.corrupt
+        return StoreStats(
+            state="failed" if figures.reason else "ok",
+            reason=figures.reason,
+            epoch=self.state.epoch,
+            committed=tuple(self.state.index[lane].last for lane in LANES),
+            dropped=figures.dropped.copy(),
+            damage=+damage,
+            commits=figures.commits,
+            commit_ms_p99=figures.p99_ms(),
+            bytes_on_disk=figures.usage.bytes_on_disk,
+            free_bytes=figures.usage.free_bytes,
+            queued=self._intake.queued,
+            queued_bytes=self._intake.bytes,
+            written=figures.written,
+            evicted=figures.evicted.copy(),
+            undelivered=figures.undelivered,
+            reserve=figures.holding.reserve,
+            telemetry_bytes=figures.holding.telemetry_bytes,
+            event_bytes=figures.holding.event_bytes,
+        )
+
+    def take(self, report: Report) -> None:
+        match report:
+            case Commit():
+                self._committed(report)
+            case Fault(error=error):
+                self.figures.reason = str(error)
+                self._intake.failed(report)
+                self.outage.begin(self.state.epoch)
+                self._wake()
+            case Shed(events=events):
+                self.figures.dropped["events_storage_failed"] += len(events)
+                self._intake.shed(events)
+                self.outage.shed(events)
+            case Reopened(files=files):
+                self._renewed(files)
+            case Rescued(events=count, damaged=damaged):
+                what: dict[str, object] = {"salvaged": count, "count": damaged}
+                self.outage.lost({"reason": "salvage", **what})
+            case Works():
+                self.figures.reason = ""
+                self.outage.end()
+                self._wake()
+            case Full() | Evicted() | Holding():
+                self._kept(report)
+            case Usage():
+                self.figures.usage = report
+            case _:
+                assert_never(report)
+
+    def _kept(self, report: Full | Evicted | Holding) -> None:
+        match report:
+            case Full(error=error):
+                self._intake.failed(Fault(error, ()))
+            case Evicted():
+                self._evicted(report)
+            case Holding():
+                self.figures.holding = report
+
+    def _evicted(self, report: Evicted) -> None:
+        self.figures.lost(report)
+        for lane, span, _lost, _reason, segment in report.evictions:
+            self.state.index[lane].evict(span)
+            if segment in self.segments:
+                self.segments.remove(segment)
+                self.ask_reader(self.reader.forget, segment)
+        for lane, span, marks in report.written:
+            self.state.index[lane].add(span, marks)
+            self.figures.written += span.last - span.first + 1
+        self._wake()
+
+    def _committed(self, commit: Commit) -> None:
+        figures = self.figures
+        for lane, span, marks in commit.written:
+            self.state.index[lane].add(span, marks)
+            figures.written += span.last - span.first + 1
+        if commit.segment is not None and commit.segment not in self.segments[-1:]:
+            self.segments.append(commit.segment)
+        figures.commits += 1
+        figures.durations_ms.append(commit.duration_ms)
+        self._intake.committed(commit)
+        if commit.events:
+            self.outage.stored()
+        self._wake()
+
+    def _wake(self) -> None:
+        for event in self.subscribers:
+            event.set()
+
+    def _renewed(self, files: OpenFiles) -> None:
+        self.figures.reopened += 1
+        self.adopt(files)
+        for (sink, lane), position in self.state.cursors.items():
+            self._inbox.cursors.append(CursorMove(sink, lane, position))
+        self.ask_reader(self.reader.close)  # what it holds open may be other files
+        self.reopened()
+
+
+def _nothing() -> None:
+    pass
