@@ -12,6 +12,7 @@ from gateway import driver, profile, sections
 from gateway.allow import Allow, CommandsSection, Selector
 from gateway.config import load_config
 from gateway.errors import ConfigError
+from gateway.sinks.influx_settings import InfluxSection
 from gateway.sinks.settings import UpstreamSection
 from gateway.store.settings import StoreSettings
 from rules.section import RuleSection
@@ -29,7 +30,8 @@ COMMON = keys(driver.DeviceSection)
 # Keys by heading of the two references.
 CONFIGURATION = {
     "Top level": keys(sections.File), "gateway": keys(sections.GatewaySection),
-    "store": keys(StoreSettings), "devices": COMMON, "upstream": keys(UpstreamSection),
+    "store": keys(StoreSettings), "devices": COMMON,
+    "influxdb": keys(InfluxSection), "upstream": keys(UpstreamSection),
     "commands": keys(CommandsSection, Allow, Selector), "log": keys(sections.LogSection),
     **{f"links: {name}": keys(spec.link) for name, spec in SPECS.items()},
     **{f"devices: {name}": keys(spec.device) - COMMON for name, spec in SPECS.items()},

@@ -12,16 +12,31 @@ from tests.docs.pages import ROOT, Line, Page, anchors, parse, section
 
 TARGETS = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 TESTS = {name for path in ROOT.glob("tests/**/test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text())}  # fmt: skip
-COMMANDS: dict[str, argparse.ArgumentParser] = next(
-    a.choices for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction)
-)
+
+
+def _below(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    return {
+        name: below
+        for action in parser._actions
+        if isinstance(action, argparse._SubParsersAction)
+        for name, below in action.choices.items()
+    }
+
+
+COMMANDS = _below(build_parser())
+# `gateway store` has commands of its own; they are what has options.
+SECOND = {name: _below(parser) for name, parser in COMMANDS.items()}
+LEAVES = {
+    **{name: parser for name, parser in COMMANDS.items() if not SECOND[name]},
+    **{f"{name} {second}": p for name, below in SECOND.items() for second, p in below.items()},
+}
 # In two parts, so that this file does not hold what it forbids.
 FORBIDDEN = ("/wo" + "rk/", "shared/" + "design")
 _GATEWAY = re.compile(r"(?:^|[ /(])gateway ([a-z]+)((?: [^|;&#)]+)?)")
 
 
 def options(command: str) -> set[str]:
-    return {name for action in COMMANDS[command]._actions for name in action.option_strings}
+    return {name for action in LEAVES[command]._actions for name in action.option_strings}
 
 
 def in_line(line: Line) -> Iterator[str]:
@@ -31,9 +46,12 @@ def in_line(line: Line) -> Iterator[str]:
         for target in re.findall(r"(?:^|[ ;&])make ([a-z][a-z-]*)", code):
             if target not in TARGETS:
                 yield line.says(f"no target `make {target}`")
-        for name, rest in _GATEWAY.findall(code):
-            if name not in COMMANDS:
-                yield line.says(f"no command `gateway {name}`")
+        for first, rest in _GATEWAY.findall(code):
+            second = rest.split()[:1] if SECOND.get(first) else []
+            name = " ".join([first, *second])
+            if name not in LEAVES:
+                if name not in COMMANDS:  # `gateway store` alone is a name for all of them
+                    yield line.says(f"no command `gateway {name}`")
                 continue
             for word in re.findall(r" (-[\w-]+)", rest):
                 if word not in options(name):
@@ -59,7 +77,7 @@ def _links(line: Line) -> Iterator[str]:
 def told(found: dict[str, Page]) -> Iterator[str]:
     """Every command has its section with its options; profiles and drivers have their place."""
     page = found["docs/commands.md"]
-    for name in COMMANDS:
+    for name in LEAVES:
         text = " ".join(line.text for line in section(page, f"gateway {name}"))
         missing = [option for option in options(name) - {"-h", "--help"} if option not in text]
         if missing or not text:

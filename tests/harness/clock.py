@@ -18,3 +18,7 @@ class FakeClock:
         step = round(seconds * 1e9)
         self._time_ns += step
         self._boottime_ns += step
+
+    def step(self, seconds: float) -> None:
+        """Wall time alone, as a time server sets it."""
+        self._time_ns += round(seconds * 1e9)

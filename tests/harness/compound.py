@@ -56,7 +56,9 @@ class Site:
         return self.running.lights[0].port
 
 
-def write_config(folder: Path, *, meters: int = 5, lamps: int = 3) -> Path:
+def write_config(
+    folder: Path, *, meters: int = 5, lamps: int = 3, rules: Path | None = None
+) -> Path:
     ports = free_ports(3)
     devices = [
         f"  meter-{n}: {{profile: eastron-sdm{'630' if n == 1 else '120'}, link: meters, unit: {n}, poll: {{fast: 500ms, slow: 2s}}}}"
@@ -65,7 +67,7 @@ def write_config(folder: Path, *, meters: int = 5, lamps: int = 3) -> Path:
         f"  light-{n}: {{profile: streetlight-native, link: lights, topic_id: l{n}, tags: {{use: street}}}}"
         for n in range(1, lamps + 1)
     ]
-    rules = Path(__file__).parents[2] / "configs" / "rules"
+    rules = rules or Path(__file__).parents[2] / "configs" / "rules"
     text = _CONFIG.format(
         meters=ports[0], lights=ports[1], platform=ports[2], devices="\n".join(devices), rules=rules
     )
@@ -76,10 +78,15 @@ def write_config(folder: Path, *, meters: int = 5, lamps: int = 3) -> Path:
 
 @asynccontextmanager
 async def site(
-    folder: Path, *, sabotage: str | None = None, lamp_interval_s: float = 1.0, meters: int = 5
+    folder: Path,
+    *,
+    sabotage: str | None = None,
+    lamp_interval_s: float = 1.0,
+    meters: int = 5,
+    rules: Path | None = None,
 ) -> AsyncIterator[Site]:
     """The compound runs and the daemon is up; at the end the daemon is stopped."""
-    path = write_config(folder, meters=meters)
+    path = write_config(folder, meters=meters, rules=rules)
     plan = await asyncio.to_thread(lambda: plan_of(load_config(path)))
     device_log, platform_log = folder / "devices.jsonl", folder / "platform.jsonl"
     with device_log.open("a", encoding="utf-8", buffering=1) as log:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from gateway import safemode
 from gateway.control import ask
 from gateway.snapshot import Snapshot
 
@@ -18,7 +19,7 @@ READY_S = 10.0
 
 
 class Daemon:
-    """`gateway run -c CONFIG`, its log in CONFIG's folder."""
+    """`gateway run -c CONFIG`, its log in CONFIG's folder; `under` is a command that runs it."""
 
     def __init__(
         self,
@@ -27,13 +28,16 @@ class Daemon:
         *,
         sabotage: str | None = None,
         arguments: Sequence[str] = (),
+        under: Sequence[str] = (),
     ) -> None:
         self.config = config
         self.state_dir = state_dir
         self.log = config.with_suffix(".log")
         self.kills = 0
+        self.counts_crashes = False  # kills are ours: they must not lead to safe mode
         self._sabotage = sabotage
         self._arguments = arguments
+        self._under = under
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -44,11 +48,14 @@ class Daemon:
 
     async def start(self) -> None:
         """Returns when the control socket answers."""
+        if not self.counts_crashes:
+            (self.state_dir / safemode.FILE).unlink(missing_ok=True)
         command = ["-c", "import sys; from gateway.cli.main import main; sys.exit(main())"]
         if self._sabotage:
             command = ["-m", "tests.harness.sabotage", self._sabotage]
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
+                *self._under,
                 sys.executable,
                 *command,
                 "run",

@@ -22,12 +22,13 @@ class MemoryJournal:
         self.items: list[Item] = []
         self.awaited: list[int] = []
         self.full = False
+        self.shedding = False
         self.failure: GatewayError | None = None
         self.gate = asyncio.Event()
         self.gate.set()
         self.roomy = asyncio.Event()
         self.roomy.set()
-        self._ids = list(ids)
+        self.ids = list(ids)
 
     @property
     def events(self) -> list[Event]:
@@ -53,4 +54,4 @@ class MemoryJournal:
         await self.roomy.wait()
 
     def recent_ids(self) -> list[bytes]:
-        return self._ids
+        return self.ids

@@ -6,9 +6,12 @@ tested at all.
 
 import sys
 
+from gateway import safemode
 from gateway.bus import Bus
 from gateway.cli.main import main
-from gateway.model import Item
+from gateway.model import LANE_ALARM, Item
+from gateway.store.ballast import Ballast
+from gateway.store.retention import WORTH, Keeper
 
 
 def ack_before_commit() -> None:
@@ -20,6 +23,32 @@ def ack_before_commit() -> None:
     setattr(Bus, "commit", commit)  # noqa: B010 -- replaced on purpose, behind the type checker
 
 
+def no_ballast() -> None:
+    """Nothing is kept in reserve for a full disk."""
+    setattr(Ballast, "restore", lambda _self: True)  # noqa: B010 -- as above
+    setattr(Ballast, "release", lambda _self: False)  # noqa: B010 -- as above
+
+
+def evict_alarms_first() -> None:
+    """Whenever samples have to go, alarms go before them, delivered or not."""
+    proper = Keeper._drop_segment
+
+    def drop(self: Keeper, reason: str) -> bool:
+        return self._drop_events(LANE_ALARM, reason, worth=WORTH) or proper(self, reason)
+
+    setattr(Keeper, "_drop_segment", drop)  # noqa: B010 -- as above
+
+
+def short_safe_mode() -> None:
+    """No sabotage of a promise: safe mode lasts for 2 s instead of 10 min."""
+    safemode.STABLE_S = 2.0
+
+
 if __name__ == "__main__":
-    {"ack_before_commit": ack_before_commit}[sys.argv[1]]()
+    {
+        "ack_before_commit": ack_before_commit,
+        "no_ballast": no_ballast,
+        "evict_alarms_first": evict_alarms_first,
+        "short_safe_mode": short_safe_mode,
+    }[sys.argv[1]]()
     sys.exit(main(sys.argv[2:]))

@@ -9,6 +9,7 @@ from gateway.clock import SystemClock
 from gateway.errors import LinkDown
 from gateway.model import EMPTY, Event, EventKind, Item, Level, Quality, Sample, Severity, uuid7
 from gateway.sinks.settings import UpstreamSection
+from gateway.sinks.sink import Sink
 from gateway.sinks.upstream import UpstreamSink
 from gateway.sinks.window import Timing
 from gateway.store.settings import StoreSettings
@@ -67,6 +68,17 @@ class Site:
             while not self._append(sample):
                 await self.store.room()
 
+    def unread(self, count: int) -> None:
+        """Samples none of whose points could be read."""
+        for _ in range(count):
+            now_ns = self.clock.time_ns()
+            quality = {"elec.power.total": Quality(Level.BAD, "timeout")}
+            self._append(
+                Sample(
+                    "meter-1", now_ns, self.clock.boottime_ns(), self.clock.boot, True, {}, quality
+                )
+            )
+
     async def durable(self) -> None:
         await self.store.durable(self._n)
 
@@ -101,7 +113,7 @@ async def site(directory: Path) -> AsyncIterator[Site]:
 
 
 @asynccontextmanager
-async def running(sink: UpstreamSink) -> AsyncIterator[None]:
+async def running(sink: Sink) -> AsyncIterator[None]:
     """Start it again whenever its link goes down; any other error fails the test."""
 
     async def for_ever() -> None:

@@ -1,15 +1,14 @@
-"""A process that stores records as fast as it can until it is killed.
+"""The work of a child that stores records as fast as it can until it is killed.
 
-`python -m tests.harness.store_child DIRECTORY honest|liar`: writes "first N epoch E", then the
-input number of each record that `durable` has promised. The liar's `durable` promises without
-waiting: it is there to show that the test would notice. What a record holds follows from its
-number, so that whoever reads the store can tell whether it is the one that was appended.
+It writes "first N epoch E", then the input number of each record that `durable` has promised. The
+liar's `durable` promises without waiting: it is there to show that the test would notice. What a
+record holds follows from its number, so that whoever reads the store can tell whether it is the one
+that was appended.
 """
 
 import asyncio
 import os
 import random
-import sys
 from pathlib import Path
 from uuid import UUID
 
@@ -17,6 +16,8 @@ from gateway.clock import SystemClock
 from gateway.model import Event, EventKind, Item, Sample, Severity, Value
 from gateway.store.settings import StoreSettings
 from gateway.store.store import Store
+
+MARK = b"harness\0"  # in the id of an event, so that it can be found in a page of a database
 
 
 class Liar(Store):
@@ -30,17 +31,25 @@ def record(n: int) -> Item:
         return Sample(f"meter-{n % 9}", n * 1_000, n, 1, True, values, source_id=b"%d" % n, n=n)
     severity = (Severity.LIFE, Severity.OPERATIONAL, Severity.TELEMETRY)[n // 4 % 3]
     attributes: dict[str, object] = {"point": "alarm.smoke", "value": n}
-    return Event(UUID(int=n), EventKind.POINT_ALARM, severity, "烟感", n * 1_000, n, 1, True, attributes, None, n)  # fmt: skip
+    return Event(UUID(bytes=MARK + n.to_bytes(8)), EventKind.POINT_ALARM, severity, "烟感", n * 1_000, n, 1, True, attributes, None, n)  # fmt: skip
 
 
-async def work(directory: Path, kind: type[Store]) -> None:
+async def honest(directory: Path) -> None:
+    await _work(directory, Store)
+
+
+async def liar(directory: Path) -> None:
+    await _work(directory, Liar)
+
+
+async def _work(directory: Path, kind: type[Store]) -> None:
     kind.ack_linger_s = 0.005
     settings = StoreSettings.model_validate({"group_commit": "1s"})
     store = kind(directory, gateway_id="gw-1", settings=settings, clock=SystemClock())
     await asyncio.to_thread(store.open)
     await store.start()
     n = store.last_n
-    os.write(1, f"first {n + 1} epoch {store.epoch}\n".encode())
+    say(f"first {n + 1} epoch {store.epoch}")
     while True:
         burst = range(n + 1, n + 1 + random.randrange(1, 60))
         for n in burst:
@@ -52,8 +61,8 @@ async def work(directory: Path, kind: type[Store]) -> None:
 
 async def promise(store: Store, n: int) -> None:
     await store.durable(n)
-    os.write(1, f"{n}\n".encode())
+    say(str(n))
 
 
-if __name__ == "__main__":
-    asyncio.run(work(Path(sys.argv[1]), Liar if sys.argv[2] == "liar" else Store))
+def say(what: str) -> None:
+    os.write(1, f"{what}\n".encode())

@@ -16,17 +16,27 @@ NOW_NS = 1_772_391_600_000_000_000
 
 
 def make_store(
-    directory: Path, *, gateway_id: str = "gw-1", clock: Clock | None = None, group: str = "60s"
+    directory: Path,
+    *,
+    gateway_id: str = "gw-1",
+    clock: Clock | None = None,
+    group: str = "60s",
+    **quotas: str,
 ) -> Store:
-    settings = StoreSettings.model_validate({"group_commit": group})
+    settings = StoreSettings.model_validate({"group_commit": group, **quotas})
     return Store(directory, gateway_id=gateway_id, settings=settings, clock=clock or FakeClock())
 
 
 @asynccontextmanager
 async def opened(
-    directory: Path, *, gateway_id: str = "gw-1", clock: Clock | None = None, group: str = "60s"
+    directory: Path,
+    *,
+    gateway_id: str = "gw-1",
+    clock: Clock | None = None,
+    group: str = "60s",
+    **quotas: str,
 ) -> AsyncIterator[Store]:
-    store = make_store(directory, gateway_id=gateway_id, clock=clock, group=group)
+    store = make_store(directory, gateway_id=gateway_id, clock=clock, group=group, **quotas)
     await asyncio.to_thread(store.open)
     await store.start()
     try:
@@ -74,5 +84,5 @@ async def items(store: Store, lane: int) -> list[Item]:
 
 def photograph(directory: Path, copy: Path) -> Path:
     """What a power cut would leave: the files as they are, without the shared memory of a WAL."""
-    shutil.copytree(directory, copy, ignore=shutil.ignore_patterns("*-shm"))
+    shutil.copytree(directory, copy, ignore=shutil.ignore_patterns("*-shm", "reserve.*"))
     return copy

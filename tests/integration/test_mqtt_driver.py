@@ -159,27 +159,27 @@ async def test_nothing_is_acknowledged_before_the_commit(broker: Mosquitto) -> N
 
 
 @pytest.mark.parametrize("error", [StoreFull("lane 0 is full"), StoreFailed("EIO")])
-async def test_a_store_that_does_not_take_it_leaves_it_with_the_broker(
-    broker: Mosquitto, error: StoreFull | StoreFailed
+async def test_while_storage_fails_nothing_is_acknowledged_and_lights_obey(
+    broker: Mosquitto, error: StoreFull | StoreFailed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bus = Recorder()
-    driver = new_driver(broker)
-    async with device(broker) as lamp:
-        bus.commit_error = error
-
-        async def run() -> None:
-            with pytest.raises(LinkDown, match=f"will send again: {error}"):
-                await driver.run(bus)
-
-        async with asyncio.TaskGroup() as group:
-            group.create_task(run())
-            await until(lambda: driver.health.connects == 1)
-            await lamp.publish(f"{TOPIC}/event", state(60, "a-1"))
+    monkeypatch.setattr("drivers.mqtt.driver.COMMIT_RETRY_S", 0.01)
+    clock, bus = FakeClock(), Recorder()
+    driver = new_driver(broker, clock)
+    bus.commit_error = error
+    async with running(driver, bus), device(broker) as lamp:
+        for number in range(3):
+            await lamp.publish(f"{TOPIC}/event", state(number, f"a-{number}"))
+        await bus.sample(LIGHT, level_of(2))
+        await until(lambda: driver.health.counters["commits_failed"] > 2)
+        assert driver._connection is not None
+        assert driver._connection.held == 3
+        assert (await driver.write(command(clock, 40))).outcome is Outcome.WRITTEN
+        assert (await lamp.receive()).topic == f"{TOPIC}/cmd"
         assert lamp.receive_nowait() is None
         bus.commit_error = None
-        async with running(driver, bus):
-            assert await acked(lamp) == {"id": "a-1"}
-    assert (len(bus.items), len(bus.repeats)) == (1, 1)
+        for number in range(3):
+            assert await acked(lamp) == {"id": f"a-{number}"}
+    assert (len(bus.items), len(bus.repeats), driver.health.connects) == (3, 0, 1)
 
 
 async def test_without_room_in_the_store_nothing_is_read(broker: Mosquitto) -> None:

@@ -36,6 +36,7 @@ class Site:
     gateway_id, gateway_name, loop_name = "gw-test-01", "玉華苑 1 號網關", "asyncio"
 
     def __init__(self) -> None:
+        self.safe_mode = ""
         self.clock = FakeClock()
         self.clock.advance(1000)
         self.started_ns = self.clock.boottime_ns()
@@ -47,7 +48,9 @@ class Site:
         self.storage: StorePart = {
             "state": "ok", "reason": "", "directory": "/var/lib/gateway", "epoch": 3, "queued": 0,
             "bytes_on_disk": 12_300_000, "free_bytes": 5_000_000_000, "commit_ms_p99": 4.2,
-            "written": 902, "dropped": {},
+            "written": 902, "dropped": {}, "evicted": {}, "undelivered": 0, "reserve": True,
+            "telemetry_bytes": 9_000_000, "telemetry_quota": 2_000_000_000, "alarm_bytes": 40_000,
+            "alarm_quota": 64_000_000,
         }  # fmt: skip
 
     def link(self, name: str, state: LinkState = LinkState.UP, reason: str = "") -> Link:

@@ -331,3 +331,35 @@ def test_an_answer_that_is_cut_off_is_a_lost_connection(tmp_path: Path, said: by
                 ask(tmp_path, {"verb": "status"}, 1)
         finally:
             thread.join()
+
+
+async def test_where_no_file_can_be_made_root_and_the_own_user_are_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_path: Path) -> socket.socket:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(control, "_bind", fail)
+    async with Verbs().served(tmp_path):
+        assert not (tmp_path / NAME).exists()
+        await still_well(tmp_path)
+        monkeypatch.setattr(control, "_peer", lambda _sock: 12_345)
+        with pytest.raises(ConnectionError, match="no gateway runs"):  # another user has the name
+            await asked(tmp_path, {"verb": "echo"})
+        monkeypatch.setattr(control, "_connect_abstract", connect_without_looking)
+        with pytest.raises(ValueError, match="only root"):
+            await asked(tmp_path, {"verb": "echo"})
+    monkeypatch.undo()
+    with pytest.raises(ConnectionError, match="no gateway runs"):
+        await asked(tmp_path, {"verb": "echo"})
+
+
+def connect_without_looking(sock: socket.socket, directory: Path) -> bool:
+    sock.connect(control._abstract(directory))
+    return True
+
+
+async def test_a_socket_file_that_went_with_its_card_is_no_loss(tmp_path: Path) -> None:
+    async with Verbs().served(tmp_path):
+        (tmp_path / NAME).unlink()
+        await still_well(tmp_path)

@@ -24,6 +24,7 @@ from gateway.model import (
     uuid7,
 )
 from gateway.state import State
+from rules.model import protective
 from tests.harness.clock import FakeClock
 from tests.harness.journal import MemoryJournal
 from tests.unit.rules_site import DEVICES, usable
@@ -229,6 +230,18 @@ async def test_an_alarm_of_before_the_restart_goes_on_and_is_cleared_once(site: 
     await site.show("light-1", LUX, 90)
     (cleared,) = site.of(EventKind.ALARM_CLEARED)
     assert cleared.cause == before.event_id
+
+
+async def test_an_alarm_of_a_rule_that_safe_mode_leaves_out_stays_as_it_is(site: Site) -> None:
+    site.decider.restrict(protective(usable(RULES)))
+    site.decider.restore([raised_before("light-1")], site.clock.boottime_ns(), site.bus)
+    await site.show("light-1", LUX, 90)
+    assert site.journal.events == []
+    assert site.decider.active() == []
+    await site.show("meter-1", VOLTAGE, 260)
+    site.clock.advance(3)
+    await site.show("meter-1", VOLTAGE, 260)
+    assert [alarm.instance for alarm in site.decider.active()] == ["over[meter-1]"]
 
 
 async def test_an_alarm_whose_device_is_gone_is_cleared_at_the_start(site: Site) -> None:

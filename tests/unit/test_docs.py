@@ -25,6 +25,8 @@ def test_the_documents_are_true() -> None:
         ("run `make nothing`", "no target `make nothing`"),
         ("run `gateway nothing`", "no command `gateway nothing`"),
         ("run `gateway status --nothing`", "`gateway status` has no option --nothing"),
+        ("run `gateway store nothing`", "no command `gateway store nothing`"),
+        ("run `gateway store info --yes`", "`gateway store info` has no option --yes"),
         ("see `test_nothing_of_this_name`", "no test test_nothing_of_this_name"),
         ("see `tests/nothing.py`", "no file tests/nothing.py"),
     ],
@@ -40,6 +42,7 @@ def test_what_is_not_there_is_found_with_its_line(text: str, what: str) -> None:
     [
         "[docs](docs/modbus.md#addresses) and [a site](https://example.com/x#y)",
         "`make test`, `gateway status --json -c FILE`, `gateway.config`",
+        "`gateway store retire SINK --yes`, `gateway store`",
     ],
 )
 def test_what_is_there_is_no_fault(text: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import AlreadyRunning, StateRefused, StoreFailed
+from gateway.errors import AlreadyRunning, StateRefused
 from gateway.model import Severity
 from gateway.store import schema, segment
 from gateway.store.schema import CORE_PAGES, PRAGMAS, connect_writer
@@ -173,6 +173,7 @@ async def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     async with opened(tmp_path / "s"):
         pass
     edit(tmp_path / "s" / "core.db", "UPDATE meta SET v=99 WHERE k='schema_version'")
+    edit(tmp_path / "s" / "core.db", "DELETE FROM seal WHERE k='identity'")
     with pytest.raises(StateRefused, match="written by a newer version"):
         await asyncio.to_thread(make_store(tmp_path / "s").open)
 
@@ -308,11 +309,14 @@ async def test_segments_are_readable_when_core_db_is_gone(tmp_path: Path) -> Non
         assert (await items(store, 2))[-1] == sample(5, {"third": 1.0})
 
 
-async def test_a_core_db_that_is_no_database_is_not_opened(tmp_path: Path) -> None:
+async def test_a_core_db_that_is_no_database_is_put_aside(tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "core.db").write_bytes(b"garbage!" * 1000)
-    with pytest.raises(StoreFailed, match="not a database"):
-        await asyncio.to_thread(make_store(tmp_path / "s").open)
+    async with opened(tmp_path / "s") as store:
+        assert store.stats().damage == {"core_quarantined": 1}
+        await fill(store, 1, 1)
+    kept = tmp_path / "s" / "core.db.corrupt.1"
+    assert kept.read_bytes() == b"garbage!" * 1000
 
 
 def interrupted(path: Path, name: str) -> None:

@@ -119,3 +119,12 @@ def test_a_value_that_json_cannot_hold_does_not_stop_the_lane(value: object) -> 
     assert isinstance(body, Unsendable)
     [batch] = encoded(part([(1, sample()), (2, event(value))]))
     assert json.loads(batch.payload)["gaps"] == [[2, 2, "unencodable"]]
+
+
+def test_what_is_only_in_memory_says_so() -> None:
+    event = Event(uuid7(1), EventKind.POINT_ALARM, Severity.LIFE, "d", 1, 1, 1, True)
+    part = Slice(0, 2**40, 1, 1, 1, (), ((1, event),), durable=False)
+    (batch,) = batches(part, gateway_id="gw", acked=0)
+    assert json.loads(batch.payload)["items"][0]["durable"] is False
+    (batch,) = batches(part._replace(durable=True), gateway_id="gw", acked=0)
+    assert "durable" not in json.loads(batch.payload)["items"][0]
