@@ -9,7 +9,7 @@ import sys
 
 from bench.report import Row, show
 
-ENTRIES = ("chain", "store", "model")
+ENTRIES = ("model", "store", "journal", "chain", "influx")
 
 
 def main() -> int:
