@@ -364,5 +364,5 @@ def _event_marks(db: sqlite3.Connection, lane: int, span: Span) -> Iterator[Mark
             if not damaged(error):
                 raise
             continue  # `_check` has reported it
-        if row is not None:
+        if row is not None and isinstance(row[0], int):  # a flipped bit may be in the type
             yield Mark(seq, row[0])

@@ -165,7 +165,8 @@ def _marks(db: sqlite3.Connection, first: int, last: int) -> Iterator[Mark]:
         ).fetchone()
         if row is not None and row[0] > newest:
             newest = row[0]
-            yield Mark(*row)
+            if isinstance(row[1], int):  # a flipped bit may be in the type of a value
+                yield Mark(*row)
 
 
 def read_tail(path: Path, points: tuple[Point, ...], keys_after: int) -> Tail:

@@ -53,12 +53,12 @@ class Upkeep:
         newest = access.journal.newest_segment
         if time.monotonic() < self.due and newest == self._segment:
             return
-        self._segment = newest
         keeper = self._keeper_of(access)
         try:
             self.due = time.monotonic() + keeper.turn(moves)
         finally:
             self._tell(keeper)
+        self._segment = newest
 
     def relieve(self, access: Access, error: Exception, moves: Moves) -> bool:
         """A write has failed; True if the disk was full and something was freed for another try."""
