@@ -14,6 +14,7 @@ from gateway.bus import Bus
 from gateway.clock import SystemClock
 from gateway.commands import Commands
 from gateway.config import Config
+from gateway.counter import Counters, Range
 from gateway.decider import RuleDecider
 from gateway.document import suggest
 from gateway.driver import Driver
@@ -29,6 +30,7 @@ from gateway.model import (
     Severity,
     uuid7,
 )
+from gateway.report import Reports
 from gateway.safemode import SafeMode, reduced
 from gateway.sinks.influx_settings import NAME as INFLUX
 from gateway.sinks.sink import LaneStatus, Sink
@@ -47,7 +49,9 @@ log = logging.getLogger(__name__)
 
 DRAIN_S = 3.0  # what is still to go upstream at a stop; the rest goes after the next start
 CLOSE_S = 12.0  # the store bounds itself at 10 s
-LINK_DELAY_S = 15.0  # a bus that is back is read again within 15 s
+LINK_DELAY_S = (
+    3.0  # a bus that is back is read again within 5 s, with the silence before its first request
+)
 UPLINK_DELAY_S = 60.0  # a platform that is back is not stormed by all its gateways at once
 HOUSEKEEPING_S = 10.0
 COMMAND_LIFE_S = 60.0  # how long a command from the CLI may wait for its turn
@@ -88,7 +92,11 @@ class App:
         self.mode = SafeMode(config.state_dir, self.clock)
         self.decider = RuleDecider(config.rules, self.commands)
         self._damage_told: Counter[str] = Counter()
-        self.bus = Bus(store=self.journal, state=self.state, clock=self.clock, decider=self.decider)
+        self.counted = Counters(*_counters(config))
+        self.bus = Bus(
+            store=self.journal, state=self.state, clock=self.clock, decider=self.decider,
+            counted=self.counted, reports=Reports(config.devices.values()),
+        )  # fmt: skip
 
     async def run(self, stop: asyncio.Event) -> None:
         """Raises AlreadyRunning or StateRefused before anything is started.
@@ -110,6 +118,7 @@ class App:
         }
         await self._add_influx()
         self.state.restore(self.journal.alarms)
+        self.counted.restore(self.journal.counted, self.journal.alarms)
         await self.journal.start()
         self._report_losses()
         try:
@@ -229,7 +238,7 @@ class App:
     def _handlers(self) -> Mapping[str, control.Handler]:
         return {
             "status": self._status, "devices": self._devices, "command": self._command,
-            "cursors": self._cursors, "retire": self._retire,
+            "cursors": self._cursors, "retire": self._retire, "reset": self._reset,
         }  # fmt: skip
 
     async def _status(self, _request: Mapping[str, object], _uid: int) -> Snapshot:
@@ -279,6 +288,13 @@ class App:
         except (StoreFailed, StoreFull) as error:
             raise ValueError(str(error)) from error
 
+    async def _reset(self, request: Mapping[str, object], uid: int) -> None:
+        """Clear one latched alarm whose condition has ended."""
+        alarm, now_ns = str(request.get("alarm")), self.clock.boottime_ns()
+        force = request.get("force") is True
+        self.decider.reset(alarm, f"reset by uid {uid}", now_ns, self.bus, force=force)
+        log.info("uid %d: alarm %s is reset", uid, alarm, extra={"component": "app"})
+
     # -- what status asks (gateway.status.Sources) ----------------------------------------------
 
     @property
@@ -290,7 +306,7 @@ class App:
 
     def alarms(self) -> list[Alarm]:
         return [
-            Alarm(a.instance, a.rule, a.device, a.severity, a.title, a.since)
+            Alarm(a.instance, a.rule, a.device, a.severity, a.title, a.since, a.latched)
             for a in self.decider.active()
         ]
 
@@ -326,6 +342,21 @@ def _infos(config: Config) -> dict[tuple[str, str], PointInfo]:
         for name, profile in ((name, device.profile) for name, device in config.devices.items())
         for point in profile.points
     }
+
+
+def _counters(config: Config) -> tuple[dict[str, list[str]], dict[tuple[str, str], Range]]:
+    """The counters of each device, and where their registers wrap."""
+    names: dict[str, list[str]] = {}
+    ranges: dict[tuple[str, str], Range] = {}
+    known: dict[tuple[str, str], Mapping[str, tuple[float, float]]] = {}
+    for device in config.devices.values():
+        names[device.id] = [p.id for p in device.profile.points if p.kind == "counter"]
+        spec = config.links[device.section.link].spec
+        key = spec.name, device.profile.profile
+        if key not in known:
+            known[key] = spec.counter_ranges(device.profile) if spec.counter_ranges else {}
+        ranges |= {(device.id, point): Range(*ends) for point, ends in known[key].items()}
+    return names, ranges
 
 
 def _sink_lanes(config: Config) -> dict[str, list[int]]:

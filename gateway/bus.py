@@ -1,4 +1,4 @@
-"""The way every item takes: number, deduplicate, store, state, point alarms, rules. Synchronous.
+"""The way every item takes: number, deduplicate, report, store, state, events, rules. Synchronous.
 
 A local reaction never waits: the store only gets the item handed over, and what a rule decides is
 started before `publish` returns. docs/decisions/0004-bus.md says why there is no queue here.
@@ -7,11 +7,14 @@ started before `publish` returns. docs/decisions/0004-bus.md says why there is n
 import asyncio
 import logging
 from collections import Counter, OrderedDict
+from collections.abc import Mapping
 from typing import Protocol
 from uuid import UUID
 
 from gateway.clock import Clock
+from gateway.counter import Counters, Step
 from gateway.model import NO_ATTRIBUTES, Event, EventKind, Item, Sample, Severity, uuid7
+from gateway.report import Reports
 from gateway.state import Change, State
 
 log = logging.getLogger(__name__)
@@ -49,11 +52,22 @@ class Decider(Protocol):
 class Bus:
     """Implements `gateway.driver.Publisher`; all methods belong to the event loop's thread."""
 
-    def __init__(self, *, store: Journal, state: State, clock: Clock, decider: Decider) -> None:
+    def __init__(
+        self,
+        *,
+        store: Journal,
+        state: State,
+        clock: Clock,
+        decider: Decider,
+        counted: Counters | None = None,
+        reports: Reports | None = None,
+    ) -> None:
         self._store = store
         self._state = state
         self._clock = clock
         self._decider = decider
+        self._counted = counted or Counters({})
+        self._reports = reports or Reports(())
         self._n = 0
         self._seen: OrderedDict[bytes, int] = OrderedDict()
         # Ids of messages that had their effects before the restart and were not stored themselves.
@@ -141,14 +155,10 @@ class Bus:
         self._n += 1
         sample = sample.numbered(self._n)
         # Before its events, so that the store finds the message that led to them.
-        if self._store.append(sample, held=held):
-            self.counters["samples"] += 1
-            if key is not None:
-                self._remember(key)
-        else:
-            reason = "store_shed" if self._store.shedding else "store_stalled"
-            self.counters[reason] += 1
-            self._unreported[reason] += 1
+        if self._keep(sample, held=held) and key is not None:
+            self._remember(key)
+        for step in self._counted.steps(sample):
+            self._counter_event(sample, step)
         changes = self._state.update(sample)
         if key is not None and key in self._taken:  # its alarms are stored; its sample was not
             del self._taken[key]
@@ -161,19 +171,45 @@ class Bus:
             self._rearm.set()
         return sample
 
+    def _keep(self, sample: Sample, *, held: bool) -> bool:
+        """Into the journal with what is to be reported; False if it had to be dropped."""
+        news = self._reports.news(sample)
+        if news is not sample:
+            self.counters["suppressed"] += len(sample.values.keys() | sample.quality.keys())
+            if news is None:
+                return True
+            self.counters["suppressed"] -= len(news.values.keys() | news.quality.keys())
+        if self._store.append(news, held=held):
+            self.counters["samples"] += 1
+            return True
+        reason = "store_shed" if self._store.shedding else "store_stalled"
+        self.counters[reason] += 1
+        self._unreported[reason] += 1
+        self._reports.lost(news)
+        return False
+
     def _point_alarm(self, sample: Sample, change: Change) -> None:
         attributes = {"point": change.point, "value": change.new, "was": change.old}
-        event = Event(
-            uuid7(sample.time_ns), EventKind.POINT_ALARM, change.severity, sample.device,
-            sample.time_ns, sample.received_ns, sample.boot, sample.clock_ok, attributes, None,
-            sample.n,
-        )  # fmt: skip
-        self._store.append(event)
+        self._store.append(_event_of(sample, EventKind.POINT_ALARM, change.severity, attributes))
+
+    def _counter_event(self, sample: Sample, step: Step) -> None:
+        attributes = {"point": step.point, "value": step.value, "was": step.was}
+        self._store.append(_event_of(sample, step.kind, Severity.OPERATIONAL, attributes))
 
     def _remember(self, key: bytes) -> None:
         self._seen[key] = self._n
         if len(self._seen) > MAX_IDS:
             self._seen.popitem(last=False)
+
+
+def _event_of(
+    sample: Sample, kind: EventKind, severity: Severity, attributes: Mapping[str, object]
+) -> Event:
+    """An event that `sample` led to, with its times and its number."""
+    return Event(
+        uuid7(sample.time_ns), kind, severity, sample.device, sample.time_ns, sample.received_ns,
+        sample.boot, sample.clock_ok, attributes, None, sample.n,
+    )  # fmt: skip
 
 
 def _key(sample: Sample) -> bytes | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from gateway import profile_choice, report
 from gateway.allow import CommandsSection
 from gateway.document import Document, Plain, load, mapping_at, suggest
 from gateway.driver import NOT_YET as DEVICE_NOT_YET
@@ -24,6 +25,9 @@ from gateway.sinks.line import faults
 from gateway.sinks.settings import UpstreamSection
 from gateway.store.settings import StoreSettings
 from gateway.validate import validate
+from rules.alarm_check import check_alarms
+from rules.alarms import check_device
+from rules.check import Report
 from rules.load import DeviceView, load_rules
 from rules.model import RuleSet
 
@@ -98,6 +102,7 @@ class _Loader:
         devices = self._devices(raw.get("devices"))
         rules = self._rules(file.rules if file else [], devices)
         self._check_links(links, devices)
+        self._check_sections(devices)
         if file:
             self._check_commands(file, devices)
             self._check_upstreams(file)
@@ -219,6 +224,9 @@ class _Loader:
         except ConfigError as error:
             self.problems += error.problems
             return None
+        problems, notes = check_alarms(profile, document)
+        self.problems += problems
+        self.notes += notes
         for load_spec in self.drivers.values():
             spec = load_spec()
             if profile.protocol in spec.protocols:
@@ -232,15 +240,22 @@ class _Loader:
                 documents.append(load(file))
             except ConfigError as error:
                 self.problems += error.problems
-        views = [
-            DeviceView(d.id, d.profile, d.section.tags)
-            for d in devices.values()
-            if d.section.enabled
-        ]
+        views = [_view(device) for device in devices.values() if device.section.enabled]
         rules, problems = load_rules(documents, views)
         self.problems += problems
         self.notes += rules.notes
         return rules
+
+    def _check_sections(self, devices: Mapping[str, Device]) -> None:
+        """What the sections of devices say about points of their profiles."""
+        for device in devices.values():
+            undecided = profile_choice.faults(device.profile, device.section.decisions)
+            for path, what, fix in (*report.faults(device), *undecided):
+                self._problem(("devices", device.id, *path), what, fix)
+            found = Report(self.document, ("devices", device.id))
+            check_device(_view(device), found)
+            self.problems += found.problems
+            self.notes += found.notes
 
     def _check_links(self, links: Mapping[str, Link], devices: Mapping[str, Device]) -> None:
         for name, link in links.items():
@@ -248,9 +263,22 @@ class _Loader:
             if not mine and not self.problems:
                 self._note(("links", name), "no device uses this link", "remove it or add devices")
             for finding in link.spec.check(name, link.section, mine):
-                self._problem(
-                    (finding.section, finding.name, *finding.path), finding.what, finding.fix
-                )
+                tell = self._note if finding.note else self._problem
+                tell((finding.section, finding.name, *finding.path), finding.what, finding.fix)
+        self._check_owners(links)
+
+    def _check_owners(self, links: Mapping[str, Link]) -> None:
+        """A port has one owner: two schedulers on one bus would talk into each other's answers."""
+        owners: dict[str, str] = {}
+        for name, link in links.items():
+            owned = link.spec.owned(link.section) if link.spec.owned is not None else None
+            if owned is None:
+                continue
+            what, key = owned
+            first = owners.setdefault(what, name)
+            if first != name:
+                fix = f"move its devices to {first}, or name another port"
+                self._problem(("links", name, key), f"{what} belongs to link {first} already", fix)
 
     def _check_commands(self, file: File, devices: Mapping[str, Device]) -> None:
         origins = {"cli", "rules", *file.upstream}
@@ -316,6 +344,11 @@ class _Loader:
     def _mapping_wanted(self, path: tuple[str, ...], value: object) -> None:
         if not isinstance(value, dict):
             self._problem(path, "not a mapping", "write `key: value` pairs below it")
+
+
+def _view(device: Device) -> DeviceView:
+    section = device.section
+    return DeviceView(device.id, device.profile, section.tags, section.limits, section.labels)
 
 
 class _Named(Section):

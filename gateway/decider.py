@@ -18,6 +18,7 @@ from rules.step import (
     Tick,
     active,
     next_due,
+    reset,
     resume,
     start,
     step,
@@ -73,6 +74,12 @@ class RuleDecider:
     def active(self) -> list[ActiveAlarm]:
         return active(self._state)
 
+    def reset(self, alarm: str, reason: str, now_ns: int, bus: Bus, *, force: bool = False) -> None:
+        """Clear a latched alarm. Raises ValueError, which says why it cannot be."""
+        self._state, outputs = reset(self._state, alarm, now_ns, reason, force=force)
+        for output in outputs:
+            self._act(output, bus)
+
     def _act(self, output: Output, bus: Bus) -> None:
         cause = self._raises.get(output.instance)
         match output:
@@ -98,7 +105,9 @@ class RuleDecider:
     def _alarm(
         self, kind: EventKind, output: Raised | Cleared, more: dict[str, object], bus: Bus
     ) -> UUID:
-        attributes: dict[str, object] = {"rule": output.rule, "instance": output.instance, **more}
+        attributes: dict[str, object] = {
+            "rule": output.rule, "instance": output.instance, **output.about, **more,
+        }  # fmt: skip
         severity: Severity = output.severity
         cause = self._raises.get(output.instance) if kind is EventKind.ALARM_CLEARED else None
         return bus.emit(kind, severity, output.device, attributes, cause).event_id

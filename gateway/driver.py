@@ -5,13 +5,15 @@ from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Annotated, Literal, NamedTuple, Protocol
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, PlainValidator
 
 from gateway.clock import Clock
 from gateway.health import DeviceHealth, LinkHealth
 from gateway.model import Command, CommandResult, Item
 from gateway.profile import Profile
-from gateway.settings import Duration, Id, Section, Text
+from gateway.settings import Duration, Id, Section, Text, wrong
+from gateway.site_limit import SiteLimit, read_limit
+from gateway.strategy import Strategy
 
 GROUP = "gateway.drivers"
 
@@ -49,6 +51,25 @@ def _poll(value: object) -> object:
     return value if isinstance(value, dict | Poll) else {"fast": value, "slow": value}
 
 
+def _strategy(value: object) -> object:
+    if value is None:
+        raise wrong("no strategy", "write all, or e.g. {on_change: true, max_silence: 15m}")
+    return None if value == "all" else value
+
+
+def _label(value: object) -> str | dict[str, str]:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict) and all(isinstance(text, str) for text in value.values()):
+        return dict(value)
+    fix = 'write a text in quotes, or texts: {place: "3 號樓", type: detector}'
+    raise wrong(f"{value!r} is no label", fix)
+
+
+# What an element of an array is, for people.
+Label = Annotated[str | dict[str, str], PlainValidator(_label)]
+
+
 class LinkSection(Section):
     """What every link has; a driver's own model adds its keys."""
 
@@ -64,10 +85,15 @@ class DeviceSection(Section):
     enabled: bool = True
     poll: Annotated[Poll, BeforeValidator(_poll)] = Poll()
     tags: Annotated[dict[str, str], Field(max_length=16)] = {}
+    # By point, or by a pattern with `*`; None (written `all`): every value, whatever the profile says.
+    report: dict[str, Annotated[Strategy | None, BeforeValidator(_strategy)]] = {}
+    limits: dict[str, Annotated[SiteLimit, PlainValidator(read_limit)]] = {}
+    labels: dict[str, dict[str, Label]] = {}  # by array and number of the element
+    decisions: dict[str, str] = {}  # by contested point: which of its readings is right here
 
 
 # Common device keys that later versions bring.
-NOT_YET = frozenset({"limits", "labels", "decisions", "delivery"})
+NOT_YET = frozenset({"delivery"})
 
 
 class Device(NamedTuple):
@@ -98,13 +124,17 @@ class Driver(Protocol):
 
 
 class Finding(NamedTuple):
-    """What a driver's own check found wrong, at `path` below the link or device that it names."""
+    """What a driver's own check found wrong, at `path` below the link or device that it names.
+
+    A `note` is told and stops nothing.
+    """
 
     section: Literal["links", "devices"]
     name: str
     path: tuple[str | int, ...]
     what: str
     fix: str
+    note: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +142,9 @@ class DriverSpec:
     """What the entry point of a driver gives; importing it must not import the protocol library.
 
     `check_profile` parses every `at` of a profile and runs its vectors: it returns
-    (path, what, fix) for each fault. `check` looks at one link with all its devices.
+    (path, what, fix) for each fault. `check` looks at one link with all its devices. `owned`
+    names what only one link may use (a serial port, a host and port) and the key that says so.
+    `counter_ranges` tells between which numbers (unit of the point) the registers of counters run.
     """
 
     name: str
@@ -123,6 +155,8 @@ class DriverSpec:
     check: Callable[[str, LinkSection, Sequence[Device]], Iterable[Finding]]
     check_profile: Callable[[Profile], Iterable[tuple[tuple[str | int, ...], str, str]]]
     not_yet: frozenset[str] = field(default=frozenset())
+    owned: Callable[[LinkSection], tuple[str, str] | None] | None = None
+    counter_ranges: Callable[[Profile], Mapping[str, tuple[float, float]]] | None = None
 
 
 def installed() -> dict[str, Callable[[], DriverSpec]]:

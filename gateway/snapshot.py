@@ -66,6 +66,7 @@ class AlarmPart(TypedDict):
     severity: str
     title: str
     since_s: float
+    latched: bool  # its condition has ended: it waits for `gateway reset`
 
 
 class StorePart(TypedDict):

@@ -30,7 +30,10 @@ ALARM_WAIT_S = 60.0  # an alarm that waits longer for the platform is worth a wo
 
 
 class Alarm(NamedTuple):
-    """An alarm that is active now; `since` is engine time (CLOCK_BOOTTIME ns)."""
+    """An alarm that is active now; `since` is engine time (CLOCK_BOOTTIME ns).
+
+    `latched`: its condition has ended, it waits for a reset.
+    """
 
     instance: str
     rule: str
@@ -38,6 +41,7 @@ class Alarm(NamedTuple):
     severity: Severity
     title: str
     since_ns: int
+    latched: bool = False
 
 
 class Lane(NamedTuple):
@@ -96,7 +100,7 @@ def snapshot(source: Sources) -> Snapshot:
     store = source.store()
     alarms: list[AlarmPart] = [
         {"instance": a.instance, "rule": a.rule, "device": a.device, "severity": a.severity.name.lower(),
-         "title": a.title, "since_s": (now_ns - a.since_ns) / 1e9}
+         "title": a.title, "since_s": (now_ns - a.since_ns) / 1e9, "latched": a.latched}
         for a in source.alarms()
     ]  # fmt: skip
     return {

@@ -1,5 +1,6 @@
 """From a parsed document to pydantic models; every error becomes a `Problem` with its place."""
 
+import types
 import typing
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -87,6 +88,8 @@ def _fields(kind: Any) -> dict[str, Any]:
     for candidate in (kind, *typing.get_args(kind)):
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
             return dict(candidate.model_fields)
+        if candidate is not kind and typing.get_origin(candidate) is types.UnionType:
+            return _fields(candidate)  # within Annotated
     return {}
 
 

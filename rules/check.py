@@ -85,7 +85,7 @@ def _condition(
         fix = f"add `has: {name}` to for_each" if elsewhere else suggest(name, profile.by_id)
         report.problem((key,), what, fix)
         return None
-    if not _numeric(point):
+    if not numeric(point):
         what = f"'{name}' is a state; only comparing numbers is in this version"
         report.problem((key,), what, "choose a point that is a number")
         return None
@@ -93,28 +93,29 @@ def _condition(
     if isinstance(limit, Fault):
         report.problem((key,), *limit)
         return None
-    _check_reach(key, comparison, point, limit, report)
+    check_reach((key,), comparison, point, limit, report)
     return Comparison(name, comparison.op, limit, point.unit)
 
 
-def _numeric(point: Point) -> bool:
+def numeric(point: Point) -> bool:
     """A state without unit is true/false or one of its texts: comparing it with a number is refused."""
-    if point.enum is not None:
+    if point.enum is not None or point.bits is not None:
         return False
     return point.kind in {"gauge", "counter"} or point.unit != "1" or point.integer
 
 
-def _check_reach(
-    key: str, comparison: Comparison, point: Point, limit: float, report: Report
+def check_reach(
+    key: Path_, comparison: Comparison, point: Point, limit: float, report: Report
 ) -> None:
+    """A comparison that no value of `point` can fulfil, or that every one does."""
     span = span_of(point)
     written = " ".join(filter(None, (comparison.op, str(comparison.number), comparison.unit)))
     unit = "" if point.unit == "1" else f" {point.unit}"
     bounds = f"{point.id} is {_or_any(point.min)} to {_or_any(point.max)}{unit}"
     if not any(common(span, part) for part in reach(comparison.op, limit)):
-        report.problem((key,), f"never true: '{written}', but {bounds}", "write a limit inside")
+        report.problem(key, f"never true: '{written}', but {bounds}", "write a limit inside")
     elif not any(common(span, part) for part in reach(_OPPOSITE[comparison.op], limit)):
-        report.note((key,), f"always true: '{written}', and {bounds}", "write a limit inside")
+        report.note(key, f"always true: '{written}', and {bounds}", "write a limit inside")
 
 
 def _or_any(limit: float | None) -> str:
@@ -165,7 +166,7 @@ def _value(written: Value, command: CommandSpec, point: Point) -> Value | Fault:
             return written
         allowed = ", ".join(texts.values())
         return Fault(f"{written!r} is never a value of {point.id}", f"write one of {allowed}")
-    takes_number = command.range is not None or _numeric(point)
+    takes_number = command.range is not None or numeric(point)
     if isinstance(written, bool) and command.range is None and point.unit == "1":
         return written
     value = _number(written, point) if takes_number else None
@@ -190,4 +191,4 @@ def _example(command: CommandSpec, point: Point) -> str:
         return f"write {low}{unit} to {high}{unit}"
     if unit:
         return f"write a number with its unit, e.g. 1{unit}"
-    return "write a number, true or false" if _numeric(point) else "write true or false"
+    return "write a number, true or false" if numeric(point) else "write true or false"

@@ -7,6 +7,7 @@ from gateway.document import Document, Path_, mapping_at
 from gateway.errors import Problem
 from gateway.model import Severity
 from gateway.validate import validate
+from rules.alarms import alarm_instances
 from rules.check import Bound, Report, bind, stale_ns
 from rules.loops import loops
 from rules.model import LEVELS, Instance, Rule, RuleSet, Slots, Threshold
@@ -30,6 +31,9 @@ def load_rules(
 ) -> tuple[RuleSet, list[Problem]]:
     """Check the rule files against the devices. The rule set is usable only without problems.
 
+    It holds the alarms of the devices' profiles too, which are checked with these
+    (`rules.alarm_check`) and are not among its `rules`.
+
     Ranks follow the order of `documents`, so give them in a fixed order (sorted by name).
     `RuleSet.notes` are warnings: a rule that selects no device, does nothing or is always true.
     """
@@ -51,6 +55,7 @@ def load_rules(
         problems = _loops(written, instances, site)
     if problems:
         return RuleSet(notes=tuple(notes)), problems
+    instances += alarm_instances(devices, slots)
     return slots.index(rules, instances, notes), []
 
 

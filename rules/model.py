@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gateway.errors import Problem
-from gateway.model import Severity, Value
+from gateway.model import NO_ATTRIBUTES, Severity, Value
 
 # Claim levels of the rule priorities, after the priority array of BACnet (ASHRAE 135, 19.2).
 LEVELS: Mapping[str, int] = MappingProxyType(
@@ -16,7 +16,9 @@ NEVER_NS = 1 << 62  # 146 years
 
 
 class Rule(NamedTuple):
-    """One rule of a file. `severity` is None for a rule without alarm; `for_ns` is its on-delay."""
+    """One rule of a file, or one alarm of a profile. `severity` is None for a rule without alarm;
+    `for_ns` is its on-delay. A `latch`ed alarm stays when its condition has ended, until a reset.
+    """
 
     id: str
     title: str
@@ -24,18 +26,19 @@ class Rule(NamedTuple):
     level: int
     for_ns: int
     severity: Severity | None
+    latch: bool = False
 
 
 class Threshold(NamedTuple):
     """`holds(value of the slot, limit)`; the value is known while younger than `stale_ns`.
 
-    `limit` is in the unit of the point.
+    `limit` is in the unit of the point, or a text; a text and a number do not compare.
     """
 
     point: str
     slot: int
-    holds: Callable[[float, float], bool]
-    limit: float
+    holds: Callable[[Any, Any], bool]
+    limit: Value
     stale_ns: int
 
 
@@ -47,14 +50,25 @@ class Setting(NamedTuple):
 
 
 class Instance(NamedTuple):
-    """A rule applied to one device; `id` is `rule-id[device-id]`."""
+    """A rule applied to one device, or to one element of an array of it.
+
+    `id` is `rule-id[device-id]`, then `[n]` for an element. `about` goes with the events of its
+    alarm; `title` replaces that of the rule where one is given.
+    """
 
     id: str
     rule: Rule
     device: str
     when: Threshold
     until: Threshold | None
-    sets: tuple[Setting, ...]
+    sets: tuple[Setting, ...] = ()
+    title: str = ""
+    about: Mapping[str, object] = NO_ATTRIBUTES
+
+    @property
+    def shown(self) -> str:
+        """The title, for people."""
+        return self.title or self.rule.title
 
     @property
     def tests(self) -> tuple[Threshold, ...]:

@@ -1,20 +1,28 @@
 """Which devices a rule is for."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from gateway.document import Path_, suggest
 from gateway.profile import Profile
+from gateway.site_limit import SiteLimit
 from rules.check import Report
 from rules.section import Selector
 
 
 class DeviceView(NamedTuple):
-    """What rules need to know of a configured device."""
+    """What rules need to know of a configured device.
+
+    `limits` are the numbers that alarms of its profile ask for; `labels` say by array and number
+    of the element what this is, for people.
+    """
 
     id: str
     profile: Profile
     tags: Mapping[str, str]
+    limits: Mapping[str, SiteLimit] = MappingProxyType({})
+    labels: Mapping[str, Mapping[str, str | Mapping[str, str]]] = MappingProxyType({})
 
 
 class Site:

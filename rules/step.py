@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from heapq import heappop, heappush
+from itertools import chain
 from typing import NamedTuple
 
-from gateway.model import Level, Sample, Severity, Value
+from gateway.model import NO_ATTRIBUTES, Level, Sample, Severity, Value
 from rules.model import Instance, RuleSet, Threshold
 
 
@@ -30,6 +31,7 @@ class Raised(NamedTuple):
     severity: Severity
     title: str
     values: Mapping[str, Value]
+    about: Mapping[str, object] = NO_ATTRIBUTES
 
 
 class Cleared(NamedTuple):
@@ -40,6 +42,7 @@ class Cleared(NamedTuple):
     device: str
     severity: Severity
     reason: str
+    about: Mapping[str, object] = NO_ATTRIBUTES
 
 
 class Claimed(NamedTuple):
@@ -65,7 +68,10 @@ Output = Raised | Cleared | Claimed | Released
 
 
 class ActiveAlarm(NamedTuple):
-    """An alarm that was raised and not cleared. `since`: engine time of the raise, ns."""
+    """An alarm that was raised and not cleared. `since`: engine time of the raise, ns.
+
+    `latched`: its condition has ended, it waits for a reset.
+    """
 
     instance: str
     rule: str
@@ -73,6 +79,7 @@ class ActiveAlarm(NamedTuple):
     severity: Severity
     since: int
     title: str
+    latched: bool = False
 
 
 class Phase(IntEnum):
@@ -86,11 +93,12 @@ class State:
     """Belongs to `step`: one entry for each slot of the rules, one for each instance (by rank)."""
 
     rules: RuleSet
-    values: list[float | None]  # None: BAD, never seen, or nothing that compares with a number
+    values: list[Value | None]  # None: BAD or never seen
     stamps: list[int]  # engine time of the value; -1: never seen
     phases: list[Phase]
     marks: list[int]  # PENDING: when it is due; ACTIVE: since when
     timers: list[tuple[int, int]] = field(default_factory=list)  # heap of (due, rank), some dead
+    latched: dict[int, int] = field(default_factory=dict)  # rank -> since when, waiting for a reset
 
 
 def start(rules: RuleSet) -> State:
@@ -145,13 +153,40 @@ def next_due(state: State) -> int | None:
 def active(state: State) -> list[ActiveAlarm]:
     """The alarms that are raised, by rank."""
     alarms = []
-    for instance, phase, since in zip(
-        state.rules.instances, state.phases, state.marks, strict=True
-    ):
-        rule = instance.rule
-        if phase is Phase.ACTIVE and rule.severity is not None:
-            alarms.append(ActiveAlarm(instance.id, rule.id, instance.device, rule.severity, since, rule.title))  # fmt: skip
+    for rank, instance in enumerate(state.rules.instances):
+        rule, latched = instance.rule, rank in state.latched
+        if (latched or state.phases[rank] is Phase.ACTIVE) and rule.severity is not None:
+            since = state.latched[rank] if latched else state.marks[rank]
+            alarm = (instance.id, rule.id, instance.device, rule.severity, since)
+            alarms.append(ActiveAlarm(*alarm, instance.shown, latched))
     return alarms
+
+
+def reset(
+    state: State, alarm: str, now: int, reason: str, *, force: bool = False
+) -> tuple[State, list[Output]]:
+    """Clear the latched alarm of this instance id. Consumes `state` as `step` does.
+
+    Raises ValueError, which says why, while its condition holds; while it is unknown only `force`
+    clears it.
+    """
+    rank = next((rank for rank, one in enumerate(state.rules.instances) if one.id == alarm), None)
+    if rank is None or not (rank in state.latched or state.phases[rank] is Phase.ACTIVE):
+        raise ValueError(f"no active alarm '{alarm}'")
+    instance = state.rules.instances[rank]
+    if not instance.rule.latch:
+        raise ValueError(f"{alarm} is not latched: it ends with its condition")
+    holds = _truth(state, instance.when, now)
+    if holds is False and state.phases[rank] is Phase.ACTIVE:  # `until` was not true yet
+        released = None if instance.until is None else _truth(state, instance.until, now)
+        holds = None if released is None else True
+    if holds:
+        raise ValueError(f"{alarm}: its condition still holds")
+    if holds is None and not force:
+        raise ValueError(f"{alarm}: what its condition reads is not known at present")
+    state.latched.pop(rank, None)
+    state.phases[rank] = Phase.NORMAL
+    return state, _over(instance, reason)
 
 
 def _take(
@@ -159,23 +194,19 @@ def _take(
 ) -> list[int] | tuple[int, ...]:
     """Update the slots from the sample; the ranks of the instances that read them, in order."""
     values, quality, readers = sample.values, sample.quality, state.rules.readers
-    touched: list[int] | tuple[int, ...] = ()
-    several = False
+    touched: list[tuple[int, ...]] = []
     for point, slot in slots:
         value = values.get(point)
         if at < state.stamps[slot] or (value is None and point not in quality):
             continue
         bad = point in quality and quality[point].level is Level.BAD
-        state.values[slot] = None if bad or value is None else _number(value)
+        nan = value != value  # noqa: PLR0124 -- which compares with nothing
+        state.values[slot] = None if bad or nan else value
         state.stamps[slot] = at
-        several = bool(touched)
-        touched = (*touched, *readers[slot]) if several else readers[slot]
-    return sorted(set(touched)) if several else touched
-
-
-def _number(value: Value) -> float | None:
-    """None for a text and for NaN: neither compares with a number."""
-    return None if isinstance(value, str) or value != value else value  # noqa: PLR0124 -- NaN
+        touched.append(readers[slot])
+    if len(touched) > 1:
+        return sorted(set(chain.from_iterable(touched)))
+    return touched[0] if touched else ()
 
 
 def _evaluate(state: State, rank: int, at: int, now: int, outputs: list[Output]) -> None:
@@ -197,6 +228,8 @@ def _truth(state: State, test: Threshold, now: int) -> bool | None:
     value = state.values[test.slot]
     if value is None or now - state.stamps[test.slot] >= test.stale_ns:
         return None
+    if (value.__class__ is str) is not (test.limit.__class__ is str):
+        return None
     return test.holds(value, test.limit)
 
 
@@ -214,15 +247,26 @@ def _begin(state: State, rank: int, at: int, now: int, outputs: list[Output]) ->
 
 def _end(state: State, rank: int, outputs: list[Output]) -> None:
     instance = state.rules.instances[rank]
-    rule = instance.rule
     if state.phases[rank] is Phase.ACTIVE:
-        if rule.severity is not None:
+        if instance.rule.latch:
+            state.latched[rank] = state.marks[rank]
+        else:
             reason = (
                 "condition no longer true" if instance.until is None else "release condition true"
             )
-            outputs.append(Cleared(instance.id, rule.id, instance.device, rule.severity, reason))
-        outputs += [Released(instance.id, instance.device, point) for point, _ in instance.sets]
+            outputs += _over(instance, reason)
     state.phases[rank] = Phase.NORMAL
+
+
+def _over(instance: Instance, reason: str) -> list[Output]:
+    rule = instance.rule
+    outputs: list[Output] = [
+        Released(instance.id, instance.device, point) for point, _ in instance.sets
+    ]
+    if rule.severity is not None:
+        cleared = Cleared(instance.id, rule.id, instance.device, rule.severity, reason, instance.about)  # fmt: skip
+        outputs.insert(0, cleared)
+    return outputs
 
 
 def _raise(state: State, rank: int, now: int, outputs: list[Output]) -> None:
@@ -230,9 +274,11 @@ def _raise(state: State, rank: int, now: int, outputs: list[Output]) -> None:
     rule = instance.rule
     state.phases[rank] = Phase.ACTIVE
     state.marks[rank] = now
+    state.latched.pop(rank, None)  # it is raised again: what happens after an end is news
     if rule.severity is not None:
         values = _known(state, instance, now)
-        outputs.append(Raised(instance.id, rule.id, instance.device, rule.severity, rule.title, values))  # fmt: skip
+        alarm = (instance.id, rule.id, instance.device, rule.severity)
+        outputs.append(Raised(*alarm, instance.shown, values, instance.about))
     outputs += _claims(instance, rank)
 
 

@@ -60,18 +60,18 @@ class Quantity(NamedTuple):
 def parse(value: object) -> Comparison:
     """Read a condition. Raises PydanticCustomError that names the character where it fails."""
     text = _text(value)
-    at = _skip(text, 0)
+    at = skip(text, 0)
     point = _POINT.match(text, at)
     if point is None or text.startswith("[", point.end()):
         raise _no_point(text, at)
-    at = _skip(text, point.end())
+    at = skip(text, point.end())
     op = next((op for op in ("==", "!=", "<=", ">=", "<", ">") if text.startswith(op, at)), None)
     if op is None:
         raise _no_operator(text, at)
-    at = _skip(text, at + len(op))
+    at = skip(text, at + len(op))
     if not _NUMBER.match(text, at):
         raise _no_number(text, at, op)
-    quantity = _quantity(text, at)
+    quantity = quantity_at(text, at)
     if quantity.end < len(text):
         raise _more(text, quantity.end)
     return Comparison(point[1], op, quantity.number, quantity.unit)
@@ -82,7 +82,7 @@ def parse_quantity(text: str) -> Quantity | None:
     text = text.strip()
     if len(text) > MAX_LENGTH or not _NUMBER.match(text):
         return None
-    quantity = _quantity(text, 0)
+    quantity = quantity_at(text, 0)
     return quantity if quantity.end == len(text) else None
 
 
@@ -159,23 +159,23 @@ def _text(value: object) -> str:
     return value.rstrip()
 
 
-def _skip(text: str, at: int) -> int:
+def skip(text: str, at: int) -> int:
     return at + len(text[at:]) - len(text[at:].lstrip())
 
 
-def _quantity(text: str, at: int) -> Quantity:
+def quantity_at(text: str, at: int) -> Quantity:
     """The number at `at`, its unit if one follows, and where the text goes on."""
     match = _NUMBER.match(text, at)
     assert match is not None  # noqa: S101 -- the callers looked
     number = float(match[0]) if "." in match[0] else int(match[0])
-    at = _skip(text, match.end())
+    at = skip(text, match.end())
     unit = None if _LATER.match(text, at) and text[at] != "[" else _UNIT.match(text, at)
     if unit is None:
         return Quantity(number, None, at)
     code = code_of(unit[0])
     if code is None:
-        raise _at(text, at, f"'{unit[0]}' is no unit", _near_unit(unit[0]))
-    return Quantity(number, code, _skip(text, unit.end()))
+        raise fault_at(text, at, f"'{unit[0]}' is no unit", _near_unit(unit[0]))
+    return Quantity(number, code, skip(text, unit.end()))
 
 
 def _near_unit(word: str) -> str:
@@ -191,7 +191,7 @@ def _article(dimension: str) -> str:
     return f"{'an' if dimension[0] in 'aeiou' else 'a'} {dimension}"
 
 
-def _at(text: str, at: int, what: str, fix: str) -> PydanticCustomError:
+def fault_at(text: str, at: int, what: str, fix: str) -> PydanticCustomError:
     rest = text[at : at + 20]
     place = f"at character {at + 1}, '{rest}'" if rest else "at the end"
     return wrong(f"{what} ({place})", fix)
@@ -201,40 +201,44 @@ def _no_point(text: str, at: int) -> PydanticCustomError:
     word = re.match(r"\w*", text[at:])
     name = word[0] if word else ""
     if name in _FUNCTIONS and text[at + len(name) :].lstrip().startswith("("):
-        return _at(text, at, f"'{name}()' is not in this version", _EXAMPLE)
+        return fault_at(text, at, f"'{name}()' is not in this version", _EXAMPLE)
     if later := _LATER.match(text, at):
         if not _NUMBER.match(text, at):
-            return _at(text, at, f"'{later[0]}' is not in this version", _EXAMPLE)
+            return fault_at(text, at, f"'{later[0]}' is not in this version", _EXAMPLE)
     elif (point := _POINT.match(text, at)) is not None:
-        return _at(text, point.end(), "'[' after a point is not in this version", _EXAMPLE)
+        return fault_at(text, point.end(), "'[' after a point is not in this version", _EXAMPLE)
     elif (path := _PATH.match(text, at)) is not None and name != "it":
-        return _at(text, at, f"'{name}' is no alias", f"write it.{path[0]}")
-    return _at(text, at, "a condition begins with it.<point>", _EXAMPLE)
+        return fault_at(text, at, f"'{name}' is no alias", f"write it.{path[0]}")
+    return fault_at(text, at, "a condition begins with it.<point>", _EXAMPLE)
 
 
 def _no_operator(text: str, at: int) -> PydanticCustomError:
     if text.startswith("=", at):
-        return _at(text, at, "'=' compares nothing", "use '=='")
+        return fault_at(text, at, "'=' compares nothing", "use '=='")
     if at == len(text):
-        return _at(text, at, "a point without comparison is not in this version", _EXAMPLE)
+        return fault_at(text, at, "a point without comparison is not in this version", _EXAMPLE)
     if later := _LATER.match(text, at):
-        return _at(text, at, f"'{later[0]}' is not in this version", _EXAMPLE)
-    return _at(text, at, "no comparison", f"write one of {' '.join(OPERATORS)} after the point")
+        return fault_at(text, at, f"'{later[0]}' is not in this version", _EXAMPLE)
+    return fault_at(
+        text, at, "no comparison", f"write one of {' '.join(OPERATORS)} after the point"
+    )
 
 
 def _no_number(text: str, at: int, op: str) -> PydanticCustomError:
     piece = _PIECE.match(text, at)
     if piece is None:
-        return _at(text, at, f"nothing after '{op}'", "write a number and its unit")
+        return fault_at(text, at, f"nothing after '{op}'", "write a number and its unit")
     if piece[0] == "it":
-        return _at(text, at, "comparing two points is not in this version", "compare with a number")
+        return fault_at(
+            text, at, "comparing two points is not in this version", "compare with a number"
+        )
     what = f"comparing with {piece[0]} is not in this version"
-    return _at(text, at, what, "compare with a number and its unit")
+    return fault_at(text, at, what, "compare with a number and its unit")
 
 
 def _more(text: str, at: int) -> PydanticCustomError:
     if any(text.startswith(op, at) for op in OPERATORS):
-        return _at(text, at, "comparisons cannot be chained", "write one comparison")
+        return fault_at(text, at, "comparisons cannot be chained", "write one comparison")
     if later := _LATER.match(text, at):
-        return _at(text, at, f"'{later[0]}' is not in this version", "write one comparison")
-    return _at(text, at, "not understood", "end the condition after the unit")
+        return fault_at(text, at, f"'{later[0]}' is not in this version", "write one comparison")
+    return fault_at(text, at, "not understood", "end the condition after the unit")

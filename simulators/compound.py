@@ -3,14 +3,22 @@
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import Literal, TextIO
 
 from simulators.broker import Broker, broker
 from simulators.lights import Lights, Place
-from simulators.modbus import Farm, serve
+from simulators.modbus import (
+    NO_TIME,
+    Farm,
+    Timing,
+    Whims,
+    on_serial_port,
+    on_serial_server,
+    on_tcp,
+)
 from simulators.modbus_meter import SimMeter
 from simulators.platform import Platform, platform
 
@@ -21,11 +29,14 @@ OVERVOLTAGE_V = 258.0  # a lost neutral somewhere upstream
 
 @dataclass(frozen=True, slots=True)
 class MeterBus:
-    """Meters behind one Modbus TCP address."""
+    """Meters on one bus: Modbus TCP or a serial server at `host`, or a new serial port `path`."""
 
     host: str
     port: int
     meters: Sequence[SimMeter]
+    transport: Literal["tcp", "rtu_over_tcp", "rtu"] = "tcp"
+    path: Path = Path()
+    timing: Timing = NO_TIME
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +65,7 @@ class Plan:
     streets: Sequence[LampStreet] = ()
     platforms: Sequence[PlatformSite] = ()
     device_log: TextIO | None = None  # what every device showed, as JSON lines
+    faults: float = 0.0  # the part (0 to 1) of the requests to meters that meets a fault
 
 
 @dataclass(slots=True)
@@ -112,12 +124,24 @@ async def _start_servers(
         log = site.log or folder / f"platform-{index}.jsonl"
         one = platform(site.host, site.port, site.gateway_id, log=log)
         running.platforms.append(await stack.enter_async_context(one))
-    for bus in plan.buses:
-        farm = serve(bus.host, bus.port, bus.meters, log=plan.device_log, seed=seed)
-        running.farms.append(await stack.enter_async_context(farm))
+    for index, bus in enumerate(plan.buses):
+        farm = Farm(bus.meters, plan.device_log, seed)
+        if plan.faults:
+            farm.be_whimsical(Whims(f"{seed}/{index}", plan.faults))
+        running.farms.append(await stack.enter_async_context(_served(bus, farm)))
     for street in plan.streets:
         lights = Lights(
             street.host, street.port, street.lamps, interval_s=street.interval_s, seed=seed,
             log=plan.device_log,
         )  # fmt: skip
         running.lights.append(lights)
+
+
+def _served(bus: MeterBus, farm: Farm) -> AbstractAsyncContextManager[Farm]:
+    match bus.transport:
+        case "rtu":
+            return on_serial_port(farm, bus.path, bus.timing)
+        case "rtu_over_tcp":
+            return on_serial_server(farm, bus.host, bus.port, bus.timing)
+        case "tcp":
+            return on_tcp(farm, bus.host, bus.port, bus.timing)

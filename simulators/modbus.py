@@ -1,70 +1,71 @@
-"""A farm of simulated Modbus devices behind one TCP port, as behind a Modbus gateway.
+"""A farm of simulated Modbus devices on one bus: Modbus TCP, RTU over TCP, or a serial port.
 
-It speaks MBAP itself rather than through pymodbus' server: half of what it is for are answers that
-a correct server never gives (none, late, of another function, too short), and the driver's library
-must not be tested against itself alone. tests/contract has pymodbus' own server as a second peer.
+It speaks MBAP and RTU itself rather than through pymodbus' server: half of what it is for are
+answers that a correct server never gives (none, late, of another function, too short), and the
+driver's library must not be tested against itself alone. tests/contract has pymodbus' own server,
+tests/integration pyModbusTCP and libmodbus as further peers.
 """
 
-import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from enum import StrEnum
-from typing import NamedTuple, TextIO, cast
+from pathlib import Path
+from typing import TextIO
 
-from drivers.modbus.address import Table
 from gateway.model import Value
+from simulators.modbus_bus import (
+    METERS_S,
+    NO_TIME,
+    Network,
+    Peer,
+    SerialServer,
+    Timing,
+    listening,
+    plugged,
+)
+from simulators.modbus_faults import IN_PDU, Fault, Misbehaviour, Whims, spoiled
+from simulators.modbus_frames import Mbap, Rtu
 from simulators.modbus_meter import Registers, SimMeter
+from simulators.modbus_pdu import Slave, answer
 
-_HEADER = 7  # transaction, protocol, length, unit (Modbus Messaging on TCP/IP 1.0b, 3.1.3)
-_TABLES = {table.read_function: table for table in Table}
-_MOST = {Table.COIL: 2000, Table.DISCRETE: 2000, Table.HOLDING: 125, Table.INPUT: 125}
-_ILLEGAL_FUNCTION, _ILLEGAL_ADDRESS, _ILLEGAL_VALUE = 1, 2, 3  # Application Protocol 1.1b3, 7
-
-
-class Fault(StrEnum):
-    SILENT = "silent"
-    LATE = "late"  # answers after `delay_s`
-    EXCEPTION = "exception"  # answers exception `code`
-    WRONG_FUNCTION = "wrong_function"  # answers as if another table had been asked
-    WRONG_COUNT = "wrong_count"  # answers one register only
-    FOREIGN = "foreign"  # answers in the name of another unit
-    GARBAGE = "garbage"
-    CUT = "cut"  # closes the connection
-
-
-class Misbehaviour(NamedTuple):
-    fault: Fault
-    code: int = 4
-    delay_s: float = 1.0
+# With these faults the answer itself is right, and a reader may take it.
+_READABLE = {Fault.LATE, Fault.TWICE, Fault.SLOW}
 
 
 class Farm:
-    """The devices and their controls; `port` is where they listen."""
+    """The devices and their controls; `port` is where they listen, if that is a TCP port."""
 
     def __init__(
-        self, meters: Sequence[SimMeter], log: TextIO | None, seed: int, now: Callable[[], int]
+        self,
+        meters: Sequence[SimMeter],
+        log: TextIO | None = None,
+        seed: int = 0,
+        now: Callable[[], int] = time.time_ns,
+        others: Iterable[tuple[int, Slave]] = (),
     ) -> None:
+        """`others`: (unit address, device) of any other devices on this bus."""
         self.port = 0
         self.requests: Counter[str] = Counter()  # by device
         self.accepted = 0  # connections so far
-        self.open: set[_Session] = set()
-        self._units = {meter.unit: Registers(meter, seed) for meter in meters}
+        self.open: set[Peer] = set()
+        self._meters = {meter.device: Registers(meter, seed) for meter in meters}
+        self._units: dict[int, Slave] = {m.unit: self._meters[m.device] for m in meters}
+        self._units.update(others)
         if len(self._units) < len(meters):
             raise ValueError("a unit address is used twice")
-        self._devices = {device.device: device for device in self._units.values()}
         self._faults: dict[str, Misbehaviour] = {}
+        self._whims: Whims | None = None
         self._log, self._now = log, now
 
     def set_voltage(self, device: str, volts: float | None) -> None:
         """Every phase of `device` has this voltage from now on; None: normal again."""
-        self._devices[device].voltage = volts
+        self._meters[device].voltage = volts
 
     def set_value(self, device: str, point: str, value: Value | None) -> None:
         """`point` shows `value` from now on; None: normal again."""
-        forced = self._devices[device].forced
+        forced = self._meters[device].forced
         if value is None:
             forced.pop(point, None)
         else:
@@ -81,48 +82,37 @@ class Farm:
         """Every answer of `device` has this fault until `start`."""
         self._faults[device] = how
 
+    def be_whimsical(self, whims: Whims | None) -> None:
+        """Devices without a fault of their own do what `whims` says; None: they behave again."""
+        self._whims = whims
+
     def cut(self) -> None:
         """Close every connection."""
-        for session in list(self.open):
-            session.close()
+        for peer in list(self.open):
+            peer.close()
 
     def answer(self, unit: int, pdu: bytes) -> tuple[bytes, Misbehaviour | None] | None:
         """(PDU of the answer, fault to apply to it); None for a unit that does not exist."""
-        device = self._units.get(unit)
-        if device is None:
+        slave = self._units.get(unit)
+        if slave is None:
             return None
-        self.requests[device.device] += 1
-        how = self._faults.get(device.device)
-        if how is not None and how.fault is not Fault.LATE:
-            return _broken(pdu, how), how
-        return self._correct(unit, device, pdu), how
-
-    def _correct(self, unit: int, device: Registers, pdu: bytes) -> bytes:
-        function = pdu[0]
-        if function in _TABLES and len(pdu) == 5:
-            addr, size = int.from_bytes(pdu[1:3], "big"), int.from_bytes(pdu[3:5], "big")
-            return self._read(unit, device, function, addr, size)
-        if function in {5, 6} and len(pdu) == 5:
-            return _write_one(device, pdu)
-        if function == 16 and len(pdu) >= 8 and len(pdu) == 6 + pdu[5]:
-            return _write_several(device, pdu)
-        return bytes([function | 0x80, _ILLEGAL_FUNCTION])
-
-    def _read(self, unit: int, device: Registers, function: int, addr: int, size: int) -> bytes:
-        table = _TABLES[function]
-        if not 1 <= size <= _MOST[table]:
-            return bytes([function | 0x80, _ILLEGAL_VALUE])
+        self.requests[slave.device] += 1
+        how = self._faults.get(slave.device)
+        if how is None and self._whims is not None:
+            how = self._whims(slave.device)
+        if how is not None and how.fault in IN_PDU:
+            return spoiled(pdu, how), how
         time_ns = self._now()
-        found = device.read(table, addr, size, time_ns)
-        if found is None:
-            return bytes([function | 0x80, _ILLEGAL_ADDRESS])
-        data, values = found
-        if self._log is not None and values:
-            entry = {"unit": unit, "device": device.device, "time": str(time_ns), "values": values}
+        right = answer(slave, pdu, time_ns)
+        if right.values and (how is None or how.fault in _READABLE):
+            self._tell(unit, slave.device, time_ns, dict(right.values))
+        return right.pdu, how
+
+    def _tell(self, unit: int, device: str, time_ns: int, values: dict[str, Value]) -> None:
+        if self._log is not None:
+            entry = {"unit": unit, "device": device, "time": str(time_ns), "values": values}
             self._log.write(json.dumps(entry) + "\n")
             self._log.flush()
-        body = _packed(data) if table.bits else b"".join(word.to_bytes(2, "big") for word in data)
-        return bytes([function, len(body)]) + body
 
 
 @asynccontextmanager
@@ -135,136 +125,58 @@ async def serve(
     seed: int = 0,
     now: Callable[[], int] = time.time_ns,
 ) -> AsyncIterator[Farm]:
-    """Serve `meters` on one port (0: a free one, see `Farm.port`) until the block ends.
+    """Serve `meters` on one Modbus TCP port (0: a free one, see `Farm.port`) until the block ends.
 
     `log` gets one JSON line per served read: unit, device, time (ns, decimal text) and the values
     that a correct reader must get from this very answer.
     """
-    farm = Farm(meters, log, seed, now)
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _Session(farm), host, port)
-    try:
-        farm.port = server.sockets[0].getsockname()[1]
+    async with on_tcp(Farm(meters, log, seed, now), host, port) as farm:
         yield farm
+
+
+@asynccontextmanager
+async def on_tcp(
+    farm: Farm, host: str, port: int, timing: Timing = NO_TIME, *, zero: bool = False
+) -> AsyncIterator[Farm]:
+    """Put `farm` on a Modbus TCP port. `zero`: it answers every transaction as number 0."""
+    async with listening(host, port, Network(farm, Mbap(zero=zero), timing)) as farm.port:
+        yield farm
+
+
+@asynccontextmanager
+async def on_serial_server(
+    farm: Farm, host: str, port: int, timing: Timing = NO_TIME
+) -> AsyncIterator[Farm]:
+    """Put `farm` on a serial line behind a TCP port that carries RTU frames."""
+    line = SerialServer(farm, Rtu(), timing)
+    try:
+        async with listening(host, port, line) as farm.port:
+            yield farm
     finally:
-        server.close()
-        farm.cut()
-        async with asyncio.timeout(2):
-            await server.wait_closed()
+        line.stop()
 
 
-class _Session(asyncio.Protocol):
-    """One connection of a master."""
+@asynccontextmanager
+async def on_serial_port(farm: Farm, path: Path, timing: Timing = NO_TIME) -> AsyncIterator[Farm]:
+    """Put `farm` on a serial line whose other end is the new serial port `path`.
 
-    def __init__(self, farm: Farm) -> None:
-        self._farm = farm
-        self._buffer = b""
-        self._transport: asyncio.Transport | None = None
-        self._late: set[asyncio.TimerHandle] = set()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are asyncio.Transport in shape, not in class
-        self._transport = cast("asyncio.Transport", transport)
-        self._farm.accepted += 1
-        self._farm.open.add(self)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        del exc
-        self._farm.open.discard(self)
-        for handle in self._late:
-            handle.cancel()
-
-    def close(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        while len(self._buffer) > _HEADER:
-            end = 6 + int.from_bytes(self._buffer[4:6], "big")
-            if self._buffer[2:4] != b"\0\0" or end <= _HEADER:
-                self.close()
-                return
-            if len(self._buffer) < end:
-                return
-            frame, self._buffer = self._buffer[:end], self._buffer[end:]
-            self._serve(frame)
-
-    def _serve(self, frame: bytes) -> None:
-        answer = self._farm.answer(frame[6], frame[_HEADER:])
-        if answer is None:
-            return
-        pdu, how = answer
-        unit = frame[6]
-        match how.fault if how is not None else None:
-            case Fault.SILENT:
-                return
-            case Fault.CUT:
-                self.close()
-                return
-            case Fault.FOREIGN:
-                unit = unit % 247 + 1
-            case Fault.GARBAGE:
-                self._send(b"\x55" * 32)
-                return
-            case _:
-                pass
-        whole = frame[:4] + (len(pdu) + 1).to_bytes(2, "big") + bytes([unit]) + pdu
-        if how is not None and how.fault is Fault.LATE:
-            loop = asyncio.get_running_loop()
-            self._late.add(loop.call_later(how.delay_s, self._send, whole))
-        else:
-            self._send(whole)
-
-    def _send(self, data: bytes) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
+    Raises `simulators.pty.PortError`.
+    """
+    async with plugged(path, farm, Rtu(), timing):
+        yield farm
 
 
-def _broken(pdu: bytes, how: Misbehaviour) -> bytes:
-    """An answer with a fault; it is well-formed where the fault is not in the form."""
-    function = pdu[0]
-    size = int.from_bytes(pdu[3:5], "big") if function in _TABLES else 1
-    match how.fault:
-        case Fault.EXCEPTION:
-            return bytes([function | 0x80, how.code])
-        case Fault.WRONG_FUNCTION:
-            other = {1: 2, 2: 1, 3: 4, 4: 3}.get(function, 3)
-            width = 2 * size if other > 2 else (size + 7) // 8
-            return bytes([other, width]) + bytes(width)
-        case Fault.WRONG_COUNT:
-            return bytes([function, 2, 0, 1])
-        case _:
-            return bytes([function, 2 * size]) + bytes(2 * size)
-
-
-def _write_one(device: Registers, pdu: bytes) -> bytes:
-    """Write Single Coil, Write Single Register (Application Protocol 1.1b3, 6.5 and 6.6)."""
-    function, addr = pdu[0], int.from_bytes(pdu[1:3], "big")
-    word = int.from_bytes(pdu[3:5], "big")
-    table = Table.COIL if function == 5 else Table.HOLDING
-    if function == 5:
-        if word not in {0x0000, 0xFF00}:
-            return bytes([function | 0x80, _ILLEGAL_VALUE])
-        word = word >> 15
-    return pdu if device.write(table, addr, [word]) else bytes([function | 0x80, _ILLEGAL_ADDRESS])
-
-
-def _write_several(device: Registers, pdu: bytes) -> bytes:
-    """Write Multiple Registers (ibid., 6.12)."""
-    addr, count = int.from_bytes(pdu[1:3], "big"), int.from_bytes(pdu[3:5], "big")
-    words = [int.from_bytes(pdu[i : i + 2], "big") for i in range(6, len(pdu) - 1, 2)]
-    if count != len(words):
-        return bytes([pdu[0] | 0x80, _ILLEGAL_VALUE])
-    fits = device.write(Table.HOLDING, addr, words)
-    return pdu[:5] if fits else bytes([pdu[0] | 0x80, _ILLEGAL_ADDRESS])
-
-
-def _packed(bits: list[int]) -> bytes:
-    packed = bytearray((len(bits) + 7) // 8)
-    for index, bit in enumerate(bits):
-        packed[index // 8] |= bit << index % 8
-    return bytes(packed)
-
-
-__all__ = ["Farm", "Fault", "Misbehaviour", "SimMeter", "serve"]
+__all__ = [
+    "METERS_S",
+    "NO_TIME",
+    "Farm",
+    "Fault",
+    "Misbehaviour",
+    "SimMeter",
+    "Timing",
+    "Whims",
+    "on_serial_port",
+    "on_serial_server",
+    "on_tcp",
+    "serve",
+]

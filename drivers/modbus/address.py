@@ -42,11 +42,13 @@ class Type(StrEnum):
     U64 = "u64"
     F32 = "f32"
     F64 = "f64"
+    BCD = "bcd"  # four decimal digits in each register
+    STRING = "string"  # two characters in each register
 
     @property
     def width(self) -> int:
-        """Registers (bits for `bool`) that one value takes."""
-        return 1 if self is Type.BOOL else int(self[1:]) // 16
+        """Registers (bits for `bool`) that one value takes, if its `at` does not say."""
+        return int(self[1:]) // 16 if self[1:].isdigit() else 1
 
     @property
     def floating(self) -> bool:
@@ -57,6 +59,8 @@ class Type(StrEnum):
         """Smallest and largest raw number of an integer type."""
         if self is Type.BOOL:
             return 0, 1
+        if self in {Type.BCD, Type.STRING}:
+            return 0, 0
         bits = int(self[1:])
         return (-(1 << bits - 1), (1 << bits - 1) - 1) if self[0] == "i" else (0, (1 << bits) - 1)
 
@@ -70,16 +74,38 @@ class Order(StrEnum):
     DCBA = "DCBA"  # both
 
 
+# The same for types of 64 bits, with a letter for each byte.
+_LONG = {"ABCDEFGH": Order.ABCD, "GHEFCDAB": Order.CDAB, "BADCFEHG": Order.BADC, "HGFEDCBA": Order.DCBA}  # fmt: skip
+
+
 class Address(NamedTuple):
     table: Table
     addr: int
     type: Type
     order: Order = Order.ABCD
+    words: int = 0  # of a BCD number or a string; 0: as the type says
+    bit: int | None = None  # the value is this bit, 0 the least significant one
+
+    @property
+    def width(self) -> int:
+        """Registers (or bits) that the value takes."""
+        return self.words or self.type.width
 
     @property
     def end(self) -> int:
         """The first address behind this value."""
-        return self.addr + self.type.width
+        return self.addr + self.width
+
+    @property
+    def is_bit(self) -> bool:
+        return self.table.bits or self.bit is not None
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Smallest and largest raw number; (0, 0) for a text."""
+        if self.bit is not None:
+            return 0, 1
+        return (0, 10 ** (4 * self.width) - 1) if self.type is Type.BCD else self.type.limits
 
 
 class AddressError(ValueError):
@@ -90,9 +116,9 @@ class AddressError(ValueError):
         self.key, self.what, self.fix = key, what, fix
 
 
-KEYS = ("table", "addr", "type", "order")
-_LATER_KEYS = frozenset({"bit", "words"})
-_LATER_TYPES = frozenset({"bcd", "string"})
+KEYS = ("table", "addr", "type", "order", "words", "bit")
+# A number of 16 digits is the longest that meters show; longer texts are no values.
+MOST_WORDS = {Type.BCD: 4, Type.STRING: 32}
 
 
 def parse(at: At, defaults: Mapping[str, Any]) -> Address:
@@ -106,22 +132,43 @@ def parse(at: At, defaults: Mapping[str, Any]) -> Address:
         at = {"addr": at}
     merged = {**defaults, **at}
     for key in merged:
-        if key in _LATER_KEYS:
-            raise AddressError(key, f"'{key}' is not in this version", "remove it")
         if key not in KEYS:
             raise AddressError(key, f"unknown key '{key}'", suggest(key, KEYS))
     type_ = _type(merged)
     table = _table(merged, type_)
-    addr = _addr(merged, type_)
-    return Address(table, addr, type_, _order(merged))
+    words = _words(merged, type_)
+    addr = _addr(merged, type_, words or type_.width)
+    return Address(table, addr, type_, _order(merged, type_), words, _bit(merged, type_))
+
+
+def _words(merged: Mapping[str, Any], type_: Type) -> int:
+    most, words = MOST_WORDS.get(type_), merged.get("words")
+    if most is None:
+        if words is not None:
+            raise AddressError("words", f"words of a {type_}", "remove it: the type says how many")
+        return 0
+    if isinstance(words, bool) or not isinstance(words, int) or not 1 <= words <= most:
+        fix = f"write words: 1 to {most}"
+        raise AddressError("words", f"a {type_} of {words or 'unknown'} registers", fix)
+    return words
+
+
+def _bit(merged: Mapping[str, Any], type_: Type) -> int | None:
+    bit = merged.get("bit")
+    if bit is None:
+        return None
+    if type_ not in {Type.U16, Type.U32, Type.U64}:
+        raise AddressError("bit", f"a bit of a {type_}", "write type: u16")
+    last = 16 * type_.width - 1
+    if isinstance(bit, bool) or not isinstance(bit, int) or not 0 <= bit <= last:
+        raise AddressError("bit", f"bit {bit!r} of a {type_}", f"write 0 to {last}")
+    return bit
 
 
 def _type(merged: Mapping[str, Any]) -> Type:
     name = merged.get("type")
     if name is None:
         raise AddressError("type", "no type", f"write one of {', '.join(Type)}")
-    if name in _LATER_TYPES:
-        raise AddressError("type", f"type '{name}' is not in this version", "remove this point")
     try:
         return Type(name)
     except ValueError:
@@ -142,21 +189,26 @@ def _table(merged: Mapping[str, Any], type_: Type) -> Table:
     return table
 
 
-def _addr(merged: Mapping[str, Any], type_: Type) -> int:
+def _addr(merged: Mapping[str, Any], type_: Type, width: int) -> int:
     addr = merged.get("addr")
     if addr is None:
         raise AddressError("addr", "no address", "write the register address, e.g. 0x0000")
     if isinstance(addr, bool) or not isinstance(addr, int):
         raise AddressError("addr", f"{addr!r} is no address", "write a whole number, e.g. 0x0000")
-    last = 0x10000 - type_.width
+    last = 0x10000 - width
     if not 0 <= addr <= last:
         raise AddressError("addr", f"address {addr} of a {type_}", f"write 0 to {last:#06x}")
     return addr
 
 
-def _order(merged: Mapping[str, Any]) -> Order:
+def _order(merged: Mapping[str, Any], type_: Type) -> Order:
     name = merged.get("order", Order.ABCD)
+    long = _LONG if type_.width == 4 else {}
     try:
-        return Order(name)
+        order = long.get(str(name)) or Order(name)
     except ValueError:
-        raise AddressError("order", f"unknown order '{name}'", f"write one of {', '.join(Order)}") from None  # fmt: skip
+        fix = f"write one of {', '.join((*Order, *long))}"
+        raise AddressError("order", f"unknown order '{name}'", fix) from None
+    if type_ is Type.STRING and order in {Order.CDAB, Order.DCBA}:
+        raise AddressError("order", f"a string in order {order}", "write ABCD or BADC")
+    return order

@@ -1,26 +1,36 @@
 """What `gateway check` asks of this driver: links with their devices, and profiles. Pure."""
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from drivers.modbus import decode, vectors
-from drivers.modbus.address import Address, AddressError, parse
+from drivers.modbus.address import Address, Type
+from drivers.modbus.budget import check_time
+from drivers.modbus.check_point import (
+    SHORTEST_POLL_S,
+    Fault,
+    Found,
+    Path_,
+    address_at,
+    check_enum,
+    check_overlaps,
+    check_placed,
+)
+from drivers.modbus.line import check_line
 from drivers.modbus.plan import address_defaults
-from drivers.modbus.settings import ModbusDevice
+from drivers.modbus.settings import ModbusDevice, ModbusLink
 from gateway.document import suggest
 from gateway.driver import Device, Finding, LinkSection
-from gateway.profile import Address as At
-from gateway.profile import CommandSpec, Identity, Point, Profile
+from gateway.profile import CommandSpec, Identity, Profile
+from gateway.profile_choice import parts
 
-Fault = tuple[tuple[str | int, ...], str, str]  # path in the profile, what is wrong, how to mend it
-
-# Below this a poll is a busy loop: a request over TCP to a serial bus takes 20 ms and more.
-SHORTEST_POLL_S = 0.1
 _LINK_KEYS = ("baud", "parity", "stop", "unit")
 
 
 def check(link: str, section: LinkSection, devices: Sequence[Device]) -> Iterable[Finding]:
-    """One unit address is one device; poll periods that can be kept."""
-    del link, section
+    """One unit address is one device; poll periods that can be kept; choices that there are."""
+    if isinstance(section, ModbusLink):
+        yield from check_line(link, section, devices)
+        yield from check_time(link, section, devices)
     taken: dict[int, str] = {}
     for device in devices:
         settings = device.section
@@ -34,28 +44,51 @@ def check(link: str, section: LinkSection, devices: Sequence[Device]) -> Iterabl
         if first != device.id:
             what = f"unit {settings.unit} is {first} already"
             yield Finding("devices", device.id, ("unit",), what, "give each device its own unit")
+        for path, what, fix in _choices(settings, device.profile):
+            yield Finding("devices", device.id, path, what, fix)
+
+
+def _choices(section: ModbusDevice, profile: Profile) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    names = [variant.name for variant in profile.variants]
+    for name in section.variants:
+        if name not in names:
+            what = f"profile '{profile.profile}' has no variant '{name}'"
+            yield ("variant",), what, suggest(name, names)
+    for part in parts(profile):
+        both = [v.name for v in part.variants if v.name in section.variants]
+        if len(both) > 1:
+            yield ("variant",), f"{' and '.join(both)} exclude each other", "remove one"
+    for name, number in section.vars.items():
+        variable = profile.variables.get(name)
+        if variable is None:
+            what = f"profile '{profile.profile}' has no variable '{name}'"
+            yield ("vars", name), what, suggest(name, profile.variables)
+            continue
+        low, high = variable.min, variable.max
+        if (low is not None and number < low) or (high is not None and number > high):
+            limits = f"{'' if low is None else f'{low:g}'} to {'' if high is None else f'{high:g}'}"
+            yield ("vars", name), f"{number} is outside {limits}", "look at the type plate"
 
 
 def check_profile(profile: Profile) -> Iterable[Fault]:
     """Every address, every vector; no overlap; nothing that this driver would silently ignore."""
     yield from _sections(profile)
     defaults = address_defaults(profile)
-    found: dict[str, Address] = {}
-    for index, point in enumerate(profile.points):
-        address = yield from _address(("points", index, "at"), point.at, defaults)
-        if address is not None:
-            found[point.id] = address
-            yield from _point(index, point, address, profile)
-    yield from _overlaps(profile, found)
-    for index, probe in enumerate(profile.identity):
-        address = yield from _address(("identity", index, "at"), probe.at, defaults)
-        if address is not None:
-            yield from _identity(index, probe, address)
+    found: dict[str | None, list[Found]] = {}
+    whole = True
+    for placed in profile.placed:
+        name = placed.variant.name if placed.variant is not None else None
+        made = yield from check_placed(placed, profile, defaults)
+        found.setdefault(name, []).extend(made)
+        whole = whole and bool(made)
+    yield from _overlaps(found)
+    yield from _probes(profile, defaults)
+    yield from _variables(profile, defaults)
     for index, command in enumerate(profile.commands):
-        address = yield from _address(("commands", index, "at"), command.at, defaults)
+        address = yield from address_at(("commands", index, "at"), command.at, defaults)
         if address is not None:
             yield from _command(index, command, address, profile)
-    if len(found) == len(profile.points):
+    if whole:
         yield from vectors.check(profile)
 
 
@@ -74,65 +107,49 @@ def _sections(profile: Profile) -> Iterator[Fault]:
         yield (), "no vectors", "add `vectors:` with a request, its response and the values"
 
 
-def _address(
-    path: tuple[str | int, ...], at: At, defaults: Mapping[str, object]
-) -> Generator[Fault, None, Address | None]:
-    """Report what is wrong at `path`; returns the address if nothing is."""
-    try:
-        return parse(at, defaults)
-    except AddressError as error:
-        inner = (error.key,) if isinstance(at, dict) and error.key in at else ()
-        yield (*path, *inner), error.what, error.fix
-        return None
+def _overlaps(found: Mapping[str | None, Sequence[Found]]) -> Iterator[Fault]:
+    """Within each variant, with what all of them have; what all have overlaps once."""
+    own = found.get(None, [])
+    told = list(check_overlaps(own))
+    yield from told
+    for name, members in found.items():
+        if name is not None:
+            yield from (f for f in check_overlaps([*own, *members]) if f not in told)
 
 
-def _point(index: int, point: Point, address: Address, profile: Profile) -> Iterator[Fault]:
-    path = ("points", index)
-    if address.type.width > profile.limits.max_regs:
-        what = f"{address.type.width} registers, but max_regs is {profile.limits.max_regs}"
-        yield (*path, "at"), what, "raise limits.max_regs or choose another register"
-    if isinstance(point.poll, float) and point.poll < SHORTEST_POLL_S:
-        yield (*path, "poll"), f"a poll every {point.poll * 1000:g} ms", "write 100ms or more"
-    if point.scale == 0:
-        yield (
-            (*path, "scale"),
-            "scale 0",
-            "write the factor that makes the value from the raw number",
-        )
-    if point.enum is not None:
-        yield from _enum((*path, "enum"), point.enum, address)
+def _probes(profile: Profile, defaults: Mapping[str, object]) -> Iterator[Fault]:
+    places: list[tuple[Path_, Identity]] = [
+        (("identity", index), probe) for index, probe in enumerate(profile.identity)
+    ]
+    for number, variant in enumerate(profile.variants):
+        path: Path_ = ("variants", number, "identity")
+        places += [((*path, index), probe) for index, probe in enumerate(variant.identity)]
+    for path, probe in places:
+        address = yield from address_at((*path, "at"), probe.at, defaults)
+        if address is not None:
+            yield from _identity(path, probe, address)
 
 
-def _enum(
-    path: tuple[str | int, ...], enum: Mapping[str, str], address: Address
-) -> Iterator[Fault]:
+def _identity(path: Path_, probe: Identity, address: Address) -> Iterator[Fault]:
     if address.type.floating:
-        yield path, f"an enum of a {address.type}", "an enum needs a whole number or a bit"
-        return
-    low, high = address.type.limits
-    for key in enum:
-        if not key.removeprefix("-").isdecimal() or str(int(key)) != key:
-            yield (*path, key), f"'{key}' is no raw number", "write it in decimal digits"
-        elif not low <= int(key) <= high:
-            yield (*path, key), f"{key} does not fit a {address.type}", f"write {low} to {high}"
-
-
-def _overlaps(profile: Profile, found: Mapping[str, Address]) -> Iterator[Fault]:
-    last: tuple[str, Address] | None = None
-    places = {point.id: index for index, point in enumerate(profile.points)}
-    for name, address in sorted(found.items(), key=lambda item: (item[1].table, item[1].addr)):
-        if last is not None and last[1].table is address.table and address.addr < last[1].end:
-            what = f"its registers overlap those of '{last[0]}'"
-            yield ("points", places[name], "at"), what, "check the addresses and types of both"
-        if last is None or last[1].table is not address.table or address.end > last[1].end:
-            last = (name, address)
-
-
-def _identity(index: int, probe: Identity, address: Address) -> Iterator[Fault]:
-    if address.type.floating:
-        yield ("identity", index, "at"), f"a probe of a {address.type}", "probe a whole number"
+        yield (*path, "at"), f"a probe of a {address.type}", "probe a whole number or a text"
     if not probe.equals and not probe.in_:
-        yield ("identity", index), "nothing to compare with", "add `equals: [...]` or `in: [...]`"
+        yield path, "nothing to compare with", "add `equals: [...]` or `in: [...]`"
+    text = address.type is Type.STRING
+    for key, values in (("equals", probe.equals), ("in", probe.in_)):
+        if any(isinstance(value, str) is not text for value in values or ()):
+            wanted = "texts in quotes" if text else "raw numbers"
+            yield (*path, key), f"the probe reads a {address.type}", f"compare it with {wanted}"
+
+
+def _variables(profile: Profile, defaults: Mapping[str, object]) -> Iterator[Fault]:
+    for name, variable in profile.variables.items():
+        path = ("vars", name)
+        address = yield from address_at((*path, "at"), variable.at, defaults)
+        if address is not None and (address.is_bit or address.type is Type.STRING):
+            yield (*path, "at"), "a variable is a number", "write the type of its register"
+        if variable.scale == 0:
+            yield (*path, "scale"), "scale 0", "write the factor that makes the value"
 
 
 def _command(
@@ -141,8 +158,14 @@ def _command(
     path = ("commands", index)
     if not address.table.writable:
         yield (*path, "at"), f"table {address.table} cannot be written", "write coil or holding"
+    if address.bit is not None:
+        fix = "name a coil, or a register of its own"
+        yield (*path, "at"), "one bit of a register cannot be written alone", fix
+    if address.type is Type.STRING:
+        yield (*path, "at"), "texts cannot be written", "remove this command"
+        return
     if command.enum is not None:
-        yield from _enum((*path, "enum"), command.enum, address)
+        yield from check_enum((*path, "enum"), command.enum, address)
     point = profile.by_id.get(command.point)
     if point is None or command.range is None or command.enum is not None or point.scale == 0:
         return

@@ -1,5 +1,6 @@
 """Registers to raw numbers and back. Pure; nothing here knows a profile."""
 
+import math
 import struct
 from collections.abc import Sequence
 from decimal import Decimal
@@ -15,16 +16,28 @@ _SWAPPED_BYTES = {Order.BADC, Order.DCBA}
 def raw(address: Address, words: Sequence[int]) -> Raw:
     """The number in `words` (registers, or one bit as 0 or 1), before scale and offset.
 
-    A f32 becomes the double nearest to its shortest decimal form, so 230.2 stays 230.2.
+    A f32 becomes the double nearest to its shortest decimal form, so 230.2 stays 230.2. NaN for a BCD
+    number with a digit above 9. Not for strings.
     """
     if address.type is Type.BOOL:
         return words[0]
+    if address.bit is not None:
+        return unsigned(address, words) >> address.bit & 1
+    if address.type is Type.BCD:
+        digits = _arranged(address.order, words).hex()
+        return int(digits) if digits.isdecimal() else math.nan
     data = _arranged(address.order, words)
     if address.type is Type.F32:
         return shortest(data)
     if address.type is Type.F64:
         return float(struct.unpack(">d", data)[0])
     return int.from_bytes(data, "big", signed=address.type in {Type.I16, Type.I32})
+
+
+def text(address: Address, words: Sequence[int]) -> str | None:
+    """The characters in `words` up to the first NUL, without spaces around; None if they are not ASCII."""
+    data = _arranged(address.order, words).partition(b"\0")[0]
+    return data.decode("ascii").strip() if all(32 <= byte < 127 for byte in data) else None
 
 
 def unsigned(address: Address, words: Sequence[int]) -> int:
@@ -34,19 +47,20 @@ def unsigned(address: Address, words: Sequence[int]) -> int:
 
 def words(address: Address, number: Raw | Decimal) -> tuple[int, ...]:
     """The registers (or the bit) that hold raw `number`. Raises ValueError if it does not fit."""
-    kind = address.type
+    kind, count = address.type, address.width
     if kind.floating:
         data = _float_bytes(kind, float(number))
     else:
         if number != int(number):
             raise ValueError(f"{number} is no whole number")
-        low, high = kind.limits
+        low, high = address.limits
         if not low <= number <= high:
             raise ValueError(f"{int(number)} does not fit a {kind}")
         if kind is Type.BOOL:
             return (int(number),)
-        data = int(number).to_bytes(2 * kind.width, "big", signed=low < 0)
-    count = kind.width
+        digits = f"{int(number):0{4 * count}d}"
+        whole = int(digits, 16) if kind is Type.BCD else int(number)
+        data = whole.to_bytes(2 * count, "big", signed=low < 0)
     # Each arrangement is its own inverse.
     data = _arranged(address.order, struct.unpack(f">{count}H", data))
     return struct.unpack(f">{count}H", data)

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from decimal import Context, Decimal
 
 from drivers.modbus import codec
-from drivers.modbus.address import Address
+from drivers.modbus.address import Address, Type
 from drivers.modbus.codec import Raw
+from drivers.modbus.guess import other_order
 from drivers.modbus.plan import Block, Target
 from gateway.model import Level, Quality, Value
 from gateway.profile import CommandSpec, Point
@@ -19,6 +20,10 @@ NOT_A_NUMBER = Quality(Level.BAD, "not_a_number")
 SENTINEL = Quality(Level.BAD, "sentinel")
 OUT_OF_RANGE = Quality(Level.BAD, "out_of_range")
 IMPLAUSIBLE = Quality(Level.UNCERTAIN, "implausible")
+NOT_TEXT = Quality(Level.BAD, "not_text")
+# Implausible or out of range, and mains voltage or frequency in another byte order.
+WORD_ORDER = "word_order"
+MAINS = ("elec.voltage", "elec.frequency")
 
 
 def block(
@@ -27,7 +32,7 @@ def block(
     """Decode every point of `read` from `data`, the registers or bits of its answer."""
     for target in read.targets:
         start = target.address.addr - read.addr
-        words = data[start : start + target.address.type.width]
+        words = data[start : start + target.address.width]
         value, reason = point(target, words)
         if value is not None:
             values[target.point.id] = value
@@ -38,18 +43,34 @@ def block(
 def point(target: Target, words: Sequence[int]) -> tuple[Value | None, Quality | None]:
     """(value, quality) of one point; no value when it is BAD, no quality when it is GOOD."""
     spec, address = target.point, target.address
+    if address.type is Type.STRING:
+        text = codec.text(address, words)
+        return text, (None if text is not None else NOT_TEXT)
     raw = codec.raw(address, words)
-    if isinstance(raw, float) and not math.isfinite(raw):
-        return None, _sentinel(spec, address, words) or NOT_A_NUMBER
-    if spec.sentinels and (raw in spec.sentinels or _sentinel(spec, address, words)):
-        return None, SENTINEL
+    bad = _no_reading(spec, address, raw, words)
+    if bad is not None:
+        return None, bad
     if spec.enum is not None:
         text = spec.enum.get(str(raw))
-        bad = Quality(Level.BAD, f"unknown_enum_{raw}")
-        return (text, None) if text is not None else (None, bad)
-    if address.table.bits:
+        return text, (None if text is not None else Quality(Level.BAD, f"unknown_enum_{raw}"))
+    if address.is_bit:
         return bool(raw), None
-    return _judged(target, scaled(spec, raw))
+    value, quality = _judged(target, scaled(spec, raw))
+    if (
+        quality is not None
+        and other_order(address, words) is not None
+        and spec.id.startswith(MAINS)
+    ):
+        quality = quality._replace(reason=WORD_ORDER)
+    return value, quality
+
+
+def _no_reading(spec: Point, address: Address, raw: Raw, words: Sequence[int]) -> Quality | None:
+    if isinstance(raw, float) and not math.isfinite(raw):
+        return _sentinel(spec, address, words) or NOT_A_NUMBER
+    if spec.sentinels and raw in spec.sentinels:
+        return SENTINEL
+    return _sentinel(spec, address, words) if spec.sentinels else None
 
 
 def scaled(spec: Point, raw: Raw) -> Value:

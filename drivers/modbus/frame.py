@@ -20,13 +20,20 @@ class Request(NamedTuple):
     size: int
 
 
+def _shifted(byte: int) -> int:
+    for _ in range(8):
+        byte = byte >> 1 ^ 0xA001 if byte & 1 else byte >> 1
+    return byte
+
+
+_CRC = tuple(_shifted(byte) for byte in range(256))
+
+
 def crc16(data: bytes) -> int:
     """CRC-16 of Modbus, reflected polynomial 0xA001 (ibid., 6.2.2); sent low byte first."""
     crc = 0xFFFF
     for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ 0xA001 if crc & 1 else crc >> 1
+        crc = crc >> 8 ^ _CRC[(crc ^ byte) & 0xFF]
     return crc
 
 
@@ -83,3 +90,10 @@ def data(asked: Request, text: str) -> list[int] | None:
     if bits:
         return [payload[i // 8] >> i % 8 & 1 for i in range(asked.size)]
     return [int.from_bytes(payload[i : i + 2], "big") for i in range(0, size, 2)]
+
+
+def exception(sent: str, text: str) -> int | None:
+    """The code in an exception response to `sent`, None in any other. Raises FrameError."""
+    unit, body = pdu(text)
+    fits = unit == pdu(sent)[0] and body[0] == pdu(sent)[1][0] | EXCEPTION
+    return body[1] if fits and len(body) == 2 else None

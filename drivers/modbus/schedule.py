@@ -1,51 +1,55 @@
-"""When a device is due: absolute ticks that do not drift, and back-off while it does not answer."""
+"""When a device is due: absolute ticks that do not drift, spread over the period."""
 
 import math
-import random
 from collections.abc import Iterable
 
 # Two periods that fall due within this are read together: 1/100 of the shortest period allowed.
 TOGETHER_S = 0.001
-BACKOFF_S = (1.0, 60.0)  # a dead unit: at most 0.5 s of bus time every 30 s on average
+# Ticks of all links fall on multiples of this on the loop's clock: a processor that wakes up for 10
+# requests at once needs a third of the time per request that it needs when it wakes up for each.
+SLOT_S = 0.05
+_GOLDEN = (5**0.5 - 1) / 2  # its multiples spread evenly, however many there are
+_SCATTER = 1000 * _GOLDEN
 
 
 class Schedule:
-    """Ticks of some poll periods, all counted from one start. Times are seconds of the loop clock."""
+    """Ticks of some poll periods. Times are seconds of the loop clock.
 
-    def __init__(self, periods: Iterable[float]) -> None:
-        self._next = dict.fromkeys(periods, 0.0)
-        self._start = 0.0
-        self._failures = 0
-        self._retry_at = 0.0
+    `phase` (0 to 1) is this device's place in the period: devices with different phases are not
+    due at the same time. A longer period begins at a tick of the shortest one, so that both are
+    read together, but not at the same tick for every device.
+    """
+
+    def __init__(self, periods: Iterable[float], phase: float = 0.0) -> None:
+        self._next = dict.fromkeys(periods, math.inf)
+        self._phase = phase
+        self._origin = dict.fromkeys(self._next, 0.0)
 
     def start(self, now: float) -> None:
-        """Everything is due at once."""
-        self._start = now
-        self._failures = 0
+        """Everything is due at once; from then on every period has its own ticks."""
         self._next = dict.fromkeys(self._next, now)
+        shortest = min(self._next, default=0.0)
+        for period in self._next:
+            later = math.floor(self._phase * _SCATTER % 1 * period / shortest + 1e-9)
+            origin = now + self._phase * shortest + later * shortest
+            self._origin[period] = math.ceil(origin / SLOT_S) * SLOT_S
 
     @property
     def due(self) -> float:
         """When to read next; infinite if nothing is read again."""
-        return self._retry_at if self._failures else min(self._next.values(), default=math.inf)
+        return min(self._next.values(), default=math.inf)
+
+    def periods(self, now: float) -> frozenset[float]:
+        """The periods that are due."""
+        return frozenset(p for p, at in self._next.items() if at <= now + TOGETHER_S)
 
     def take(self, now: float) -> tuple[frozenset[float], int]:
         """(periods that are due, ticks that were missed); each moves to its next tick after `now`."""
-        due = frozenset(p for p, at in self._next.items() if at <= now + TOGETHER_S)
+        due = self.periods(now)
         missed = 0
         for period in due:
-            tick = math.floor((now + TOGETHER_S - self._start) / period)
-            missed += tick - round((self._next[period] - self._start) / period)
-            self._next[period] = self._start + (tick + 1) * period
+            origin = self._origin[period]
+            at = origin + (math.floor((now + TOGETHER_S - origin) / period) + 1) * period
+            missed += max(0, round((at - self._next[period]) / period) - 1)
+            self._next[period] = at
         return due, missed
-
-    def failed(self, now: float, *, longest: bool = False) -> None:
-        """Back off from 1 s to 60 s with full jitter; `longest`: 60 s at once."""
-        self._failures += 1
-        low, high = BACKOFF_S
-        # 2 ** 6 > 60: later failures change nothing
-        delay = high if longest else random.uniform(low, min(high, 2.0 ** min(self._failures, 6)))
-        self._retry_at = now + delay
-
-    def worked(self) -> None:
-        self._failures = 0

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from drivers.modbus.check import check, check_profile
+from drivers.modbus.counters import ranges
 from drivers.modbus.settings import NOT_YET, ModbusDevice, ModbusLink
 from gateway.clock import Clock
 from gateway.driver import Device, Driver, DriverSpec, LinkSection
@@ -16,6 +17,10 @@ def build(name: str, link: LinkSection, devices: Sequence[Device], clock: Clock)
     return ModbusDriver(name, link, devices, clock)
 
 
+def owned(link: LinkSection) -> tuple[str, str] | None:
+    return link.owned if isinstance(link, ModbusLink) else None
+
+
 SPEC = DriverSpec(
     name="modbus",
     protocols=frozenset({"modbus"}),
@@ -25,4 +30,6 @@ SPEC = DriverSpec(
     check=check,
     check_profile=check_profile,
     not_yet=NOT_YET,
+    owned=owned,
+    counter_ranges=ranges,
 )

@@ -1,57 +1,156 @@
 """Golden exchanges of a profile: RTU frames in hex, and what they must decode to. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 
 from drivers.modbus import codec, decode, frame
-from drivers.modbus.address import Address, AddressError, parse
+from drivers.modbus.address import Address, AddressError, Type, parse
 from drivers.modbus.plan import Target, address_defaults, targets
 from gateway.model import Quality, Value
-from gateway.profile import Identity, Profile, Vector
+from gateway.profile import Identity, Profile, Variable, Vector
+from gateway.profile_choice import UnsettledError, decided, is_open, settled
 
 Fault = tuple[tuple[str | int, ...], str, str]
+_MEND = "check address, type, order and scale, then the vector"
 
 
 def check(profile: Profile) -> Iterator[Fault]:
     """Run every vector; one fault for each that does not hold. All points must have addresses."""
-    known = targets(profile)
     for index, vector in enumerate(profile.vectors):
         path = ("vectors", index)
         if vector.request is None:
             yield path, "no request", "add the request that this response answers"
             continue
         try:
-            wrong = _run(profile, known, vector, vector.request)
+            wrong = _run(profile, vector, vector.request)
         except frame.FrameError as error:
             yield path, f"'{vector.name}': {error}", "copy the frames again from their source"
             continue
         if wrong:
-            fix = "check address, type, order and scale, then the vector"
-            yield (*path, "values"), f"'{vector.name}': {wrong}", fix
+            yield (*path, "values"), f"'{vector.name}': {wrong}", _MEND
+    told = {name for vector in profile.vectors for name in vector.variants}
+    for index, variant in enumerate(profile.variants):
+        if variant.name not in told:
+            what = f"no vector of variant '{variant.name}'"
+            yield ("variants", index), what, f"add one with variant: {variant.name}"
 
 
-def _run(profile: Profile, known: dict[str, Target], vector: Vector, sent: str) -> str | None:
+def accepts(probe: Identity, value: codec.Raw | str | None) -> bool:
+    """The register of an identity probe holds what the profile says."""
+    return value in (probe.equals or ()) or value in (probe.in_ or ())
+
+
+def identity_of(address: Address, words: Sequence[int]) -> codec.Raw | str | None:
+    """What an identity probe compares: a number or a text; None for what is no text."""
+    if address.type is Type.STRING:
+        return codec.text(address, words)
+    return codec.raw(address, words)
+
+
+def _run(profile: Profile, vector: Vector, sent: str) -> str | None:
+    """What is wrong. Raises FrameError."""
+    if vector.refused:
+        return _refused(profile, vector, sent)
     if frame.is_write(sent):
+        if (code := frame.exception(sent, vector.response)) is not None:
+            return _excepted(vector, code)
         frame.check_echo(sent, vector.response)
         return "a write reads nothing: leave values empty" if vector.values else None
     asked = frame.request(sent)
     data = frame.data(asked, vector.response)
     if data is None:
-        return "an exception has no values" if vector.values else None
-    probes = list(_probes(profile, asked))
-    if not vector.values and not probes:
+        return _excepted(vector, frame.exception(sent, vector.response))
+    if vector.exception is not None:
+        return f"no exception {vector.exception}, but data"
+    return _data(profile, vector, asked, data)
+
+
+def _refused(profile: Profile, vector: Vector, sent: str) -> str | None:
+    """A response that nobody may take for the answer: a broken frame, or a value that means nothing."""
+    if vector.values:
+        return "a refused response has no values"
+    try:
+        if frame.is_write(sent):
+            frame.check_echo(sent, vector.response)
+        else:
+            asked = frame.request(sent)
+            data = frame.data(asked, vector.response)
+            if data is not None and _misfit(profile, vector, asked, data):
+                return None
+    except frame.FrameError:
+        return None
+    return "it is accepted as an answer"
+
+
+def _misfit(
+    profile: Profile, vector: Vector, asked: frame.Request, data: Sequence[int]
+) -> str | None:
+    """What says that the device is another one, or cannot be read."""
+    for probe, address in _probes(profile, vector, asked):
+        value = identity_of(address, _part(address, asked, data))
+        if not accepts(probe, value):
+            return f"identity register {address.addr:#06x} is {value}"
+    try:
+        _known(profile, vector, asked, data)
+    except UnsettledError as error:
+        return str(error)
+    return None
+
+
+def _excepted(vector: Vector, code: int | None) -> str | None:
+    if vector.values:
+        return "an exception has no values"
+    if vector.exception not in {None, code}:
+        return f"exception {code}, not {vector.exception}"
+    return None
+
+
+def _data(
+    profile: Profile, vector: Vector, asked: frame.Request, data: Sequence[int]
+) -> str | None:
+    if not vector.values and not list(_probes(profile, vector, asked)):
         return "the request reads no value that the profile knows"
-    for probe, address in probes:
-        number = codec.raw(address, _part(address, asked, data))
-        if not accepts(probe, number):
-            return f"identity register {address.addr:#06x} is {number}"
-    return _compare(vector, known, asked, data)
+    wrong = _misfit(profile, vector, asked, data)
+    return wrong or _compare(vector, _known(profile, vector, asked, data), asked, data)
+
+
+def _known(
+    profile: Profile, vector: Vector, asked: frame.Request, data: Sequence[int]
+) -> Mapping[str, Target]:
+    """The points as the vector's variants, decisions and variables settle them. Raises UnsettledError."""
+    chosen = decided(profile, vector.decisions)
+    if not is_open(chosen):
+        return targets(chosen)
+    variables: dict[str, Decimal] = {}
+    for name, variable in chosen.variables.items():
+        value = _variable(profile, variable, asked, data)
+        given = vector.variables.get(name, value if value is not None else variable.default)
+        if given is not None:
+            variables[name] = Decimal(str(given))
+    return targets(settled(chosen, vector.variants, variables))
+
+
+def _variable(
+    profile: Profile, variable: Variable, asked: frame.Request, data: Sequence[int]
+) -> Decimal | None:
+    """None if the response does not hold it, or the place of it is wrong, which is told there."""
+    try:
+        address = parse(variable.at, address_defaults(profile))
+    except AddressError:
+        return None
+    if not _within(address, asked):
+        return None
+    return Decimal(repr(codec.raw(address, _part(address, asked, data)))) * variable.scale
 
 
 def _compare(
-    vector: Vector, known: dict[str, Target], asked: frame.Request, data: Sequence[int]
+    vector: Vector, known: Mapping[str, Target], asked: frame.Request, data: Sequence[int]
 ) -> str | None:
     for name, expected in vector.values.items():
-        got = _decoded(known.get(name), asked, data)
+        target = known.get(name)
+        if target is not None and (target.point.formula or target.point.unit_from):
+            return f"{name} depends on variables: add `vars:` to the vector"
+        got = _decoded(target, asked, data)
         if isinstance(got, Quality):
             return f"{name} is {got.reason}, not {expected!r}"
         if got != expected or isinstance(got, bool) is not isinstance(expected, bool):
@@ -59,13 +158,11 @@ def _compare(
     return None
 
 
-def accepts(probe: Identity, number: codec.Raw) -> bool:
-    """The register of an identity probe holds what the profile says."""
-    return number in (probe.equals or ()) or number in (probe.in_ or ())
-
-
-def _probes(profile: Profile, asked: frame.Request) -> Iterator[tuple[Identity, Address]]:
-    for probe in profile.identity:
+def _probes(
+    profile: Profile, vector: Vector, asked: frame.Request
+) -> Iterator[tuple[Identity, Address]]:
+    chosen = [variant for variant in profile.variants if variant.name in vector.variants]
+    for probe in [*profile.identity, *(probe for v in chosen for probe in v.identity)]:
         try:
             address = parse(probe.at, address_defaults(profile))
         except AddressError:  # reported at the probe itself
@@ -93,4 +190,4 @@ def _within(address: Address, asked: frame.Request) -> bool:
 
 def _part(address: Address, asked: frame.Request, data: Sequence[int]) -> Sequence[int]:
     start = address.addr - asked.addr
-    return data[start : start + address.type.width]
+    return data[start : start + address.width]

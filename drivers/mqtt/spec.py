@@ -42,7 +42,7 @@ def check_profile(profile: Profile) -> Iterable[Fault]:
         yield ("dialect",), f"{said} is not in this version", "write `dialect: native`"
         return
     yield from _unused_sections(profile)
-    for index, point in enumerate(profile.points):
+    for index, point in enumerate(profile.own_points):
         yield from _unused_keys(index, point)
     for index, command in enumerate(profile.commands):
         if command.at is not None:
@@ -54,7 +54,10 @@ def check_profile(profile: Profile) -> Iterable[Fault]:
 
 
 def _unused_sections(profile: Profile) -> Iterable[Fault]:
-    present = {"link": profile.link, "defaults": profile.defaults, "identity": profile.identity}
+    present = {
+        "link": profile.link, "defaults": profile.defaults, "identity": profile.identity,
+        "vars": profile.variables, "arrays": profile.arrays, "variants": profile.variants,
+    }  # fmt: skip
     for key, value in present.items():
         if value:
             yield (key,), f"a native device has no use for '{key}'", "remove it"
@@ -66,6 +69,11 @@ def _unused_keys(index: int, point: Point) -> Iterable[Fault]:
     at = ("points", index)
     if point.at is not None:
         yield (*at, "at"), "a native device has no addresses: it names its points", "remove it"
+    for key in ("bits", "unit_from", "units", "contested", "shared"):
+        if getattr(point, key):
+            yield (*at, key), f"a native device has no use for '{key}'", "remove it"
+    if point.formula is not None:
+        yield (*at, "scale"), "a native device sends values in the point's unit", "remove it"
     if point.scale != 1 or point.offset != 0:
         key = "scale" if point.scale != 1 else "offset"
         yield (*at, key), "a native device sends values in the point's unit", "remove it"
@@ -77,6 +85,8 @@ def _run(profile: Profile, index: int, vector: Vector) -> Iterable[Fault]:
     at = ("vectors", index)
     if vector.request is not None:
         yield (*at, "request"), "a native device is not asked", "remove it"
+    for key in vector.model_fields_set - {"name", "request", "response", "values"}:
+        yield at, f"a native device has no use for '{key}'", "remove it"
     try:
         payload = bytes.fromhex(vector.response)
     except ValueError:

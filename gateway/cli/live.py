@@ -1,4 +1,4 @@
-"""`gateway status`, `devices`, `command`: commands that ask the running daemon."""
+"""`gateway status`, `devices`, `command`, `reset`: commands that ask the running daemon."""
 
 import argparse
 import sys
@@ -137,3 +137,14 @@ def _command(daemon: _Daemon, options: argparse.Namespace) -> int:
         shown = "" if answer["value"] is None else f" (the device reports {answer['value']})"
         print(f"{options.device} {options.point} {options.value}: {answer['outcome']}{why}{shown}")
     return 0 if answer["outcome"] == "confirmed" else 1
+
+
+def reset(options: argparse.Namespace) -> int:
+    """Exit code 1 if the alarm cannot be reset; the message says why."""
+    return _with_daemon(options, lambda daemon: _reset(daemon, options))
+
+
+def _reset(daemon: _Daemon, options: argparse.Namespace) -> int:
+    daemon.ask(verb="reset", alarm=options.alarm, force=options.force)
+    print(f"{options.alarm}: reset")
+    return 0

@@ -13,9 +13,10 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import NoReturn
 
+from gateway.cli import probe_options, profile_options
 from gateway.model import LANES
 
-NOT_RUNNING, USAGE, STATE_REFUSED, CONFIG = 3, 64, 74, 78
+NOT_RUNNING, USAGE, ALREADY_RUNNING, STATE_REFUSED, CONFIG = 3, 64, 73, 74, 78
 
 
 class _Parser(argparse.ArgumentParser):
@@ -162,7 +163,23 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("value", metavar="VALUE")
     command.add_argument("--json", action="store_true")
 
+    text = "End a latched alarm whose condition is over."
+    example = "gateway reset 'gst-fire-panel.fire.signal[panel-1][17]'"
+    reset = _command(commands, "reset", "live:reset", text, example)
+    _config_option(reset)
+    reset.add_argument("alarm", metavar="ALARM", help="as `gateway status` shows it")
+    text = "also while it is not known whether its condition is over, e.g. its device is gone"
+    reset.add_argument("--force", action="store_true", help=text)
+
     _store(commands)
+
+    text = "Look at what is connected: who answers, what it shows, how much the bus can carry."
+    probe = _command(commands, "probe", "probe:modbus", text, "gateway probe modbus rs485-1 --scan")
+    probe_options.add(probe, _command, _config_option)
+
+    text = "Make and check device profiles."
+    profile = _command(commands, "profile", "profile:check", text, "gateway profile check m1.yaml")
+    profile_options.add(profile, _command)
 
     simulate = _command(
         commands,
@@ -182,9 +199,20 @@ def build_parser() -> argparse.ArgumentParser:
         "--seed", type=int, default=1, metavar="N", help="of the load curves (default 1)"
     )
     simulate.add_argument(
+        "--faults", type=_percent, default=0.0, metavar="PERCENT",
+        help="of the requests to meters that meet a fault: late, garbage, wrong unit ...",
+    )  # fmt: skip
+    simulate.add_argument(
         "--incidents", action="store_true", help="now and then a meter shows over-voltage"
     )
     return parser
+
+
+def _percent(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= 100:
+        raise argparse.ArgumentTypeError(f"{text} is not 0 to 100")
+    return number
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

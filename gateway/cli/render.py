@@ -163,6 +163,8 @@ def _alarms(snapshot: Snapshot) -> RenderableType:
     )
     for alarm in snapshot["alarms"]:
         title = alarm["title"] or alarm["rule"]
+        if alarm["latched"]:
+            title += f"; over, waits for: gateway reset '{alarm['instance']}'"
         _row(table, _word(alarm["severity"]), alarm["device"], duration(alarm["since_s"]), title)
     return table
 

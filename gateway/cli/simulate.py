@@ -1,11 +1,13 @@
-"""`gateway simulate`: every loopback link and upstream of a configuration, served by simulators."""
+"""`gateway simulate`: every link and upstream of a configuration on this machine, by simulators."""
 
 import argparse
 import asyncio
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 from drivers.modbus.settings import ModbusDevice, ModbusLink
@@ -14,11 +16,13 @@ from gateway.cli.files import show
 from gateway.cli.main import CONFIG
 from gateway.config import Config, load_config
 from gateway.document import load
+from gateway.driver import Device
 from gateway.endpoint import is_loopback
 from gateway.errors import ConfigError, Problem
 from simulators.broker import BrokerError
 from simulators.compound import LampStreet, MeterBus, Plan, PlatformSite, compound
 from simulators.lights import Place
+from simulators.modbus import METERS_S, NO_TIME, Timing
 from simulators.modbus_meter import SimMeter
 
 FAILED = 1
@@ -34,6 +38,7 @@ def simulate(options: argparse.Namespace) -> int:
     if options.platform_log:
         first, *others = plan.platforms
         plan = replace(plan, platforms=(replace(first, log=Path(options.platform_log)), *others))
+    plan = replace(plan, faults=options.faults / 100)
     with ExitStack() as stack:
         if options.device_log:
             log = stack.enter_context(
@@ -56,6 +61,9 @@ async def _main(plan: Plan, options: argparse.Namespace) -> None:
         brokers = ", ".join(f"{b.kind} on {b.host}:{b.port}" for b in running.brokers) or "none"
         print(f"simulating {len(plan.buses)} meter buses, {len(plan.streets)} streets, "
               f"{len(plan.platforms)} platforms; brokers: {brokers}", flush=True)  # fmt: skip
+        for bus in plan.buses:
+            if bus.transport == "rtu":
+                print(f"serial port {bus.path} is {bus.path.readlink()}", flush=True)
         playing = group.create_task(running.play(incidents=options.incidents), name="play")
         await stop.wait()
         playing.cancel()
@@ -69,13 +77,11 @@ def plan_of(config: Config) -> Plan:
         devices = config.devices_of(name)
         section = link.section
         if isinstance(section, ModbusLink):
-            _loopback(config, ("links", name, "host"), section.host, problems)
-            meters = [
-                SimMeter(device.id, device.profile, device.section.unit)
-                for device in devices
-                if isinstance(device.section, ModbusDevice)
-            ]
-            buses.append(MeterBus(section.host, section.port, meters))
+            if section.transport == "rtu":
+                _port(config, name, section, problems)
+            else:
+                _loopback(config, ("links", name, "host"), section.host, problems)
+            buses.append(_bus(section, devices))
         elif isinstance(section, MqttLink):
             _loopback(config, ("links", name, "url"), section.url.host, problems)
             lamps = [
@@ -96,6 +102,33 @@ def plan_of(config: Config) -> Plan:
     if problems:
         raise ConfigError(problems)
     return Plan(buses, streets, platforms)
+
+
+def _bus(link: ModbusLink, devices: Sequence[Device]) -> MeterBus:
+    meters = [
+        SimMeter(
+            device.id, device.profile, device.section.unit, tuple(device.section.variants),
+            {name: Decimal(str(number)) for name, number in device.section.vars.items()},
+            device.section.decisions,
+        )
+        for device in devices
+        if isinstance(device.section, ModbusDevice)
+    ]  # fmt: skip
+    bits = 9 + link.stop + (link.parity != "N")
+    timing = Timing(link.baud, bits, METERS_S) if link.framed else NO_TIME
+    return MeterBus(link.host, link.port, meters, link.transport, Path(link.path), timing)
+
+
+def _port(config: Config, name: str, link: ModbusLink, problems: list[Problem]) -> None:
+    if Path(link.path).is_relative_to("/dev"):
+        what = f"{link.path} may be a real serial port"
+        fix = (
+            "simulate a port elsewhere, e.g. /tmp/bus-1: it is made for the time of the simulation"
+        )
+        problems.append(_problem(config, ("links", name, "path"), what, fix))
+    if link.parity != "N":  # pseudo terminals have none, and the C library then refuses to set it
+        what = "a simulated port has no parity bit"
+        problems.append(_problem(config, ("links", name, "parity"), what, "write parity: N"))
 
 
 def _loopback(config: Config, path: tuple[str, ...], host: str, problems: list[Problem]) -> None:

@@ -18,13 +18,15 @@ from gateway.store.recover import State
 from gateway.store.report import Commit, Fault, Full, Reopened, Report, Rescued, Shed, Works
 from gateway.store.retention import Evicted, Holding
 from gateway.store.rewind import CursorLog
+from gateway.store.rollup_table import LastValues
 from gateway.store.stats import Figures, StoreStats
 
 
 class Books:
     """`state` is what the files told when they were opened, kept up to date since.
 
-    `pool` has one thread, in which `reader` works. `alarms` and `taken_ids` are of the opening.
+    `pool` has one thread, in which `reader` works. `alarms`, `taken_ids` and `counted` are of the
+    opening.
     """
 
     def __init__(self, directory: Path, clock: Clock, inbox: Inbox, intake: Intake) -> None:
@@ -43,6 +45,7 @@ class Books:
         self.reopened: Callable[[], None] = _nothing
         self.alarms: list[Event] = []
         self.taken_ids: list[bytes] = []
+        self.counted: LastValues = {}
 
     def adopt(self, files: OpenFiles) -> None:
         """What the files tell; what is known of cursors and commands stays known."""
@@ -53,6 +56,7 @@ class Books:
         self.segments = sorted(files.state.segments)
         self.alarms = files.alarms
         self.taken_ids = files.taken
+        self.counted = files.counted
         self.figures.damage.update(files.state.damage)
         self.figures.usage = files.usage
         self._clock.boot = files.state.boot

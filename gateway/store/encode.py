@@ -88,12 +88,14 @@ def event_row(seq: int, event: Event) -> EventRow:
 
 
 def alarm_of(event: Event) -> str | None:
-    """Which alarm or alarm-bearing point an event is about, None for other events."""
+    """Which alarm, alarm-bearing point or counter an event is about, None for other events."""
     match event.kind:
         case EventKind.POINT_ALARM:
             return f"point {event.device} {event.attributes.get('point')}"
         case EventKind.ALARM_RAISED | EventKind.ALARM_CLEARED:
             return f"rule {event.attributes.get('instance')}"
+        case EventKind.COUNTER_WRAP | EventKind.COUNTER_RESET | EventKind.METER_REPLACED:
+            return f"counter {event.device} {event.attributes.get('point')}"
         case _:
             return None
 

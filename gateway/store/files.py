@@ -17,6 +17,7 @@ from gateway.store.points import Descriptions
 from gateway.store.quarantine import set_aside
 from gateway.store.recover import State, recover
 from gateway.store.rescue import Found, look_into, start
+from gateway.store.rollup_table import LastValues, last_counted
 from gateway.store.schema import CORE, CORE_PAGES, connect_writer
 
 Repair = Callable[[sqlite3.Connection, Path], None]
@@ -26,8 +27,9 @@ Repair = Callable[[sqlite3.Connection, Path], None]
 class OpenFiles:
     """A directory that is ours until `lock` is closed, and what was found in it.
 
-    `alarms`: the newest event of each alarm and alarm-bearing point. `taken`: ids of messages
-    whose alarms are stored and whose samples may not be.
+    `alarms`: the newest event of each alarm, alarm-bearing point and counter. `taken`: ids of
+    messages whose alarms are stored and whose samples may not be. `counted`: of each counter the
+    last value that its rollups know, and the time (seconds) at which that window begins.
     """
 
     state: State
@@ -36,6 +38,7 @@ class OpenFiles:
     alarms: list[Event]
     taken: list[bytes]
     usage: Usage
+    counted: LastValues
 
 
 def open_files(
@@ -130,7 +133,7 @@ def _open_core(
         state = recover(db, directory, gateway_id, clock, found)
         journal = Journal(directory, gateway_id, clock, db, state)
         alarms, taken, usage = journal.alarms(), journal.taken(), journal.usage()
-        return OpenFiles(state, journal, lock, alarms, taken, usage)
+        return OpenFiles(state, journal, lock, alarms, taken, usage, last_counted(db))
     except BaseException:
         db.close()
         raise

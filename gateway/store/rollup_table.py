@@ -23,6 +23,9 @@ MAX_BYTES = 1 << 30
 BLOCK = 1_000  # rows that are deleted in one transaction
 REACH_S = 7 * 86_400  # a counter that was silent for longer begins anew
 
+LastValues = Mapping[tuple[str, str], tuple[float, int]]  # value, begin of its window (seconds)
+
+_LAST = "SELECT pid, la FROM rollup WHERE w=? AND t=? AND pid IN (SELECT value FROM json_each(?))"
 _UPSERT = """
 INSERT INTO rollup VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(w, t, pid) DO UPDATE
   SET n=excluded.n, mn=excluded.mn, mx=excluded.mx, sm=excluded.sm, la=excluded.la
@@ -111,18 +114,35 @@ def last_before(db: sqlite3.Connection, t: int, pids: Iterable[int]) -> dict[int
     found: dict[int, float] = {}
     missing = set(pids)
     step_back = "SELECT max(t) FROM rollup WHERE w=? AND t < ? AND t >= ?"
-    query = (
-        "SELECT pid, la FROM rollup WHERE w=? AND t=? AND pid IN (SELECT value FROM json_each(?))"
-    )
     at = t
     while missing:
         at = db.execute(step_back, (WINDOW_S, at, t - REACH_S)).fetchone()[0]
         if at is None:
             break
         wanted = orjson.dumps(sorted(missing)).decode()
-        found.update(db.execute(query, (WINDOW_S, at, wanted)))
+        found.update(db.execute(_LAST, (WINDOW_S, at, wanted)))
         missing -= found.keys()
     return found
+
+
+def last_counted(db: sqlite3.Connection) -> LastValues:
+    """The last value of each counter that had one within 7 days, by (device, point).
+
+    Of the newest 5 min windows; older ones are looked up in the 1 h windows: at most 200 steps.
+    """
+    query = "SELECT pid, device, point FROM counter JOIN point USING (pid)"
+    names = {pid: (device, point) for pid, device, point in db.execute(query)}
+    found: dict[int, tuple[float, int]] = {}
+    for width, reach_s in ((WINDOW_S, 2 * HOUR_S), (HOUR_S, REACH_S)):
+        newest = db.execute("SELECT max(t) FROM rollup WHERE w=?", (width,)).fetchone()[0]
+        at = newest
+        while at is not None and at >= newest - reach_s and found.keys() != names.keys():
+            missing = orjson.dumps(sorted(names.keys() - found.keys())).decode()
+            for pid, value in db.execute(_LAST, (width, at, missing)):
+                found[pid] = (value, at)
+            step_back = "SELECT max(t) FROM rollup WHERE w=? AND t < ?"
+            at = db.execute(step_back, (width, at)).fetchone()[0]
+    return {names[pid]: last for pid, last in found.items()}
 
 
 def next_windows(db: sqlite3.Connection, t: int, pids: Iterable[int]) -> set[int]:

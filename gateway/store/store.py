@@ -26,6 +26,7 @@ from gateway.store.journal import CommandRow
 from gateway.store.points import Descriptions
 from gateway.store.reader import Slice
 from gateway.store.report import Report
+from gateway.store.rollup_table import LastValues
 from gateway.store.settings import StoreSettings
 from gateway.store.stats import StoreStats
 from gateway.store.thread import WorkerThread
@@ -76,13 +77,20 @@ class Store:
 
     @property
     def alarms(self) -> list[Event]:
-        """When it was opened: the newest event of each alarm and alarm-bearing point."""
+        """When it was opened: the newest event of each alarm, alarm-bearing point and counter."""
         return self._books.alarms
 
     @property
     def taken_ids(self) -> list[bytes]:
         """When it was opened: ids of messages whose alarms are stored already."""
         return self._books.taken_ids
+
+    @property
+    def counted(self) -> LastValues:
+        """When it was opened: the last value of each counter by (device, point), as its rollups know
+        it (of the last 7 days, up to some minutes old), and when that window begins (s, UTC).
+        """
+        return self._books.counted
 
     def on_reopen(self, call: Callable[[], None]) -> None:
         """Call `call` when the files were opened anew: `last_n`, `recent_ids` may be other ones."""

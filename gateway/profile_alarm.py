@@ -1,0 +1,48 @@
+"""`alarms:` of a profile: the alarms that every device of this model has."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from gateway.model import Severity
+from gateway.settings import Duration, Section, Text, wrong
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
+_EXAMPLE = 'write a condition in quotes, e.g. "fire.bus == fault"'
+
+
+def _name(value: str) -> str:
+    if _NAME.fullmatch(value):
+        return value
+    raise wrong(f"'{value}' is no name", "use a-z, 0-9, '_' and dots, e.g. level.high")
+
+
+def _condition(value: object) -> object:
+    if isinstance(value, str) and value.strip():
+        return value
+    raise wrong(f"{value!r} is no condition", _EXAMPLE)
+
+
+def _severity(value: object) -> Severity:
+    if value in {"life", "safety", "operational"}:
+        return Severity[str(value).upper()]
+    raise wrong(f"{value!r} is no severity of an alarm", "write life, safety or operational")
+
+
+Condition = Annotated[str, BeforeValidator(_condition), Field(max_length=200)]
+
+
+class AlarmRule(Section):
+    """One alarm. `when` begins it after it held for `hold` seconds, `clear` ends it (without:
+    `when` no longer true). With `latch` it stays until somebody resets it. What the conditions
+    mean is checked by `rules.alarms`.
+    """
+
+    id: Annotated[str, AfterValidator(_name)]
+    title: Text = ""
+    when: Condition
+    severity: Annotated[Severity, BeforeValidator(_severity)]
+    hold: Duration = 0.0
+    clear: Condition | None = None
+    latch: bool = False
