@@ -3,10 +3,12 @@
 missing=""
 command -v mosquitto >/dev/null 2>&1 || [ -x /usr/sbin/mosquitto ] || missing="$missing mosquitto"
 command -v strace >/dev/null 2>&1 || missing="$missing strace"
-# Not every distribution has these two; without them the tests that need them are skipped.
+# Not every distribution has these; without them the tests that need them are skipped.
 wanted=""
 command -v influxd >/dev/null 2>&1 || wanted="$wanted influxdb"
 command -v victoria-metrics >/dev/null 2>&1 || wanted="$wanted victoria-metrics"
+command -v gcc >/dev/null 2>&1 || wanted="$wanted gcc"
+[ -f /usr/include/modbus/modbus.h ] || wanted="$wanted libmodbus-dev"
 [ -z "$missing$wanted" ] && exit 0
 export DEBIAN_FRONTEND=noninteractive
 if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ] && apt-get update -qq; then

@@ -5,22 +5,25 @@ a new version turns it green, the workaround named in the reason can go.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import pytest
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ConnectionException, ModbusIOException
+from pymodbus.framer import FramerType
 from pymodbus.pdu.register_message import ReadInputRegistersResponse
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from drivers.modbus.address import Table
-from drivers.modbus.link import BadFrame, Connection
+from drivers.modbus.link import BadFrame, Connection, NoAnswer
 from drivers.modbus.plan import Block
+from drivers.modbus.settings import ModbusLink
 from gateway.profile import load_profile, shipped_folder
 from simulators.modbus import Farm, Fault, Misbehaviour, SimMeter, serve
+from tests.harness.line import Parts, at_once, block, connected, server_link, tcp_line, words
 
 SDM120 = load_profile(shipped_folder() / "eastron-sdm120.yaml")[0]
 BLOCK = Block(Table.INPUT, 0, 4, ())
@@ -58,13 +61,59 @@ async def pymodbus_server(port: int = 0) -> AsyncIterator[int]:
         await server.shutdown()  # type: ignore[no-untyped-call]  # pymodbus has no type there
 
 
+def our_connection(port: int) -> Connection:
+    return Connection(ModbusLink(driver="modbus", host="127.0.0.1", port=port), lambda: None)
+
+
 async def our_link_refuses(port: int, kind: str) -> None:
-    connection = Connection("127.0.0.1", port, lambda: None)
+    connection = our_connection(port)
     await connection.open()
     with pytest.raises(BadFrame) as refused:
         await connection.read(1, BLOCK, 0.5)
     assert refused.value.kind == kind
     assert not connection.is_open, "a desync may follow: it closes"
+
+
+async def shifted(read: Callable[[int], Awaitable[Sequence[int]]]) -> list[bool]:
+    """Is what `read` returns that of another address, for the four reads after a late answer?"""
+    wrong = []
+    for addr in (200, 300, 400, 500):
+        try:
+            values = list(await read(addr))
+        except (ModbusIOException, NoAnswer, BadFrame):
+            values = []
+        wrong.append(values not in ([], words(1, block(addr))))
+    return wrong
+
+
+def late(_request: bytes, answer: bytes) -> Parts:
+    yield 0.25, answer
+
+
+@pytest.mark.xfail(strict=True, reason="T20: a late answer shifts all later ones; link.py waits")
+async def test_t20_pymodbus_gives_no_request_the_answer_to_an_older_one() -> None:
+    async with tcp_line() as line, client(line.port, framer=FramerType.RTU) as master:
+        line.script = late
+        with pytest.raises(ModbusIOException):
+            await master.read_holding_registers(100, count=4, device_id=1)
+
+        async def read(addr: int) -> Sequence[int]:
+            return (await master.read_holding_registers(addr, count=4, device_id=1)).registers
+
+        assert not any(await shifted(read))
+
+
+async def test_t20_our_link_gives_no_request_the_answer_to_an_older_one() -> None:
+    async with tcp_line() as line, connected(server_link(line.port)) as connection:
+        line.script = late
+        with pytest.raises(NoAnswer):
+            await connection.read(1, block(100), 0.2)
+        line.script = at_once
+
+        async def read(addr: int) -> Sequence[int]:
+            return await connection.read(1, block(addr), 0.2)
+
+        assert not any(await shifted(read))
 
 
 @pytest.mark.xfail(strict=True, reason="T21: pymodbus compares no function code; link.py does")
@@ -181,7 +230,7 @@ async def test_t27_a_cancelled_request_is_cancelled_at_once() -> None:
 async def test_t27_our_link_is_cancelled_even_when_the_answer_comes_in_the_same_turn() -> None:
     """asyncio.wait_for of Python 3.11, which pymodbus uses, returns the answer then."""
     async with farm(Misbehaviour(Fault.SILENT)) as served:
-        connection = Connection("127.0.0.1", served.port, lambda: None)
+        connection = our_connection(served.port)
         await connection.open()
         task = asyncio.create_task(connection.read(1, BLOCK, 5))
         async with asyncio.timeout(2):

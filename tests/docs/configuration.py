@@ -12,9 +12,11 @@ from gateway import driver, profile, sections
 from gateway.allow import Allow, CommandsSection, Selector
 from gateway.config import load_config
 from gateway.errors import ConfigError
+from gateway.profile_alarm import AlarmRule
 from gateway.sinks.influx_settings import InfluxSection
 from gateway.sinks.settings import UpstreamSection
 from gateway.store.settings import StoreSettings
+from gateway.strategy import Strategy
 from rules.section import RuleSection
 from tests.docs.pages import ROOT, Page, section
 
@@ -39,6 +41,7 @@ CONFIGURATION = {
 PROFILES = {
     "Top level": keys(profile.Profile), "Points": keys(profile.Point),
     "Commands": keys(profile.CommandSpec), "Vectors": keys(profile.Vector),
+    "Reports": keys(Strategy), "Alarms": keys(AlarmRule),
 }  # fmt: skip
 
 

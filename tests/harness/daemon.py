@@ -29,6 +29,7 @@ class Daemon:
         sabotage: str | None = None,
         arguments: Sequence[str] = (),
         under: Sequence[str] = (),
+        ready_s: float = READY_S,
     ) -> None:
         self.config = config
         self.state_dir = state_dir
@@ -38,6 +39,7 @@ class Daemon:
         self._sabotage = sabotage
         self._arguments = arguments
         self._under = under
+        self._ready_s = ready_s
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -65,7 +67,7 @@ class Daemon:
                 stdout=log,
                 stderr=log,
             )
-        async with asyncio.timeout(READY_S):
+        async with asyncio.timeout(self._ready_s):
             while await self._asked("status") is None:
                 if self._process.returncode is not None:
                     raise AssertionError(f"the daemon ended:\n{self.text()}")

@@ -9,13 +9,12 @@ from drivers.modbus.driver import ModbusDriver
 from drivers.modbus.settings import ModbusDevice, ModbusLink
 from drivers.modbus.spec import SPEC
 from gateway.clock import Clock
-from gateway.driver import Device
+from gateway.driver import Device, Publisher
 from gateway.errors import LinkDown
 from gateway.model import Command, Value
 from gateway.profile import Profile, load_profile, shipped_folder
 from simulators.modbus import Farm, SimMeter, serve
 from tests.harness.clock import FakeClock
-from tests.harness.recorder import Recorder
 
 FAST = {"fast": "100ms", "slow": "10m"}
 
@@ -61,7 +60,7 @@ def driver_for(port: int, devices: Sequence[Device], clock: Clock | None = None)
 
 
 @asynccontextmanager
-async def running(driver: ModbusDriver, bus: Recorder) -> AsyncIterator[asyncio.Task[None]]:
+async def running(driver: ModbusDriver, bus: Publisher) -> AsyncIterator[asyncio.Task[None]]:
     task = asyncio.create_task(driver.run(bus))
     try:
         yield task

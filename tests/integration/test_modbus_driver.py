@@ -213,10 +213,26 @@ async def test_a_server_that_goes_away_is_a_link_that_is_down() -> None:
     async with farm_of(("m1", SDM120, 1)) as farm:
         task = asyncio.create_task(driver_for(farm.port, [device("m1", SDM120, 1)]).run(bus))
         await bus.sample("m1")
-    with pytest.raises(LinkDown, match=r"meters: .* closed the connection"):
+    with pytest.raises(LinkDown, match=r"meters: .* does not accept connections"):
         await asyncio.wait_for(task, 2)
     with pytest.raises(LinkDown, match=r"meters: .* does not accept connections"):
         await driver_for(farm.port, [device("m1", SDM120, 1)]).run(bus)
+
+
+@pytest.mark.both_loops
+async def test_a_server_that_closes_idle_connections_is_no_link_that_is_down() -> None:
+    bus = Recorder()
+    async with farm_of(("m1", SDM120, 1)) as farm:
+        driver = driver_for(farm.port, [device("m1", SDM120, 1)])
+        async with running(driver, bus) as task:
+            for _ in range(3):
+                await bus.sample("m1", after=len(bus.items))
+                farm.cut()
+            await bus.sample("m1", after=len(bus.items))
+            assert not task.done()
+    assert not any(sample.quality for sample in bus.samples)
+    assert 3 <= driver.health.counters["reopened"] <= 4
+    assert driver.health.connects == 1
 
 
 async def test_a_connection_cut_in_the_middle_of_a_request_is_a_link_that_is_down() -> None:

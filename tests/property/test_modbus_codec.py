@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.modbus import codec, decode, frame, mbap
-from drivers.modbus.address import Address, Order, Table, Type
+from drivers.modbus.address import Address, Order, Table, Type, parse
 from drivers.modbus.plan import Target, plan
 from gateway.profile import Limits, Point
 
@@ -16,8 +16,19 @@ ADDRESSES = st.builds(
     Address,
     st.just(Table.HOLDING),
     st.integers(0, 0xFFF0),
-    st.sampled_from([t for t in Type if t is not Type.BOOL]),
+    st.sampled_from([t for t in Type if t not in {Type.BOOL, Type.BCD, Type.STRING}]),
     st.sampled_from(Order),
+    st.just(0),
+    st.none(),
+)
+BCD = st.builds(
+    Address,
+    st.just(Table.HOLDING),
+    st.just(0),
+    st.just(Type.BCD),
+    st.sampled_from(Order),
+    st.integers(1, 4),
+    st.none(),
 )
 BINARY32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
@@ -38,6 +49,67 @@ def test_every_number_a_register_holds_survives_encode_and_decode(
     assert codec.words(address, back) == words
     if address.type is not Type.F32:
         assert back == number
+
+
+@given(BCD, st.data())
+def test_every_decimal_number_survives_encode_and_decode(
+    address: Address, data: st.DataObject
+) -> None:
+    number = data.draw(st.integers(*address.limits))
+    words = codec.words(address, number)
+    assert len(words) == address.width
+    assert codec.raw(address, words) == number
+    plain = codec.words(address._replace(order=Order.ABCD), number)
+    assert "".join(f"{word:04x}" for word in plain) == f"{number:0{4 * address.words}d}"
+
+
+@given(BCD, st.data())
+def test_a_nibble_above_nine_is_no_decimal_number(address: Address, data: st.DataObject) -> None:
+    words = [data.draw(st.integers(0, 0xFFFF)) for _ in range(address.words)]
+    decimal = all(digit.isdigit() for word in words for digit in f"{word:04x}")
+    assert math.isnan(codec.raw(address, words)) is not decimal
+
+
+@given(
+    st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=20),
+    st.sampled_from([Order.ABCD, Order.BADC]),
+)
+def test_a_text_survives_both_byte_orders(text: str, order: Order) -> None:
+    data = text.encode("ascii").ljust(20, b"\0")
+    form = "<" if order is Order.BADC else ">"
+    address = Address(Table.HOLDING, 0, Type.STRING, order, 10)
+    assert codec.text(address, struct.unpack(f"{form}10H", data)) == text.strip()
+
+
+@given(st.binary(min_size=4, max_size=4))
+def test_bytes_that_are_no_ascii_are_no_text(data: bytes) -> None:
+    address = Address(Table.HOLDING, 0, Type.STRING, words=2)
+    text = codec.text(address, struct.unpack(">2H", data))
+    held = data.partition(b"\0")[0]
+    assert (text is None) == any(not 32 <= byte < 127 for byte in held)
+
+
+@given(st.sampled_from([Type.U16, Type.U32, Type.U64]), st.sampled_from(Order), st.data())
+def test_each_bit_of_a_register_is_its_own(kind: Type, order: Order, data: st.DataObject) -> None:
+    number = data.draw(st.integers(*kind.limits))
+    whole = Address(Table.HOLDING, 0, kind, order)
+    words = codec.words(whole, number)
+    bits = [codec.raw(whole._replace(bit=bit), words) for bit in range(16 * kind.width)]
+    assert sum(int(bit) << place for place, bit in enumerate(bits)) == number
+
+
+@given(st.sampled_from([Type.U64, Type.F64]), st.sampled_from(Order), st.binary(min_size=8, max_size=8))  # fmt: skip
+def test_the_letters_of_a_long_order_say_where_each_byte_stands(
+    kind: Type, order: Order, data: bytes
+) -> None:
+    letters = {"ABCD": "ABCDEFGH", "CDAB": "GHEFCDAB", "BADC": "BADCFEHG", "DCBA": "HGFEDCBA"}[
+        order
+    ]
+    address = parse({"table": "input", "addr": 0, "type": kind, "order": letters}, {})
+    assert address.order is order
+    sent = bytes(data["ABCDEFGH".index(letter)] for letter in letters)
+    value = codec.unsigned(address, struct.unpack(">4H", sent))
+    assert value == int.from_bytes(data, "big")
 
 
 @given(BINARY32)
@@ -109,8 +181,8 @@ def test_a_plan_reads_every_point_once_within_the_limits(
 def test_no_bytes_make_the_frame_check_fail_in_another_way_than_it_says(data: bytes) -> None:
     sent = bytes.fromhex("000100000006010400000004")
     assert mbap.fault(sent, data) in {None, "protocol", "length", "transaction", "unit", "function", "surplus"}  # fmt: skip
-    for parse in (frame.pdu, frame.request):
+    for read in (frame.pdu, frame.request):
         try:
-            parse(data.hex())
+            read(data.hex())
         except frame.FrameError as error:
             assert str(error)

@@ -71,7 +71,16 @@ BROKEN = {
     "newer version": (("version: 1", "version: 2"), 1, "2", "version", "newer than this gateway", "version: 1"),
     "tab": (("  meter-1:", "\tmeter-1:"), 6, "\t", "", "not YAML", "spaces"),
     "section of a later version": (("links:", "metrics: {listen: x}\nlinks:"), 3, "metrics", "metrics", "not in this version", "remove"),
-    "transport of a later version": (("transport: tcp", "transport: rtu"), 4, "rtu", "links.meters.transport", "rtu", "tcp"),
+    "unknown transport": (("transport: tcp", "transport: ascii"), 4, "ascii", "links.meters.transport", "ascii", "rtu_over_tcp"),
+    "host of a serial port": (("transport: tcp", "transport: rtu"), 4, "127", "links.meters.host", "host means nothing to transport rtu", "write transport: tcp"),
+    "network without a host": (("host: 127.0.0.1, port: 5020", "port: 5020"), 4, "{driver", "links.meters", "transport tcp without a host", "add e.g. host"),
+    "serial link without a port": (("transport: tcp, host: 127.0.0.1, port: 5020", "transport: rtu"), 4, "{driver", "links.meters", "transport rtu without a port", "add path"),
+    "relative serial port": (("transport: tcp, host: 127.0.0.1, port: 5020", "transport: rtu, path: ttyS0"), 4, "ttyS0", "links.meters.path", "'ttyS0' is no serial port", "whole path"),
+    "odd baud": (("transport: tcp, host: 127.0.0.1, port: 5020", "transport: rtu, path: /dev/serial/by-id/a, baud: 9601"), 4, "9601", "links.meters.baud", "9601 is not allowed", "19200"),
+    "seven bits": (("transport: tcp, host: 127.0.0.1, port: 5020", "transport: rtu, path: /dev/serial/by-id/a, bytesize: 7"), 4, "7}", "links.meters.bytesize", "7 data bits", "write 8"),
+    "parity of a network": (("port: 5020", "port: 5020, parity: E"), 4, "E}", "links.meters.parity", "parity means nothing to transport tcp", "transport: rtu"),
+    "one port twice": (("devices:", "  spare: {driver: modbus, host: 127.0.0.1, port: 5020, transport: rtu_over_tcp}\ndevices:"), 5, "127", "links.spare.host", "127.0.0.1:5020 belongs to link meters already", "move its devices to meters"),
+    "broadcast on a bus": (("transport: tcp", "transport: rtu_over_tcp"), 6, "0}", "devices.meter-1.unit", "unit 0 is every device of a bus", "1 to 247"),
     "literal secret": (("devices:", MQTT % "geheim"), 5, "geheim", "links.l.password", "a secret in plain text", "${file:"),
     "missing secret": (("devices:", MQTT % '"${env:NO_SUCH_NAME}"'), 5, '"${env', "links.l.password", "NO_SUCH_NAME is not set", "set"),
     "unencrypted beyond loopback": (("devices:", '  l: {driver: mqtt, url: "mqtt://192.0.2.1"}\ndevices:'), 5, '"mqtt:', "links.l.url", "not encrypted", "mqtts://192.0.2.1:8883"),
@@ -96,6 +105,8 @@ BROKEN = {
 def test_a_broken_file_is_refused_with_place_and_fix(tmp_path: Path, kind: str) -> None:
     (old, new), line, token, path, what, fix = BROKEN[kind]
     text = MINIMAL.replace(old, new, 1)
+    if kind == "broadcast on a bus":
+        text = text.replace("unit: 1", "unit: 0")
     column = text.splitlines()[line - 1].index(token) + 1
     found = refused(tmp_path, text)
     assert any(
@@ -116,6 +127,28 @@ def test_what_looks_wrong_and_may_be_meant_is_a_note(tmp_path: Path, kind: str) 
     (note,) = load_config(write(tmp_path, MINIMAL.replace(old, new, 1))).notes
     assert what in note.what
     assert note.line == 5
+
+
+def test_a_serial_port_is_told_what_may_bite_later(tmp_path: Path) -> None:
+    serial = "transport: rtu, path: /dev/ttyUSB0, baud: 38400"
+    text = MINIMAL.replace("transport: tcp, host: 127.0.0.1, port: 5020", serial)
+    port, baud = sorted(load_config(write(tmp_path, text)).notes, key=lambda n: n.column)
+    assert port.what == "/dev/ttyUSB0 is another adapter after a restart"
+    assert "/dev/serial/by-id/" in port.fix
+    assert baud.what == "38400 baud, a eastron-sdm120 comes with 2400"
+    assert (port.line, baud.line) == (4, 4)
+
+
+def test_two_names_of_one_serial_port_are_one_port(tmp_path: Path) -> None:
+    (tmp_path / "by-id").symlink_to(tmp_path / "ttyUSB7")
+    serial = f"transport: rtu, path: {tmp_path}/by-id, baud: 2400"
+    text = MINIMAL.replace("transport: tcp, host: 127.0.0.1, port: 5020", serial)
+    text = text.replace(
+        "devices:", f"  b: {{driver: modbus, transport: rtu, path: {tmp_path}/ttyUSB7}}\ndevices:"
+    )
+    (problem,) = refused(tmp_path, text)
+    assert problem.path == "links.b.path"
+    assert problem.what == f"{tmp_path}/ttyUSB7 belongs to link meters already"
 
 
 def test_a_rule_that_may_not_write_is_refused_before_it_has_to(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.driver import Device
 from gateway.model import EMPTY, Event, EventKind, Item, Level, Quality, Sample, Severity, Value
+from gateway.profile import Profile
 from gateway.sinks.influx_encode import Body, Encoder
 from gateway.sinks.line import faults, field, field_key, series
 from gateway.store.store import Slice
@@ -147,7 +148,9 @@ def test_field_keys_that_no_server_takes_are_refused(key: str) -> None:
 def test_a_profile_with_a_point_that_influxdb_drops_is_found_before_the_start() -> None:
     one = meters(1)["meter-0"]
     points = [one.profile.points[0].model_copy(update={"id": "time"})]
-    odd = one._replace(profile=one.profile.model_copy(update={"points": points, "profile": "a\\"}))
+    fields = {name: getattr(one.profile, name) for name in Profile.model_fields}
+    changes = {"own_points": points, "profile": "a\\"}
+    odd = one._replace(profile=Profile.model_construct(**{**fields, **changes}))
     assert [path for path, _ in faults(odd)] == [("profile",), ("profile",)]
 
 

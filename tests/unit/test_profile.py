@@ -104,8 +104,8 @@ def test_the_name_in_the_file_is_the_name_of_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "what"),
     [
-        ("variants: []", "'variants' is not in this version"),
-        ("alarms: []", "'alarms' is not in this version"),
+        ("match: {}", "'match' is not in this version"),
+        ("topics: {}", "'topics' is not in this version"),
         ("pionts: []", "unknown key 'pionts'"),
     ],
 )
