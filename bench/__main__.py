@@ -9,7 +9,7 @@ import sys
 
 from bench.report import Row, show
 
-ENTRIES = ("model", "store", "journal", "chain", "influx")
+ENTRIES = ("model", "store", "journal", "chain", "influx", "modbus")
 
 
 def main() -> int:
