@@ -80,6 +80,7 @@ class Poller:
 
         async def ask(block: Block) -> Sequence[int] | Excepted:
             nonlocal asked
+            await self._tell_apart(unit, block, unit.plan(frozenset(unit.targets)))
             answer = await self._ask(unit, block)
             asked = True
             return answer
@@ -129,10 +130,7 @@ class Poller:
         """One request; one that the unit refuses for its registers is halved."""
         if between is not None:
             await between()
-        if self._connection.twofold and self._alike(unit, block):
-            other = canary((block, *blocks), {shape(block)})
-            if other is not None:
-                await self._ask(unit, other)
+        await self._tell_apart(unit, block, (block, *blocks))
         answer = await self._ask(unit, block)
         reading.answered = True
         if not isinstance(answer, Excepted):
@@ -149,6 +147,13 @@ class Poller:
         if not halves:
             unit.health.errors[reason] += 1
             reading.bad(names_of(block), reason)
+
+    async def _tell_apart(self, unit: Unit, block: Block, blocks: Sequence[Block]) -> None:
+        """Put a request of another shape before `block` if the latest one looked like it."""
+        if self._connection.twofold and self._alike(unit, block):
+            other = canary(blocks, {shape(block)})
+            if other is not None:
+                await self._ask(unit, other)
 
     def _alike(self, unit: Unit, block: Block) -> bool:
         """The latest request was to other registers of this unit, and its answer looks the same."""

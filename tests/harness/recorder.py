@@ -58,7 +58,7 @@ class Recorder:
         await self.roomy.wait()
 
     async def until(
-        self, predicate: Callable[[Item], bool], *, after: int = 0, timeout: float = 5
+        self, predicate: Callable[[Item], bool], *, after: int = 0, timeout: float = 15
     ) -> Item:
         """The first item with a number above `after` for which `predicate` holds, come or to come."""
         async with asyncio.timeout(timeout):

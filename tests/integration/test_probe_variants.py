@@ -24,8 +24,8 @@ defaults: {at: {table: holding, type: u16}}
 points:
   - {id: env.noise, unit: dB, at: 0, contested: {tenths: {scale: "0.1"}, whole: {scale: "1"}}}
 vectors:
-  - {name: 45.1 dB, request: "01 03 00 00 00 01 84 0A", response: "01 03 02 01 C3 F8 45", decisions: {env.noise: tenths}, values: {env.noise: 45.1}}
-  - {name: 451 dB, request: "01 03 00 00 00 01 84 0A", response: "01 03 02 01 C3 F8 45", decisions: {env.noise: whole}, values: {env.noise: 451}}
+  - {name: 45.1 dB, request: "01 03 00 00 00 01 84 0A", response: "01 03 02 01 C3 F9 85", decisions: {env.noise: tenths}, values: {env.noise: 45.1}}
+  - {name: 451 dB, request: "01 03 00 00 00 01 84 0A", response: "01 03 02 01 C3 F9 85", decisions: {env.noise: whole}, values: {env.noise: 451}}
 """
 CONFIG = """\
 version: 1
@@ -56,7 +56,7 @@ def said(path: Path) -> list[str]:
         ("{profile: noise, link: bus}", "devices.d-1: sources disagree about env.noise of profile 'noise': find out which is right, then add decisions: {env.noise: tenths | whole}"),
         ("{profile: noise, link: bus, decisions: {env.noise: tenth}}", "devices.d-1.decisions.env.noise: no choice 'tenth': did you mean 'tenths'?"),
         ("{profile: renke-wind, link: bus, decisions: {env.wind.speed: x}}", "devices.d-1.decisions.env.wind.speed: nothing is contested about 'env.wind.speed' in profile 'renke-wind': remove it"),
-        ("{profile: chint-dtsu666, link: bus, variant: gen2018}", "devices.d-1.variant: profile 'chint-dtsu666' has no variant 'gen2018': did you mean 'gen2016'?"),
+        ("{profile: chint-dtsu666, link: bus, variant: gen2018}", "devices.d-1.variant: profile 'chint-dtsu666' has no variant 'gen2018': did you mean 'gen2019'?"),
         ("{profile: chint-dtsu666, link: bus, vars: {ct: 0}}", "devices.d-1.vars.ct: 0 is outside 1 to 9999: look at the type plate"),
         ('{profile: gst-fire-panel, link: bus, labels: {fire.device: {243: "x"}}}', "devices.d-1.labels.fire.device.243: fire.device has no element 243: write 1 to 242"),
     ],

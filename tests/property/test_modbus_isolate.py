@@ -96,8 +96,11 @@ MOST_POLLS = 20
 def settle(reader: Reader) -> int:
     """Poll everything until nothing is refused any more; how many polls that took."""
     for count in range(1, MOST_POLLS):
+        planned = reader.plan(reader.wanted)
         good = reader.poll(reader.wanted)
-        if not reader.refused and not reader.isolation.searching:
+        # What was found out in this poll may let requests be merged again: one more will tell.
+        is_same = reader.plan(reader.wanted) == planned
+        if not reader.refused and not reader.isolation.searching and is_same:
             assert good == {n for n, t in reader.wanted.items() if reader.device.has(t)}
             assert reader.isolation.missing.keys() == reader.wanted.keys() - good
             return count
