@@ -52,8 +52,8 @@ chaos: $(STAMP) ## the long fault runs
 	$(BIN)/python -m pytest -m chaos --timeout 1800
 
 lock: ## write the lock files anew (needs uv)
-	uv pip compile --quiet --no-header --universal --python-version 3.11 --generate-hashes --extra demo --extra influx -o requirements.lock pyproject.toml
-	uv pip compile --quiet --no-header --universal --python-version 3.11 --generate-hashes --extra dev --extra demo --extra influx -c requirements.lock -o requirements-dev.lock pyproject.toml requirements-build.in
+	uv pip compile --quiet --no-header --universal --python-version 3.11 --generate-hashes --extra ble --extra demo --extra influx -o requirements.lock pyproject.toml
+	uv pip compile --quiet --no-header --universal --python-version 3.11 --generate-hashes --extra ble --extra dev --extra demo --extra influx -c requirements.lock -o requirements-dev.lock pyproject.toml requirements-build.in
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
