@@ -1,0 +1,259 @@
+"""Devices that are connected, not only heard: one task each, that connects, listens, tells a loss."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import NamedTuple, Protocol
+
+from drivers.ble import characteristic as gatt
+from drivers.ble.link import Found, Link, connected
+from gateway.clock import Clock
+from gateway.driver import Device, Publisher
+from gateway.errors import BadData, LinkDown, Refused
+from gateway.health import DeviceHealth
+from gateway.model import (
+    EMPTY,
+    Command,
+    CommandResult,
+    Event,
+    EventKind,
+    Level,
+    Outcome,
+    Quality,
+    Sample,
+    Severity,
+    Value,
+    uuid7,
+)
+
+log = logging.getLogger(__name__)
+
+OUTER_S = 60.0  # connect, subscribe and read all, with the scan paused: the others wait for it
+BACKOFF_S = (1.0, 10.0)  # nobody hears the device meanwhile
+MS = 1_000_000
+
+AWAY = Quality(Level.BAD, "link_lost")
+NOT_BONDED = Quality(Level.UNCERTAIN, "not_bonded")
+
+
+class Radio(Protocol):
+    """What a connection needs of the adapter that scans."""
+
+    async def fresh(self, address: str) -> Found:
+        """The device as the scanner has it now; waits until it is heard. Raises LinkDown."""
+
+    def paused(self) -> AbstractAsyncContextManager[None]:
+        """No active scan, and nobody else connects, for the time of the block."""
+
+
+class Terms(NamedTuple):
+    """How one device is kept; times in seconds."""
+
+    address: str
+    heartbeat_s: float  # between two reads that prove that the link lives
+    grace_s: float  # away for longer: an alarm
+    plain: bool = False  # points of severity life count although the link is not bonded
+
+
+class GattDevice:
+    """One connected device. `run` again after the adapter failed: what was lost is remembered."""
+
+    def __init__(
+        self, device: Device, terms: Terms, radio: Radio, clock: Clock, health: DeviceHealth
+    ) -> None:
+        """Raises ValueError for a profile that `characteristic.check_profile` finds faults in."""
+        self.id = device.id
+        self._profile = device.profile
+        self._places = gatt.places(device.profile)
+        self._writes = gatt.on_connect(device.profile)
+        self._terms = terms
+        self._radio = radio
+        self._clock = clock
+        self._health = health
+        self._link: Link | None = None
+        self._here = asyncio.Event()
+        self._gone = asyncio.Event()
+        self._gone.set()
+        self._gone_ns = clock.boottime_ns()
+        self._last_ns = 0
+        self._failures = 0
+
+    async def run(self, bus: Publisher) -> None:
+        """Keep the device connected until cancelled."""
+        if self._here.is_set():
+            await self._lost(bus, "the adapter was lost")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep(bus), name=f"gatt:{self.id}")
+            group.create_task(self._watch(bus), name=f"gatt:{self.id}:watch")
+
+    async def write(self, command: Command) -> CommandResult:
+        """Write once. Raises LinkDown or Refused."""
+        spec = self._profile.by_command.get(command.point)
+        if spec is None:
+            raise Refused(f"{self.id}: no command writes {command.point}")
+        if command.not_after_ns <= self._clock.boottime_ns():
+            return CommandResult(command, Outcome.EXPIRED, "too late to write")
+        if self._link is None:
+            raise LinkDown(f"{self.id}: writing {command.point}: it is not connected")
+        place = gatt.place_of(spec.at)
+        try:
+            value = gatt.encode(place, _raw(spec.enum, command.value))
+        except BadData as error:
+            raise Refused(f"{self.id}: writing {command.point}: {error}") from error
+        await self._link.write(place.service, place.characteristic, value)
+        return CommandResult(command, Outcome.WRITTEN, attempts=1)
+
+    async def _keep(self, bus: Publisher) -> None:
+        while True:
+            try:
+                await self._session(bus)
+            except (LinkDown, Refused) as error:
+                self._failures += 1
+                await self._failed(bus, str(error))
+            low, high = BACKOFF_S
+            await asyncio.sleep(random.uniform(low, min(high, low * 2.0 ** min(self._failures, 6))))
+
+    async def _session(self, bus: Publisher) -> None:
+        """One connection, from the first advert to its end. Raises LinkDown or Refused."""
+        found = await self._radio.fresh(self._terms.address)
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(OUTER_S), self._radio.paused():
+                    link = await stack.enter_async_context(connected(found, self._clock))
+                    beat = await self._begin(link, bus)
+            except TimeoutError as error:
+                raise LinkDown("connecting: not done in time") from error
+            stack.callback(setattr, self, "_link", None)
+            self._link = link
+            await self._serve(link, bus, beat)
+
+    async def _begin(self, link: Link, bus: Publisher) -> tuple[str, str] | None:
+        """Subscribe first, then read: what changes in between is told. Returns what to read as heartbeat."""
+        wanted = gatt.subscribed(self._places)
+        for place in wanted:
+            if link.notifies(*place):
+                await link.subscribe(*place)
+        for write in self._writes:
+            await link.write(*write)
+        readable = [place for place in wanted if link.readable(*place)]
+        values: dict[str, Value] = {gatt.LINK_LOST: False}
+        quality: dict[str, Quality] = {}
+        for service, characteristic in readable:
+            data = await link.read(service, characteristic)
+            some, bad = gatt.read(self._profile, self._places, characteristic, data)
+            values |= some
+            quality |= bad
+        await self._found(bus, link, values, quality)
+        self._health.note = "" if readable else "nothing can be read: no heartbeat"
+        return next((place for place in readable if "2a19" in place[1][:8]), next(iter(readable), None))  # fmt: skip
+
+    async def _serve(self, link: Link, bus: Publisher, beat: tuple[str, str] | None) -> None:
+        """Until the link is down. Notifications do not wait for a heartbeat that hangs."""
+        ended: Exception | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._listen(link, bus), name=f"gatt:{self.id}:listen")
+                if beat is not None:
+                    group.create_task(self._beat(link, bus, beat), name=f"gatt:{self.id}:beat")
+        except* (LinkDown, Refused) as errors:
+            ended = errors.exceptions[0]
+        if ended is not None:
+            raise ended
+
+    async def _listen(self, link: Link, bus: Publisher) -> None:
+        while True:
+            got = await link.receive()
+            told = gatt.read(self._profile, self._places, got.characteristic, got.value)
+            if any(told):
+                await self._publish(bus, *self._trusted(link, *told), got.received_ns)
+            else:
+                self._health.errors["not_understood"] += 1
+
+    async def _beat(self, link: Link, bus: Publisher, place: tuple[str, str]) -> None:
+        """The library says connected on a dead link, and after a crash of bluetoothd: ask the device."""
+        while True:
+            await asyncio.sleep(self._terms.heartbeat_s)
+            data = await link.read(*place)
+            told = gatt.read(self._profile, self._places, place[1], data)
+            await self._publish(bus, *self._trusted(link, *told), self._clock.boottime_ns())
+
+    async def _watch(self, bus: Publisher) -> None:
+        """A missing detector is an alarm itself."""
+        while True:
+            await self._gone.wait()
+            left_s = self._terms.grace_s - (self._clock.boottime_ns() - self._gone_ns) / 1e9
+            try:
+                async with asyncio.timeout(max(0.0, left_s)):
+                    await self._here.wait()
+            except TimeoutError:
+                values: dict[str, Value] = {gatt.LINK_LOST: True}
+                await self._publish(bus, values, EMPTY, self._clock.boottime_ns())
+                await self._here.wait()
+
+    async def _found(
+        self, bus: Publisher, link: Link, values: Mapping[str, Value], quality: Mapping[str, Quality]
+    ) -> None:  # fmt: skip
+        self._failures = 0
+        self._gone.clear()
+        self._here.set()
+        await self._tell(bus, EventKind.LINK_UP, "bonded" if link.bonded else "not bonded")
+        told = self._trusted(link, values, quality)
+        await self._publish(bus, *told, self._clock.boottime_ns())
+
+    async def _failed(self, bus: Publisher, reason: str) -> None:
+        self._health.errors["link_down"] += 1
+        log.debug("%s", reason, extra={"component": f"device {self.id}"})
+        if self._here.is_set():
+            await self._lost(bus, reason)
+        self._health.note = f"not connected: {reason}"
+
+    async def _lost(self, bus: Publisher, reason: str) -> None:
+        """At once: nothing is known of it any more; what was an alarm is not taken back."""
+        self._here.clear()
+        self._gone_ns = self._clock.boottime_ns()
+        self._gone.set()
+        self._health.note = f"not connected: {reason}"
+        await self._tell(bus, EventKind.LINK_DOWN, reason)
+        await self._publish(bus, {}, dict.fromkeys(self._places, AWAY), self._gone_ns)
+
+    def _trusted(
+        self, link: Link, values: Mapping[str, Value], quality: Mapping[str, Quality]
+    ) -> tuple[Mapping[str, Value], Mapping[str, Quality]]:
+        """Anybody can pose as a device that is not bonded: what is a matter of life is in doubt."""
+        if link.bonded or self._terms.plain:
+            return values, quality
+        alarms = self._profile.alarms
+        doubtful = [name for name in values if alarms.get(name) is Severity.LIFE]
+        return values, {**quality, **dict.fromkeys(doubtful, NOT_BONDED)}
+
+    async def _tell(self, bus: Publisher, kind: EventKind, reason: str) -> None:
+        now_ns = self._clock.time_ns()
+        attributes = {"device": self.id, "reason": reason}
+        await bus.publish(
+            Event(
+                uuid7(now_ns), kind, Severity.OPERATIONAL, self.id, now_ns, self._clock.boottime_ns(),
+                self._clock.boot, self._clock.ok, attributes,
+            )
+        )  # fmt: skip
+
+    async def _publish(
+        self, bus: Publisher, values: Mapping[str, Value], quality: Mapping[str, Quality], received_ns: int
+    ) -> None:  # fmt: skip
+        """(device, time) identifies a sample upstream, so no two have the same."""
+        now_ns = self._clock.time_ns()
+        self._last_ns = max(now_ns - now_ns % MS, self._last_ns + 1)
+        if values.keys() & self._places.keys():
+            self._health.good += 1
+            self._health.last_good_ns = received_ns
+        await bus.publish(
+            Sample(
+                self.id, self._last_ns, received_ns, self._clock.boot, self._clock.ok, values, quality or EMPTY
+            )
+        )  # fmt: skip
+
+
+def _raw(enum: Mapping[str, str] | None, value: Value) -> Value:
+    """The number for a text of `enum`."""
+    return next((raw for raw, text in (enum or {}).items() if text == value), value)
