@@ -17,7 +17,7 @@ from gateway.config import Config
 from gateway.counter import Counters, Range
 from gateway.decider import RuleDecider
 from gateway.document import suggest
-from gateway.driver import Driver
+from gateway.driver import Driver, Listener
 from gateway.errors import StoreFailed, StoreFull
 from gateway.health import LinkHealth, LinkState
 from gateway.model import (
@@ -35,7 +35,7 @@ from gateway.safemode import SafeMode, reduced
 from gateway.sinks.influx_settings import NAME as INFLUX
 from gateway.sinks.sink import LaneStatus, Sink
 from gateway.sinks.upstream import UpstreamSink
-from gateway.snapshot import CommandAnswer, DeviceReadings, Snapshot, StorePart
+from gateway.snapshot import CommandAnswer, DeviceReadings, Snapshot, StorePart, StrangerPart
 from gateway.state import State
 from gateway.status import Alarm, Lane, readings, snapshot
 from gateway.store.points import PointInfo
@@ -239,6 +239,7 @@ class App:
         return {
             "status": self._status, "devices": self._devices, "command": self._command,
             "cursors": self._cursors, "retire": self._retire, "reset": self._reset,
+            "unknown": self._unknown,
         }  # fmt: skip
 
     async def _status(self, _request: Mapping[str, object], _uid: int) -> Snapshot:
@@ -250,6 +251,11 @@ class App:
         if wanted is not None and wanted not in self.devices:
             raise ValueError(f"unknown device '{wanted}': {suggest(str(wanted), self.devices)}")
         return [readings(self, d) for d in self.devices.values() if wanted in (None, d.id)]
+
+    async def _unknown(self, _request: Mapping[str, object], _uid: int) -> list[StrangerPart]:
+        """Who speaks on our links and is no configured device."""
+        listeners = [d for d in self.drivers.values() if isinstance(d, Listener)]
+        return [part for listener in listeners for part in listener.strangers()]
 
     async def _command(self, request: Mapping[str, object], uid: int) -> CommandAnswer:
         """One command of a person at this machine; answers when it is confirmed or has failed."""

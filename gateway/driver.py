@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
-from typing import Annotated, Literal, NamedTuple, Protocol
+from typing import Annotated, Literal, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import BeforeValidator, Field, PlainValidator
 
@@ -13,6 +13,7 @@ from gateway.model import Command, CommandResult, Item
 from gateway.profile import Profile
 from gateway.settings import Duration, Id, Section, Text, wrong
 from gateway.site_limit import SiteLimit, read_limit
+from gateway.snapshot import StrangerPart
 from gateway.strategy import Strategy
 
 GROUP = "gateway.drivers"
@@ -121,6 +122,14 @@ class Driver(Protocol):
 
     async def write(self, command: Command) -> CommandResult:
         """Write once and return WRITTEN; raises LinkDown or Refused. Confirming is not its task."""
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """A driver that hears devices that nobody configured, e.g. behind a broker."""
+
+    def strangers(self) -> list[StrangerPart]:
+        """Who they are, the latest first; a bounded number."""
 
 
 class Finding(NamedTuple):

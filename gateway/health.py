@@ -55,4 +55,6 @@ class DeviceHealth:
     last_good_ns: int = 0
     good: int = 0
     errors: Counter[str] = field(default_factory=Counter)
+    online: bool | None = None  # as the device or its last will says; None: nobody said
+    level: str = ""  # how messages are acknowledged: L3 by us, L1 by the broker, "" not at all
     note: str = ""  # a standing remark for the operator, e.g. "no message ids: at least once"

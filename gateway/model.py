@@ -85,6 +85,7 @@ class EventKind(StrEnum):
     LINK_DOWN = "link_down"
     COMMAND_RESULT = "command_result"
     DATA_LOSS = "data_loss"
+    MESSAGE_REFUSED = "message_refused"
 
 
 class Event(NamedTuple):

@@ -26,6 +26,8 @@ class DevicePart(TypedDict):
     bad: dict[str, str]  # point -> reason, for points that are not good
     good: int
     errors: dict[str, int]
+    online: bool | None  # None: nobody said
+    level: str  # L3, L1, or "": nothing to acknowledge
     note: str
 
 
@@ -128,6 +130,18 @@ class DeviceReadings(TypedDict):
     id: str
     name: str
     points: list[PointPart]
+
+
+class StrangerPart(TypedDict):
+    """Somebody who speaks on a link and is no configured device; verb `unknown`."""
+
+    link: str
+    name: str  # what would be its topic id
+    topic: str  # the last one
+    count: int
+    first_s: float
+    last_s: float
+    keys: list[str]  # of a payload, two levels of them; empty if it was no JSON object
 
 
 class CommandAnswer(TypedDict):

@@ -171,7 +171,8 @@ def _device(source: Sources, device: Device, now_ns: int) -> DevicePart:
     return {
         "id": device.id, "name": device.section.name, "profile": device.profile.profile,
         "link": device.section.link, "live": age_s is not None and quality != "stale", "age_s": age_s,
-        "quality": quality, "bad": bad, "good": told.good, "errors": dict(told.errors), "note": told.note,
+        "quality": quality, "bad": bad, "good": told.good, "errors": dict(told.errors),
+        "online": told.online, "level": told.level, "note": told.note,
     }  # fmt: skip
 
 

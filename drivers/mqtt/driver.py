@@ -7,13 +7,27 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from drivers.mqtt import native
-from drivers.mqtt.settings import MqttDevice, MqttLink
+from drivers.mqtt.admit import UNKNOWN_AWAY_S, Pace
+from drivers.mqtt.refusals import Refusals, own_event
+from drivers.mqtt.settings import MqttDevice, MqttLink, level_of
+from drivers.mqtt.strangers import Strangers
 from gateway.clock import Clock
 from gateway.driver import Device, Publisher
 from gateway.errors import BadData, LinkDown, Refused, StoreFailed, StoreFull
 from gateway.health import DeviceHealth, LinkHealth
-from gateway.model import EMPTY, Command, CommandResult, Item, Level, Outcome, Sample
+from gateway.model import (
+    EMPTY,
+    Command,
+    CommandResult,
+    EventKind,
+    Item,
+    Level,
+    Outcome,
+    Sample,
+    Severity,
+)
 from gateway.mqtt import Connection, Received, Subscription, connect
+from gateway.snapshot import StrangerPart
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +38,7 @@ SUBSCRIPTIONS = tuple(Subscription(f"d/+/{kind}") for kind in (STATE, EVENT, ONL
 SESSION_EXPIRY_S = 7 * 86_400  # how long the broker keeps for us what comes while we are away
 RECEIVE_MAX = 1_000  # messages that may wait for their commit
 COMMIT_RETRY_S = 0.5  # after a commit that failed; the store itself tries every second
-MAX_STRANGERS = 100  # unknown topic ids that are worth a log line each
+MAX_LOGGED = 100  # unknown topic ids that are worth a log line each
 NO_MATCHING_SUBSCRIBERS = 0x10  # MQTT 5.0, 3.4.2.1: the broker threw the message away
 ONLINE_POINT = "device.online"
 NS_PER_MS = 1_000_000
@@ -47,11 +61,26 @@ class Peer:
     """What the driver remembers of one device."""
 
     device: Device
-    topic_id: str
+    section: MqttDevice
     health: DeviceHealth
+    pace: Pace
     last_time_ns: int = 0
-    online: bool | None = None  # None: the broker has not said
     without_ids: bool = False
+
+    def __post_init__(self) -> None:
+        self.health.level = level_of(self.device)
+
+    @property
+    def topic_id(self) -> str:
+        return self.section.topic_id
+
+    def check_sender(self, sender: str | None) -> None:
+        """Raises BadData when a payload names another sender, or none where one is expected."""
+        expected = self.section.identity
+        if sender is None and expected is not None:
+            raise BadData("no_identity")
+        if sender not in {None, expected or self.section.topic_id}:
+            raise BadData("identity_mismatch")
 
     def time_ns(self, now_ns: int) -> int:
         """`now_ns` to the millisecond, plus 1 ns for each earlier message of the same one.
@@ -65,10 +94,12 @@ class Peer:
         return time_ns
 
     def remark(self) -> None:
+        """Without an id there is nothing that we could acknowledge to the device."""
         remarks = {
-            "offline": self.online is False,
+            "offline": self.health.online is False,
             "no message ids: at least once": self.without_ids,
         }
+        self.health.level = "L1" if self.without_ids else level_of(self.device)
         self.health.note = "; ".join(text for text, holds in remarks.items() if holds)
 
 
@@ -91,11 +122,14 @@ class MqttDriver:
             if not isinstance(device.section, MqttDevice):
                 msg = f"{device.id}: {type(device.section).__name__} is no MqttDevice"
                 raise TypeError(msg)
-            peer = Peer(device, device.section.topic_id, self.devices[device.id])
+            pace = Pace(link.device_rate, link.device_burst)
+            peer = Peer(device, device.section, self.devices[device.id], pace)
             self._by_topic[peer.topic_id] = self._by_id[device.id] = peer
         self._connection: Connection | None = None
         self._logged: set[tuple[str, str]] = set()  # (device, reason)
-        self._strangers: set[str] = set()
+        self._strangers = Strangers()
+        self._refusals = Refusals(name, clock)
+        self._left_ns: int | None = None  # when the last connection ended
 
     @property
     def client_id(self) -> str:
@@ -111,12 +145,13 @@ class MqttDriver:
             receive_max=RECEIVE_MAX,
             subscriptions=SUBSCRIPTIONS,
         ) as connection:
-            self._count_connect(connection)
+            await self._count_connect(bus, connection)
             self._connection = connection
             try:
                 await self._serve(bus, connection)
             finally:
                 self._connection = None
+                self._left_ns = self._clock.boottime_ns()
 
     async def write(self, command: Command) -> CommandResult:
         """Publish the command; it expires at the broker when it does here."""
@@ -143,16 +178,25 @@ class MqttDriver:
             raise Refused(msg)
         return CommandResult(command, Outcome.WRITTEN, attempts=1)
 
-    def _count_connect(self, connection: Connection) -> None:
+    async def _count_connect(self, bus: Publisher, connection: Connection) -> None:
+        now_ns = self._clock.boottime_ns()
         self.health.connects += 1
-        self.health.good(self._clock.boottime_ns())
-        if self.health.connects > 1 and not connection.session_present:
+        self.health.good(now_ns)
+        if connection.session_present:
+            left_ns = self._left_ns
+            away_s = UNKNOWN_AWAY_S if left_ns is None else (now_ns - left_ns) / 1e9
+            for peer in self._by_id.values():
+                peer.pace.credit(away_s)
+        elif self.health.connects > 1:
             self.health.counters["session_lost"] += 1
             log.error(
                 "%s: the broker lost our session and what it kept for us",
                 self.name,
                 extra={"component": "mqtt"},
             )
+            what: dict[str, object] = {"reason": "session_lost", "link": self.name}
+            lost = own_event(self._clock, EventKind.DATA_LOSS, Severity.SAFETY, "gateway", what)
+            await bus.publish(lost)
 
     async def _serve(self, bus: Publisher, connection: Connection) -> None:
         # A bound of our own: brokers overshoot Receive Maximum (mosquitto#2301), QoS 0 knows none.
@@ -214,12 +258,15 @@ class MqttDriver:
             return Pending(message)
         peer = self._by_topic.get(topic_id)
         if peer is None:
-            self._stranger(topic_id)
+            self._stranger(topic_id, message)
             return Pending(message)
         try:
+            if not peer.pace.admits(message.received_ns, alarm=kind == EVENT):
+                raise BadData("too_fast")
             reading = _read_message(peer, kind, message)
+            peer.check_sender(reading.sender)
         except BadData as error:
-            self._refuse(peer, kind, str(error))
+            await self._refuse(bus, peer, kind, str(error))
             return Pending(message)
         self._note(peer, kind, message, reading)
         if not reading.values and not reading.quality:
@@ -254,7 +301,11 @@ class MqttDriver:
             peer.without_ids = reading.source_id is None
         peer.remark()
 
-    def _refuse(self, peer: Peer, kind: str, reason: str) -> None:
+    async def _refuse(self, bus: Publisher, peer: Peer, kind: str, reason: str) -> None:
+        """Count it; tell the journal where it may be an attempt. Nothing is acknowledged to a device."""
+        event = self._refusals.event(peer.device.id, f"d/{peer.topic_id}/{kind}", reason)
+        if event is not None:
+            await bus.publish(event)
         peer.health.errors[reason] += 1
         self.health.counters["refused"] += 1
         if (peer.device.id, reason) not in self._logged:
@@ -268,14 +319,17 @@ class MqttDriver:
                 extra={"component": "mqtt"},
             )
 
-    def _stranger(self, topic_id: str) -> None:
+    def strangers(self) -> list[StrangerPart]:
+        return self._strangers.parts(self.name, self._clock.boottime_ns())
+
+    def _stranger(self, name: str, message: Received) -> None:
         self.health.counters["unknown_device"] += 1
-        if topic_id not in self._strangers and len(self._strangers) < MAX_STRANGERS:
-            self._strangers.add(topic_id)
+        new = self._strangers.heard(name, message.topic, message.payload, message.received_ns)
+        if new and len(self._strangers) + self._strangers.forgotten <= MAX_LOGGED:
             log.warning(
                 "%s: messages from %r, which is no configured device (logged once)",
                 self.name,
-                topic_id[:64],
+                name[:64],
                 extra={"component": "mqtt"},
             )
 
@@ -290,8 +344,8 @@ def _read_message(peer: Peer, kind: str, message: Received) -> native.Reading:
     """Raises BadData. A presence that the profile has no point for has no values."""
     profile = peer.device.profile
     if kind == ONLINE:
-        peer.online = native.decode_online(message.payload)
-        shown = {ONLINE_POINT: peer.online} if ONLINE_POINT in profile.by_id else {}
+        online = peer.health.online = native.decode_online(message.payload)
+        shown = {ONLINE_POINT: online} if ONLINE_POINT in profile.by_id else {}
         return native.Reading(shown, EMPTY, None, None)
     if message.retain and kind == EVENT:
         raise BadData("retained")  # an old event is no event

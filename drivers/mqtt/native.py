@@ -4,7 +4,7 @@ A device publishes `{"id": "...", "time": "...", "values": {"light.level": 60}}`
 `state` and `event`; the keys of `values` are the points of its profile, in the profile's units.
 `id` (optional, 1 to 64 characters) is the same on every repeat of a message and never used again
 for another one. `time` (optional) is ns since 1970 as decimal text, because a JSON number is not
-exact. Unknown keys are ignored.
+exact. `device` (optional) is who sends it; unknown keys are ignored.
 """
 
 import re
@@ -39,7 +39,7 @@ class Reading(NamedTuple):
     """What one payload says; `values` and `quality` as in `Sample`.
 
     `time_ns` is the device's own time, None if it gave none. `ignored` names, by reason, what
-    was left out without refusing the rest.
+    was left out without refusing the rest. `sender` is who the payload says it is from.
     """
 
     values: Mapping[str, Value]
@@ -47,6 +47,7 @@ class Reading(NamedTuple):
     source_id: bytes | None
     time_ns: int | None
     ignored: tuple[str, ...] = ()
+    sender: str | None = None
 
 
 def decode(profile: Profile, payload: bytes) -> Reading:
@@ -79,7 +80,8 @@ def decode(profile: Profile, payload: bytes) -> Reading:
     time_ns = _time_ns(message.get("time"))
     if time_ns is None and message.get("time") is not None:
         ignored.append("bad_time")
-    return Reading(values, quality, source_id, time_ns, tuple(ignored))
+    sender = _sender(message.get("device"))
+    return Reading(values, quality, source_id, time_ns, tuple(ignored), sender)
 
 
 def retained(reading: Reading) -> Reading:
@@ -126,6 +128,12 @@ def _source_id(value: object) -> bytes | None:
     if not isinstance(value, str) or not 1 <= len(value) <= MAX_ID:
         raise BadData("bad_id")
     return value.encode()
+
+
+def _sender(value: object) -> str | None:
+    if value is not None and not (isinstance(value, str) and 1 <= len(value) <= MAX_ID):
+        raise BadData("bad_sender")
+    return value
 
 
 def _time_ns(value: object) -> int | None:

@@ -3,9 +3,9 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
-from gateway.driver import DeviceSection, LinkSection
+from gateway.driver import Device, DeviceSection, LinkSection
 from gateway.endpoint import MqttEndpoint
 from gateway.settings import wrong
 
@@ -20,9 +20,29 @@ class MqttLink(LinkSection, MqttEndpoint):
     """One broker: {driver: mqtt, url: "mqtts://127.0.0.1:8883", username: gateway, ...}."""
 
     driver: Literal["mqtt"]
+    # Messages of one device: a second, and at once. No field device comes near; a device that
+    # empties its memory after an outage does for a moment. `event` has as much once more.
+    device_rate: Annotated[float, Field(ge=0.1, le=100_000, strict=False)] = 100.0
+    device_burst: Annotated[int, Field(ge=1, le=1_000_000)] = 2_000
 
 
 class MqttDevice(DeviceSection):
     """One device behind a broker; its topics are `d/<topic_id>/...`."""
 
     topic_id: Annotated[str, AfterValidator(_topic_id)]
+    # What the device waits for before it forgets a message: our `ack` (L3), the broker (L1).
+    delivery: Literal["application", "broker"] | None = None
+    # Who it says it is in its payloads; given, every payload must say so.
+    identity: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+
+
+def level_of(device: Device) -> str:
+    """The level at which a device is acknowledged: L3 if it waits for our `ack`, else L1.
+
+    Native devices do unless their section says otherwise; other dialects have no `ack`.
+    """
+    section = device.section
+    delivery = section.delivery if isinstance(section, MqttDevice) else None
+    if delivery is None:
+        delivery = "application" if device.profile.dialect == "native" else "broker"
+    return "L3" if delivery == "application" else "L1"

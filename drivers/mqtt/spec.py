@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Sequence
 
 from drivers.mqtt.native import decode
-from drivers.mqtt.settings import MqttDevice, MqttLink
+from drivers.mqtt.settings import MqttDevice, MqttLink, level_of
 from gateway.clock import Clock
 from gateway.driver import Device, Driver, DriverSpec, Finding, LinkSection
 from gateway.errors import BadData
+from gateway.model import Severity
 from gateway.profile import Limits, Point, Profile, Vector
 
 Fault = tuple[tuple[str | int, ...], str, str]  # (path, what, fix)
@@ -22,7 +23,7 @@ def build(name: str, link: LinkSection, devices: Sequence[Device], clock: Clock)
 
 
 def check(name: str, link: LinkSection, devices: Sequence[Device]) -> Iterable[Finding]:
-    """Two devices cannot share topics."""
+    """Two devices cannot share topics; an alarm at L1 is worth a word."""
     owners: dict[str, str] = {}
     for device in devices:
         if not isinstance(device.section, MqttDevice):
@@ -33,6 +34,22 @@ def check(name: str, link: LinkSection, devices: Sequence[Device]) -> Iterable[F
             what = f"'{topic_id}' is the topic id of {owner} too"
             fix = f"give {device.id} a topic id of its own"
             yield Finding("devices", device.id, ("topic_id",), what, fix)
+        yield from _check_level(device)
+
+
+def _check_level(device: Device) -> Iterable[Finding]:
+    vital = [name for name, how in device.profile.alarms.items() if how >= Severity.SAFETY]
+    level = level_of(device)
+    if level == "L3" and device.profile.dialect != "native":
+        what = f"a device of profile {device.profile.profile} cannot wait for our acknowledgement"
+        yield Finding("devices", device.id, ("delivery",), what, "write broker, or remove it")
+    elif vital and level == "L1":
+        what = (
+            f"{vital[0]} is acknowledged by the broker only (L1): a kill of the broker may lose it"
+        )
+        fix = "use a device that waits for d/<topic_id>/ack, and remove `delivery: broker`"
+        path = ("delivery",) if "delivery" in device.section.model_fields_set else ("profile",)
+        yield Finding("devices", device.id, path, what, fix, note=True)
 
 
 def check_profile(profile: Profile) -> Iterable[Fault]:
