@@ -1,8 +1,10 @@
-"""MQTT 5 over aiomqtt, hardened; only this module and mqtt_connect import aiomqtt and paho.
+"""MQTT 5 over aiomqtt, hardened; only this module, mqtt_connect and mqtt_read
+import aiomqtt and paho.
 
 aiomqtt 2.5.1 gives paho 2.2.0 its place in the event loop: client, sockets, keep-alive. Messages,
-acknowledgements, publishes and the two ends of a connection are handled here, because there the
-libraries lose or invent data. tests/contract/test_libraries.py pins what is relied on and avoided:
+acknowledgements, publishes and the two ends of a connection are handled here and in mqtt_read,
+because there the libraries lose or invent data or are slow. tests/contract/test_libraries.py pins
+what is relied on and avoided:
 
 - PUBACK is ours, after the commit (T1), and for the message it is meant for (T9);
 - no bounded queue, which drops after the PUBACK (T2), no iterator, which loses on cancel (T7);
@@ -13,12 +15,12 @@ libraries lose or invent data. tests/contract/test_libraries.py pins what is rel
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import NamedTuple
+from typing import Any
 
 import aiomqtt
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, error_string
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, error_string
 from paho.mqtt.enums import LogLevel, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
@@ -28,6 +30,8 @@ from gateway.clock import Clock
 from gateway.endpoint import MqttEndpoint, MqttUrl
 from gateway.errors import LinkDown, Refused
 from gateway.mqtt_connect import FAILURE, Reason, Subscription, Will, dial, new_client, properties
+from gateway.mqtt_read import Received, SocketReader
+from gateway.mqtt_wire import PUBACK, pubacks, publish
 
 __all__ = ["Connection", "Reason", "Received", "Subscription", "Will", "connect"]
 
@@ -36,19 +40,6 @@ CLOSE_S = 2.0  # for the last PUBACKs and DISCONNECT to leave; a dead peer must 
 INFLIGHT = 20  # paho's own default; brokers may ask for less (MQTT 5 3.2.2.3.3)
 OUTSTANDING = 10_000  # publishes not yet taken by the broker: bounds memory when it stops reading
 _GENERATIONS = itertools.count(1)
-
-
-class Received(NamedTuple):
-    """A message; `received_ns` is CLOCK_BOOTTIME at its arrival. `mid` is good in `generation`."""
-
-    topic: str
-    payload: bytes
-    retain: bool
-    dup: bool
-    generation: int
-    mid: int
-    qos: int
-    received_ns: int
 
 
 Answer = asyncio.Future[Reason | None]  # None: the connection died first
@@ -70,13 +61,13 @@ async def connect(
     """Connect, subscribe, yield the connection, and leave no socket behind whatever happens.
 
     `session_expiry_s` > 0 keeps subscriptions and un-acked messages at the broker for so long;
-    `receive_max` bounds un-acked messages as far as the broker obeys. A dead peer is noticed
-    within 2 x `keepalive_s` + 2 s. Raises `LinkDown` (no answer within `connect_timeout_s`, or
+    `receive_max` bounds un-acked messages; a broker that sends twice as many is not read. A dead
+    peer is noticed within 2 x `keepalive_s` + 2 s. Raises `LinkDown` (no answer within `connect_timeout_s`, or
     broken) or `Refused` (login, identifier, certificate, a subscription). Never reconnects.
     When cancelled, a name lookup or TLS handshake under way is waited for: a thread does it.
     """
     client = new_client(endpoint, client_id, will)
-    connection = Connection(client, client_id, endpoint.url, clock)
+    connection = Connection(client, client_id, endpoint.url, clock, receive_max, keepalive_s)
     doing = f"{client_id}: connecting to {endpoint.url}:"
     try:
         try:
@@ -107,7 +98,15 @@ class Connection:
     the broker still had our session. `stale_acks` counts acks that came too late or twice.
     """
 
-    def __init__(self, client: aiomqtt.Client, name: str, url: MqttUrl, clock: Clock) -> None:
+    def __init__(
+        self,
+        client: aiomqtt.Client,
+        name: str,
+        url: MqttUrl,
+        clock: Clock,
+        receive_max: int,
+        keepalive_s: int,
+    ) -> None:
         self.generation = next(_GENERATIONS)
         self.session_present = False
         self.stale_acks = 0
@@ -123,6 +122,12 @@ class Connection:
         self._lost: asyncio.Future[str] = self._loop.create_future()
         self._shut = asyncio.Event()  # paho has closed its socket
         self._complaint = ""  # paho's last error while connecting: it keeps no exception
+        self._reader = SocketReader(
+            self._paho, self._loop, clock, self.generation, self._take, self._lose
+        )
+        # Exact at the broker while nothing is acked; then Mosquitto overshoots (mosquitto#2301).
+        self._most_held = 2 * receive_max
+        self._longest_pause_s = keepalive_s / 2  # then the broker may think that we are gone
         self._take_over()
 
     @property
@@ -142,6 +147,12 @@ class Connection:
             await self._arrived.wait()
         return self._inbox.popleft()
 
+    async def receive_all(self) -> list[Received]:
+        """All messages that are there, oldest first; at least one. Otherwise as `receive`."""
+        messages = [await self.receive(), *self._inbox]
+        self._inbox.clear()
+        return messages
+
     def receive_nowait(self) -> Received | None:
         """The oldest message, or None."""
         return self._inbox.popleft() if self._inbox else None
@@ -151,15 +162,34 @@ class Connection:
 
         QoS 0 needs none: True.
         """
-        if message.qos == 0:
-            return True
-        # By identity: the broker gives the mid of an acked message to the next one.
-        if self._lost.done() or self._held.get(message.mid) is not message:
-            self.stale_acks += 1
-            return False
-        del self._held[message.mid]
-        self._paho.ack(message.mid, message.qos)
-        return True
+        stale = self.stale_acks
+        self.answer([message])
+        return self.stale_acks == stale
+
+    def answer(
+        self, messages: Iterable[Received], replies: Iterable[tuple[str, bytes]] = ()
+    ) -> None:
+        """Send PUBACKs, then `replies` (topic, payload) as QoS 0, with one system call.
+
+        A message of another connection, or acked before, is left out and counted.
+        """
+        mids: list[int] = []
+        for message in messages:
+            if message.qos == 0:
+                continue
+            # By identity: the broker gives the mid of an acked message to the next one.
+            if self._lost.done() or self._held.get(message.mid) is not message:
+                self.stale_acks += 1
+            else:
+                del self._held[message.mid]
+                mids.append(message.mid)
+        if self._lost.done():
+            return
+        packets = pubacks(mids) + b"".join([publish(t.encode(), body) for t, body in replies])
+        if packets:
+            self._paho._packet_queue(PUBACK << 4, packets, 0, 0)
+        if self._reader.paused_at is not None and len(self._held) < self._most_held // 4:
+            self._reader.resume()
 
     async def publish(
         self,
@@ -235,7 +265,7 @@ class Connection:
         paho.on_connect = self._on_connect
         paho.on_subscribe = self._on_subscribe
         paho.on_publish = self._on_publish
-        paho.on_message = self._on_message
+        paho.on_socket_open = self._on_socket_open
         paho.on_disconnect = self._on_disconnect
         paho.on_log = self._on_log
         paho.on_socket_register_write = self._watch_soon
@@ -248,8 +278,8 @@ class Connection:
         self._paho.on_log = None
         if reason is None:
             # A peer that dislikes our certificate says so in an alert (RFC 8446 6.2), not CONNACK.
-            refused = "_ALERT_" in self._complaint
-            raise (Refused if refused else LinkDown)(self._complaint or self._lost.result())
+            why = self._complaint or self._lost.result()
+            raise (Refused if "_ALERT_" in why else LinkDown)(why)
         if reason.code >= FAILURE:
             raise (LinkDown if reason.passing else Refused)(reason.text)
 
@@ -279,6 +309,7 @@ class Connection:
                         await self._shut.wait()
         finally:
             self._paho._sock_close()
+            self._reader.stop()
             keepalive = self._client._misc_task  # cancelled by the line above
             if keepalive is not None:
                 async with asyncio.timeout(1):
@@ -297,6 +328,23 @@ class Connection:
     def _answer(self, answer: Answer | None, code: ReasonCode) -> None:
         if answer is not None and not answer.done():
             answer.set_result(Reason(code.value, str(code)))
+
+    def _take(self, messages: list[Received]) -> None:
+        for message in messages:
+            if message.qos:
+                self._held[message.mid] = message
+        self._inbox += messages
+        self._arrived.set()
+        if max(len(self._held), len(self._inbox)) >= self._most_held:
+            self._reader.pause()
+            self._loop.call_later(self._longest_pause_s, self._still_paused)
+
+    def _still_paused(self) -> None:
+        """Nothing is acked, so more will not help: with a new session the broker counts anew."""
+        since = self._reader.paused_at
+        if since is not None and self._loop.time() - since >= self._longest_pause_s * 0.99:
+            self._lose(f"{len(self._held)} messages wait for their commit: not read any more")
+            self._paho._sock_close()
 
     # Callbacks of paho, on our loop. None may close the socket: paho's lock is not re-entrant.
 
@@ -327,21 +375,10 @@ class Connection:
     ) -> None:
         self._answer(self._pending.pop(mid, None), code)
 
-    def _on_message(self, _paho: Client, _: object, message: MQTTMessage) -> None:
-        received = Received(
-            message.topic,
-            bytes(message.payload),
-            message.retain,
-            message.dup,
-            self.generation,
-            message.mid,
-            message.qos,
-            self._clock.boottime_ns(),
-        )
-        if message.qos:
-            self._held[message.mid] = received
-        self._inbox.append(received)
-        self._arrived.set()
+    def _on_socket_open(self, paho: Client, _: object, sock: Any) -> None:
+        """In the thread that dials. aiomqtt starts the keep-alive; its reader is replaced."""
+        self._client._on_socket_open(paho, _, sock)
+        self._loop.call_soon_threadsafe(self._reader.start, sock)
 
     def _on_disconnect(
         self, _paho: Client, _: object, flags: DisconnectFlags, code: ReasonCode, _said: object

@@ -56,6 +56,29 @@ class Pending(NamedTuple):
     source_id: bytes | None = None
 
 
+class Backlog:
+    """Messages in the order of arrival that wait for their acknowledgement."""
+
+    def __init__(self) -> None:
+        self._entries: list[Pending] = []
+        self._newest: Item | None = None
+        self._some = asyncio.Event()
+
+    def add(self, entry: Pending) -> None:
+        self._entries.append(entry)
+        if entry.item is not None and (self._newest is None or entry.item.n > self._newest.n):
+            self._newest = entry.item
+        self._some.set()
+
+    async def take(self) -> tuple[list[Pending], Item | None]:
+        """All that wait, at least one, and the item whose commit covers them all."""
+        await self._some.wait()
+        taken = self._entries, self._newest
+        self._entries, self._newest = [], None
+        self._some.clear()
+        return taken
+
+
 @dataclass(slots=True)
 class Peer:
     """What the driver remembers of one device."""
@@ -199,8 +222,7 @@ class MqttDriver:
             await bus.publish(lost)
 
     async def _serve(self, bus: Publisher, connection: Connection) -> None:
-        # A bound of our own: brokers overshoot Receive Maximum (mosquitto#2301), QoS 0 knows none.
-        pending: asyncio.Queue[Pending] = asyncio.Queue(RECEIVE_MAX)
+        pending = Backlog()
         ended: Exception | None = None
         try:
             async with asyncio.TaskGroup() as group:
@@ -213,27 +235,32 @@ class MqttDriver:
         if ended is not None:
             raise ended
 
-    async def _read(
-        self, bus: Publisher, connection: Connection, pending: asyncio.Queue[Pending]
-    ) -> None:
-        while True:
-            await bus.room()
-            message = await connection.receive()
-            self.health.good(message.received_ns)
-            await pending.put(await self._take(bus, message))
+    async def _read(self, bus: Publisher, connection: Connection, pending: Backlog) -> None:
+        """Waits for nothing but messages: an alarm behind telemetry acts while storage stalls.
 
-    async def _acknowledge(
-        self, bus: Publisher, connection: Connection, pending: asyncio.Queue[Pending]
-    ) -> None:
-        """Acknowledge in order. One commit covers all that was published before it: the next return at once."""
+        `receive_max` of the connection bounds what waits here for its commit.
+        """
         while True:
-            entry = await pending.get()
-            if entry.item is not None:
-                await self._durable(bus, entry.item)
-            connection.ack(entry.message)
-            if entry.source_id is not None:
-                # QoS 0: if it is lost, the device repeats its message and gets another one.
-                connection.publish_nowait(entry.topic, native.encode_ack(entry.source_id), qos=0)
+            messages = await connection.receive_all()
+            self.health.good(messages[-1].received_ns)
+            for message in messages:
+                pending.add(await self._take(bus, message))
+
+    async def _acknowledge(self, bus: Publisher, connection: Connection, pending: Backlog) -> None:
+        """Acknowledge in order, all that one commit covers at once."""
+        while True:
+            entries, newest = await pending.take()
+            if newest is not None:
+                await self._durable(bus, newest)
+            # QoS 0: if one is lost, the device repeats its message and gets another one.
+            connection.answer(
+                [entry.message for entry in entries],
+                [
+                    (entry.topic, native.encode_ack(entry.source_id))
+                    for entry in entries
+                    if entry.source_id is not None
+                ],
+            )
 
     async def _durable(self, bus: Publisher, item: Item) -> None:
         """Wait until the item is on disk, however long storage fails.

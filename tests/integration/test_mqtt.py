@@ -8,7 +8,6 @@ from pathlib import Path
 
 import aiomqtt
 import pytest
-from paho.mqtt.client import Client, MQTTMessage
 
 from gateway.errors import LinkDown
 from gateway.mqtt import Received, Subscription, Will
@@ -68,16 +67,11 @@ async def test_cancelling_receive_loses_no_message(broker: Mosquitto) -> None:
         for number in range(100):
             waiting = asyncio.create_task(connection.receive())
 
-            def arrive(
-                paho: Client,
-                data: object,
-                message: MQTTMessage,
-                waiting: asyncio.Task[Received] = waiting,
-            ) -> None:
-                connection._on_message(paho, data, message)
+            def arrive(messages: list[Received], waiting: asyncio.Task[Received] = waiting) -> None:
+                connection._take(messages)
                 waiting.cancel()  # in the very turn in which the message arrives
 
-            connection._paho.on_message = arrive
+            connection._reader._take = arrive
             await device.publish(TOPIC, b"%d" % number)
             await asyncio.wait({waiting})
             assert waiting.cancelled()
@@ -247,3 +241,42 @@ async def test_how_many_messages_a_second_go_through(tmp_path: Path) -> None:
             assert connection.ack(message)
         took = time.perf_counter() - began
     print(f"{count / took:.0f} messages/s on {type(asyncio.get_running_loop()).__module__}")
+
+
+@pytest.mark.both_loops
+async def test_a_broker_that_overshoots_is_not_read(broker: Mosquitto) -> None:
+    """Mosquitto sends more than Receive Maximum once acks flow (mosquitto#2301): a bound of ours."""
+    count, window, most = 3_000, 16, 0
+    async with gateway(broker, receive_max=window):
+        pass
+    async with link(broker, "device") as device:
+        for number in range(count):
+            device.publish_nowait(TOPIC, b"%d" % number)
+        await device.publish(TOPIC, b"last")
+    seen: list[bytes] = []
+    async with gateway(broker, receive_max=window) as connection:
+        while len(seen) <= count:
+            message = await connection.receive()
+            most = max(most, connection.held)
+            await asyncio.sleep(0)  # a slow consumer: the loop may read more meanwhile
+            seen.append(message.payload)
+            assert connection.ack(message)
+    assert seen == [*(b"%d" % number for number in range(count)), b"last"]
+    # What one read brings comes on top of the bound, about 16 KB of 20-byte packets at the worst.
+    assert window < most <= 2 * window + 16_384 // 20
+    print(f"at most {most} held with a window of {window}")
+
+
+@pytest.mark.both_loops
+async def test_a_pause_that_lasts_ends_the_connection_and_loses_nothing(broker: Mosquitto) -> None:
+    async with gateway(broker, receive_max=2, keepalive_s=2) as connection:
+        async with link(broker, "device") as device:
+            for number in range(200):
+                device.publish_nowait(TOPIC, b"%d" % number, qos=number % 2)
+            await device.publish(TOPIC, b"last")
+        async with asyncio.timeout(5):
+            with pytest.raises(LinkDown, match="wait for their commit"):
+                await connection.closed()
+    async with gateway(broker, receive_max=1000) as connection:
+        again = {(await connection.receive()).payload for _ in range(101)}
+    assert again == {b"last", *(b"%d" % number for number in range(1, 200, 2))}
