@@ -55,7 +55,7 @@ async def connect(
     receive_max: int = 64,
     subscriptions: Sequence[Subscription] = (),
     will: Will | None = None,
-    keepalive_s: int = 15,
+    keepalive_s: int = 10,
     connect_timeout_s: float = 10.0,
 ) -> "AsyncIterator[Connection]":
     """Connect, subscribe, yield the connection, and leave no socket behind whatever happens.

@@ -132,7 +132,7 @@ def _open_core(
             repair(db, directory)
         state = recover(db, directory, gateway_id, clock, found)
         journal = Journal(directory, gateway_id, clock, db, state)
-        alarms, taken, usage = journal.alarms(), journal.taken(), journal.usage()
+        alarms, taken, usage = journal.alarms(), journal.taken.ids, journal.usage()
         return OpenFiles(state, journal, lock, alarms, taken, usage, last_counted(db))
     except BaseException:
         db.close()

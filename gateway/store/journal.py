@@ -29,6 +29,7 @@ from gateway.store.seal import seal_cursors
 from gateway.store.segment import MAX_BYTES, Segment, transaction
 from gateway.store.shelf import Shelved
 from gateway.store.stock import Stock
+from gateway.store.taken import Taken
 from gateway.store.volume import Volume
 
 log = logging.getLogger(__name__)
@@ -93,6 +94,7 @@ class Journal:
         self._keys_through = 0  # the seq up to which core.db holds them
         self._key_rows = len(state.keys)
         self._volume = Volume(clock)
+        self.taken = Taken(db, state.keys)
         self.stock = Stock(directory, db, state)
         following = state.next_seq[LANE_SAMPLE]
         self.rollups = Rollups(db, directory, clock, boot=state.boot, next_seq=following)
@@ -164,8 +166,8 @@ class Journal:
     ) -> list[Written]:
         """Store events with the next seqs of their lanes, and everything that waits for core.db.
 
-        `taken`: ids of the messages that led to events, as far as their samples are not stored yet;
-        None leaves what is known of that as it is.
+        `taken`: ids of the messages of this life that led to events, as far as their samples are
+        not stored yet; None leaves what is known of that as it is.
         """
         following = list(self._next)
         rows = []
@@ -190,8 +192,7 @@ class Journal:
             if old is not None:
                 _note_rescue(db, old.notes)
             if taken is not None:
-                db.execute("DELETE FROM taken")
-                db.executemany("INSERT OR IGNORE INTO taken VALUES (?)", [(key,) for key in taken])
+                self.taken.write(db, taken)
             self._write_chores(db, chores)
             self._write_keys(db)
             self._write_points(db)
@@ -200,6 +201,8 @@ class Journal:
                 self._write_boot(db)
         self._boot_offset_known = self._boot_offset_known or clock_ok
         self._volume.saved()
+        if taken is not None:
+            self.taken.saved()
         self.stock.added(rows)
         self.stock.saved()
         self._saved(reserved)
@@ -221,11 +224,10 @@ class Journal:
         base = self._bases[LANE_SAMPLE]
         points = self._registry.described(self._registry.rows(sorted(pids)))
         segment.commit(rows, points, self._epoch, base)
-        self._keys += [
-            (seq, dedupe_key(sample.device, sample.source_id))
-            for seq, sample in enumerate(chain.from_iterable(batches), first)
-            if sample.source_id is not None
-        ]
+        for seq, sample in enumerate(chain.from_iterable(batches), first):
+            if sample.source_id is not None:
+                self._keys.append((seq, dedupe_key(sample.device, sample.source_id)))
+                self.taken.stored(self._keys[-1][1])
         self.stock.last_n = max(self.stock.last_n, batches[-1][-1].n)
         written = self._written(LANE_SAMPLE, following, marks)
         for packed, batch in zip(chunks, batches, strict=True):
@@ -249,10 +251,6 @@ class Journal:
                 extra = {"component": "store"}
                 log.error("event %d is damaged: %s", row[0], error, extra=extra)  # noqa: TRY400 -- no bug, no traceback
         return found
-
-    def taken(self) -> list[bytes]:
-        """Ids of messages whose alarms are stored and whose samples may not be."""
-        return [bytes(key) for (key,) in self._db.execute("SELECT key FROM taken")]
 
     def usage(self) -> Usage:
         statistics = os.statvfs(self._directory)

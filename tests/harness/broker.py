@@ -33,12 +33,17 @@ def password_line(user: str, password: str) -> str:
 class Mosquitto:
     """One port and one folder; `start` after `kill` or `stop` finds what was saved before.
 
-    The shipped limits and persistence hold; `extra` lines are added, `port` is chosen if 0.
+    The shipped limits and persistence hold, or with `shipped` false Mosquitto's own: it keeps its
+    queues in memory and saves them every 30 minutes and at SIGTERM. `extra` lines are added, `port`
+    is chosen if 0.
     """
 
-    def __init__(self, directory: Path, extra: Sequence[str] = (), port: int = 0) -> None:
+    def __init__(
+        self, directory: Path, extra: Sequence[str] = (), port: int = 0, *, shipped: bool = True
+    ) -> None:
         self.directory = directory
         self.extra = extra
+        self.shipped = shipped
         self.port = port or free_port()
         self.process: Process | None = None
 
@@ -66,10 +71,18 @@ class Mosquitto:
         assert program, "the tests need Mosquitto: sudo apt-get install mosquitto"
         self.directory.mkdir(parents=True, exist_ok=True)
         config = self.directory / "mosquitto.conf"
-        config.write_text(broker.loopback_config(HOST, self.port, self.directory, self.extra))
+        config.write_text(self._config())
         log = self.directory / "mosquitto.log"
         self.process = await broker.spawn([program, "-c", str(config)], log)
         await broker.ready(self.process, HOST, self.port, log)
+
+    def _config(self) -> str:
+        text = broker.loopback_config(HOST, self.port, self.directory, self.extra)
+        if self.shipped:
+            return text
+        limits = ("max_", "autosave_", "message_size_limit")
+        kept = (line for line in text.splitlines() if not line.startswith(limits))
+        return "\n".join([*kept, *self.extra, ""])
 
     async def stop(self) -> None:
         """SIGTERM: it saves its queues and says goodbye."""

@@ -50,6 +50,15 @@ class Daemon:
 
     async def start(self) -> None:
         """Returns when the control socket answers."""
+        await self.spawn()
+        async with asyncio.timeout(self._ready_s):
+            while await self._asked("status") is None:
+                if self.process.returncode is not None:
+                    raise AssertionError(f"the daemon ended:\n{self.text()}")
+                await asyncio.sleep(0.05)
+
+    async def spawn(self) -> None:
+        """Start the process and wait for nothing: it may be killed while it opens its files."""
         if not self.counts_crashes:
             (self.state_dir / safemode.FILE).unlink(missing_ok=True)
         command = ["-c", "import sys; from gateway.cli.main import main; sys.exit(main())"]
@@ -67,11 +76,6 @@ class Daemon:
                 stdout=log,
                 stderr=log,
             )
-        async with asyncio.timeout(self._ready_s):
-            while await self._asked("status") is None:
-                if self._process.returncode is not None:
-                    raise AssertionError(f"the daemon ended:\n{self.text()}")
-                await asyncio.sleep(0.05)
 
     async def _asked(self, verb: str, **request: object) -> Any:
         try:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.bus import source_key
 from gateway.errors import AlreadyRunning, StateRefused
 from gateway.model import Severity
 from gateway.store import schema, segment
@@ -346,3 +347,37 @@ async def test_files_that_were_being_made_when_power_went_are_completed(tmp_path
 def test_making_a_store_opens_nothing(tmp_path: Path) -> None:
     make_store(tmp_path / "s")
     assert not (tmp_path / "s").exists()
+
+
+async def test_a_message_whose_alarm_is_stored_is_known_over_crashes_until_its_sample_is_stored(
+    tmp_path: Path,
+) -> None:
+    told = sample(1, device="smoke-3-101", source_id=b"7")
+    key = source_key("smoke-3-101", b"7")
+    async with opened(tmp_path / "s") as store:
+        store.append(told, held=True)
+        store.append(event(1))
+        await stored_events(store, 1)
+        one = photograph(tmp_path / "s", tmp_path / "1")
+    async with opened(one) as store:
+        assert store.taken_ids == [key]
+        store.append(event(2))
+        await stored_events(store, 2)
+        two = photograph(one, tmp_path / "2")
+    async with opened(two) as store:
+        assert store.taken_ids == [key]
+        store.append(told, held=True)
+        await store.durable(1)
+        store.append(event(3))
+        await stored_events(store, 3)
+        three = photograph(two, tmp_path / "3")
+    async with opened(three) as store:
+        assert store.taken_ids == []
+        assert store.recent_ids() == [key]
+
+
+async def stored_events(store: Store, count: int) -> None:
+    """Nobody waits for these commits: samples stay where they are."""
+    async with asyncio.timeout(5):
+        while len(await items(store, 0)) < count:
+            await asyncio.sleep(0.002)
