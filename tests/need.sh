@@ -8,6 +8,7 @@ wanted=""
 command -v influxd >/dev/null 2>&1 || wanted="$wanted influxdb"
 command -v victoria-metrics >/dev/null 2>&1 || wanted="$wanted victoria-metrics"
 command -v gcc >/dev/null 2>&1 || wanted="$wanted gcc"
+command -v dbus-daemon >/dev/null 2>&1 || wanted="$wanted dbus-daemon"
 [ -f /usr/include/modbus/modbus.h ] || wanted="$wanted libmodbus-dev"
 [ -z "$missing$wanted" ] && exit 0
 export DEBIAN_FRONTEND=noninteractive
