@@ -9,9 +9,11 @@ from gateway.driver import Device, DeviceSection, LinkSection
 from gateway.endpoint import MqttEndpoint
 from gateway.settings import wrong
 
+TOPIC_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
 
 def _topic_id(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value):
+    if not TOPIC_ID.fullmatch(value):
         raise wrong(f"'{value}' is no topic id", "use 1 to 64 of A-Z, a-z, 0-9, '_' and '-'")
     return value
 

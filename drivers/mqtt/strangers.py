@@ -12,6 +12,7 @@ MAX_STRANGERS = 256  # a stranger more, and the one that was silent longest is f
 MAX_PAYLOAD = 4_096  # bytes; longer ones have no shape
 MAX_KEYS = 32
 MAX_TEXT = 64  # characters of a key
+MAX_SHOWN = 128  # characters of a name and of a topic
 # Payloads looked into: 20 a second, 100 at once. Who floods us with names costs no more than this.
 LOOKS_RATE, LOOKS_BURST = 20.0, 100.0
 
@@ -54,13 +55,18 @@ class Strangers:
         return known is None
 
     def parts(self, link: str, now_ns: int) -> list[StrangerPart]:
-        """All of them, the latest first."""
+        """All of them, the latest first; in names and topics only what a terminal can show."""
         return [
-            {"link": link, "name": name, "topic": one.topic, "count": one.count,
+            {"link": link, "name": _shown(name), "topic": _shown(one.topic), "count": one.count,
              "first_s": (now_ns - one.first_ns) / 1e9, "last_s": (now_ns - one.last_ns) / 1e9,
              "keys": list(one.keys)}
             for name, one in reversed(self._known.items())
         ]  # fmt: skip
+
+
+def _shown(text: str) -> str:
+    """No control characters: they would speak to the terminal of who looks at it."""
+    return "".join(c if c.isprintable() else "?" for c in text[:MAX_SHOWN])
 
 
 def shape(payload: bytes) -> tuple[str, ...]:

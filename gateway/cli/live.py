@@ -1,8 +1,9 @@
-"""`gateway status`, `devices`, `command`, `reset`: commands that ask the running daemon."""
+"""`gateway status`, `command`, `reset`: commands that ask the running daemon."""
 
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ from gateway.control import ask
 from gateway.document import plain_scalar
 from gateway.errors import ConfigError
 from gateway.health import Word
-from gateway.snapshot import CommandAnswer, DeviceReadings, Snapshot
+from gateway.snapshot import CommandAnswer, Snapshot
 
 STATUS_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 90.0  # three attempts with confirmation, and the wait for its turn
@@ -28,7 +29,7 @@ def config_path(options: argparse.Namespace) -> Path:
     return here if here.is_file() else Path("/etc/gateway/gateway.yaml")
 
 
-class _Daemon:
+class Daemon:
     """The running gateway of one configuration."""
 
     def __init__(self, options: argparse.Namespace) -> None:
@@ -43,14 +44,15 @@ class _Daemon:
         return NOT_RUNNING
 
 
-def _with_daemon(options: argparse.Namespace, work: Any) -> int:
+def with_daemon(options: argparse.Namespace, work: Callable[[Daemon], int]) -> int:
+    """Exit code of `work`, or of what keeps the daemon from answering."""
     try:
-        daemon = _Daemon(options)
+        daemon = Daemon(options)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return CONFIG
     try:
-        return int(work(daemon))
+        return work(daemon)
     except BrokenPipeError:
         raise  # our own output, not the daemon
     except ConnectionError as error:
@@ -65,10 +67,10 @@ def _with_daemon(options: argparse.Namespace, work: Any) -> int:
 
 def status(options: argparse.Namespace) -> int:
     """Exit code 0 healthy, 1 degraded, 2 critical, 3 not running (monitoring plugins' convention)."""
-    return _with_daemon(options, lambda daemon: _status(daemon, options))
+    return with_daemon(options, lambda daemon: _status(daemon, options))
 
 
-def _status(daemon: _Daemon, options: argparse.Namespace) -> int:
+def _status(daemon: Daemon, options: argparse.Namespace) -> int:
     if options.watch:
         return _watch(daemon)
     snapshot = cast("Snapshot", daemon.ask(verb="status"))
@@ -84,7 +86,7 @@ def _status(daemon: _Daemon, options: argparse.Namespace) -> int:
     return Word(snapshot["health"]["word"]).code
 
 
-def _watch(daemon: _Daemon) -> int:
+def _watch(daemon: Daemon) -> int:
     from rich.console import Console  # noqa: PLC0415 -- only here
     from rich.live import Live  # noqa: PLC0415 -- only here
 
@@ -102,29 +104,12 @@ def _watch(daemon: _Daemon) -> int:
         return Word(snapshot["health"]["word"]).code
 
 
-def devices(options: argparse.Namespace) -> int:
-    return _with_daemon(options, lambda daemon: _devices(daemon, options))
-
-
-def _devices(daemon: _Daemon, options: argparse.Namespace) -> int:
-    answer = cast("list[DeviceReadings]", daemon.ask(verb="devices", device=options.device))
-    if options.json:
-        print(orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode())
-        return 0
-    from rich.console import Console  # noqa: PLC0415 -- only here
-
-    from gateway.cli.render import readings  # noqa: PLC0415 -- only here
-
-    Console().print(readings(answer))
-    return 0
-
-
 def command(options: argparse.Namespace) -> int:
     """Exit code 0 when the device confirmed the value, else 1."""
-    return _with_daemon(options, lambda daemon: _command(daemon, options))
+    return with_daemon(options, lambda daemon: _command(daemon, options))
 
 
-def _command(daemon: _Daemon, options: argparse.Namespace) -> int:
+def _command(daemon: Daemon, options: argparse.Namespace) -> int:
     value = plain_scalar(options.value)
     answer = cast(
         "CommandAnswer",
@@ -141,10 +126,10 @@ def _command(daemon: _Daemon, options: argparse.Namespace) -> int:
 
 def reset(options: argparse.Namespace) -> int:
     """Exit code 1 if the alarm cannot be reset; the message says why."""
-    return _with_daemon(options, lambda daemon: _reset(daemon, options))
+    return with_daemon(options, lambda daemon: _reset(daemon, options))
 
 
-def _reset(daemon: _Daemon, options: argparse.Namespace) -> int:
+def _reset(daemon: Daemon, options: argparse.Namespace) -> int:
     daemon.ask(verb="reset", alarm=options.alarm, force=options.force)
     print(f"{options.alarm}: reset")
     return 0

@@ -142,12 +142,15 @@ def build_parser() -> argparse.ArgumentParser:
     devices = _command(
         commands,
         "devices",
-        "live:devices",
-        "Show the last value of every point.",
+        "devices:devices",
+        "List the devices; with DEVICE, the last value of each of its points.",
         "gateway devices meter-1",
     )
     _config_option(devices)
     devices.add_argument("device", metavar="DEVICE", nargs="?")
+    devices.add_argument("--values", action="store_true", help="the points of all devices")
+    text = "who speaks without being configured, with lines to paste into the configuration"
+    devices.add_argument("--unknown", action="store_true", help=text)
     devices.add_argument("--json", action="store_true")
 
     command = _command(

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gateway.snapshot import DevicePart, DeviceReadings, SinkPart, Snapshot
+from gateway.snapshot import DevicePart, DeviceReadings, SinkPart, Snapshot, StrangerPart
 
 _STYLE = {
     "healthy": "bold green", "degraded": "bold yellow", "critical": "bold red", "up": "green",
@@ -15,7 +15,7 @@ _STYLE = {
     "life": "bold red", "safety": "red", "operational": "yellow",
 }  # fmt: skip
 _LANES = {0: "alarms", 1: "events", 2: "samples", 3: "diagnostics"}
-_LONG = frozenset({"errors", "counters", "title"})  # columns that may take several lines
+_LONG = frozenset({"errors", "counters", "title", "note"})  # columns that may take several lines
 _FRAME_ROWS = 23  # rows that the other tables of a small compound take
 
 
@@ -30,6 +30,10 @@ def page(snapshot: Snapshot, *, height: int | None) -> RenderableType:
     parts.append(_alarms(snapshot))
     parts.append(_foot(snapshot))
     return Group(*parts)
+
+
+def show(what: RenderableType) -> None:
+    Console().print(what)
 
 
 def duration(seconds: float | None) -> str:
@@ -60,7 +64,18 @@ def _table(title: str, *columns: str) -> Table:
         padding=(0, 2, 0, 0),
     )  # fmt: skip
     for name in columns:
-        right = name in {"age", "backlog", "oldest", "per s", "delivered", "since", "reads", "dead"}
+        right = name in {
+            "age",
+            "backlog",
+            "oldest",
+            "per s",
+            "delivered",
+            "since",
+            "reads",
+            "dead",
+            "last seen",
+            "messages",
+        }
         table.add_column(
             name, justify="right" if right else "left", header_style="dim",
             no_wrap=name not in _LONG, overflow="fold" if name in _LONG else "ellipsis",
@@ -96,6 +111,7 @@ def _devices(devices: list[DevicePart], rows: int | None) -> RenderableType:
         "link",
         "age",
         "quality",
+        "ack",
         "reads",
         "errors",
     )
@@ -105,10 +121,10 @@ def _devices(devices: list[DevicePart], rows: int | None) -> RenderableType:
     for device in shown:
         _row(
             table, device["id"], device["name"], device["link"], duration(device["age_s"]),
-            _word(device["quality"]), str(device["good"]), _errors(device),
+            _word(device["quality"]), device["level"] or "-", str(device["good"]), _errors(device),
         )  # fmt: skip
     if len(shown) < len(devices):
-        _row(table, f"... and {len(devices) - len(shown)} more", "", "", "", "", "", "")
+        _row(table, f"... and {len(devices) - len(shown)} more", "", "", "", "", "", "", "")
     return table
 
 
@@ -204,4 +220,32 @@ def readings(devices: list[DeviceReadings]) -> RenderableType:
             table,     device["id"] if index == 0 else "", point["point"], value, point["unit"],
                 duration(point["age_s"]), _word(point["quality"]),
             )  # fmt: skip
+    return table
+
+
+def device_list(devices: list[DevicePart]) -> RenderableType:
+    table = _table(
+        "Devices", "device", "profile", "link", "online", "last seen", "ack", "quality", "note"
+    )
+    for device in devices:
+        online = device["live"] if device["online"] is None else device["online"]
+        _row(
+            table, device["id"], device["profile"], device["link"], "yes" if online else "no",
+            duration(device["age_s"]), device["level"] or "-", _word(device["quality"]), device["note"],
+        )  # fmt: skip
+    return table
+
+
+def strangers(found: list[tuple[StrangerPart, str | None]]) -> RenderableType:
+    if not found:
+        return Text("Nobody speaks who is not configured", style="bold")
+    table = _table(
+        f"Unknown: {len(found)}", "link", "topic", "messages", "last seen", "profile", "note"
+    )
+    for part, profile in found:
+        said = f"names {', '.join(part['keys'][:6])}" if part["keys"] else "no JSON object"
+        _row(
+            table, part["link"], part["topic"][:80], str(part["count"]), duration(part["last_s"]),
+            profile or "?", said,
+        )  # fmt: skip
     return table

@@ -218,7 +218,7 @@ async def test_devices_shows_last_values_and_refuses_unknown_ones(
 ) -> None:
     assert await daemon.call("devices", "meter-1") == 0
     assert "elec.voltage.a" in capsys.readouterr().out
-    assert await daemon.call("devices", "--json") == 0
+    assert await daemon.call("devices", "--values", "--json") == 0
     assert json.loads(capsys.readouterr().out)[0]["id"] == "meter-1"
     assert await daemon.call("devices", "meter-9") == 1
     assert capsys.readouterr().err == "unknown device 'meter-9'\n"
@@ -273,7 +273,7 @@ def test_a_daemon_that_does_not_answer_is_critical(
     with socket.socket(socket.AF_UNIX) as blocked:
         blocked.bind(str(config.parent / "state" / control.NAME))
         blocked.listen(1)
-        monkeypatch.setattr(live._Daemon.ask, "__defaults__", (0.05,))
+        monkeypatch.setattr(live.Daemon.ask, "__defaults__", (0.05,))
         assert main(["status", "-c", str(config)]) == 2
     assert "its event loop is blocked" in capsys.readouterr().err
 

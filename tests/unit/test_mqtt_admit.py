@@ -73,6 +73,14 @@ def test_ten_thousand_strangers_take_the_place_of_256() -> None:
     assert (parts[0]["count"], parts[0]["keys"]) == (10_000, ["values.light.on"])
 
 
+def test_a_name_cannot_speak_to_the_terminal_that_shows_it() -> None:
+    strangers = Strangers()
+    strangers.heard("\x1b[2J" + "x" * 500, "d/\x1b]0;pwned\x07/state", b"", 0)
+    (part,) = strangers.parts("field", 0)
+    assert part["name"] == "?[2J" + "x" * 124
+    assert part["topic"] == "d/?]0;pwned?/state"
+
+
 @pytest.mark.parametrize(
     ("payload", "keys"),
     [
