@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from gateway.snapshot import HearingPart
+
 
 class Word(StrEnum):
     """Health in one word; the order is the exit code of `gateway status`."""
@@ -58,3 +60,5 @@ class DeviceHealth:
     online: bool | None = None  # as the device or its last will says; None: nobody said
     level: str = ""  # how messages are acknowledged: L3 by us, L1 by the broker, "" not at all
     note: str = ""  # a standing remark for the operator, e.g. "no message ids: at least once"
+    # How well it is heard, if it comes by radio; takes CLOCK_BOOTTIME.
+    hearing: Callable[[int], HearingPart] | None = None

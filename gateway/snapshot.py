@@ -15,6 +15,19 @@ class HealthPart(TypedDict):
     reasons: list[str]
 
 
+class HearingPart(TypedDict):
+    """How well a device is heard that sends by radio, in the current and the last hour."""
+
+    adverts: int
+    rssi: int | None  # dBm, mean
+    share: float | None  # of what it sends, None if that is not known
+    silent_s: float | None
+    gaps: dict[str, int]  # length of a gap between two receptions -> how many
+    longest_gap_s: float
+    heard: str  # would an alarm be heard? yes | doubtful | no | unknown
+    why: str
+
+
 class DevicePart(TypedDict):
     id: str
     name: str
@@ -29,6 +42,7 @@ class DevicePart(TypedDict):
     online: bool | None  # None: nobody said
     level: str  # L3, L1, or "": nothing to acknowledge
     note: str
+    hearing: HearingPart | None  # of devices on the radio
 
 
 class LinkPart(TypedDict):

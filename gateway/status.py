@@ -173,6 +173,7 @@ def _device(source: Sources, device: Device, now_ns: int) -> DevicePart:
         "link": device.section.link, "live": age_s is not None and quality != "stale", "age_s": age_s,
         "quality": quality, "bad": bad, "good": told.good, "errors": dict(told.errors),
         "online": told.online, "level": told.level, "note": told.note,
+        "hearing": told.hearing(now_ns) if told.hearing else None,
     }  # fmt: skip
 
 
