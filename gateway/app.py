@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from gateway import control
+from gateway.audit import AuditLog
+from gateway.audit_hooks import audited, begin, telling
 from gateway.bus import Bus
 from gateway.clock import SystemClock
 from gateway.commands import Commands
@@ -49,6 +51,7 @@ log = logging.getLogger(__name__)
 
 DRAIN_S = 3.0  # what is still to go upstream at a stop; the rest goes after the next start
 CLOSE_S = 12.0  # the store bounds itself at 10 s
+AUDIT_S = 2.0
 LINK_DELAY_S = (
     3.0  # a bus that is back is read again within 5 s, with the silence before its first request
 )
@@ -84,10 +87,11 @@ class App:
         }
         # Made when the store is open: they begin at its cursors.
         self.upstreams: dict[str, Sink] = {}
+        self.audit = AuditLog(config.state_dir, self.clock)
         self.commands = Commands(
             config.commands, devices=config.devices,
             writers={name: Contained(driver.write) for name, driver in self.drivers.items()}, state=self.state,
-            ledger=self.journal, clock=self.clock, emit=self._emit,
+            ledger=self.journal, clock=self.clock, emit=self._emit, told=telling(self.audit),
         )  # fmt: skip
         self.mode = SafeMode(config.state_dir, self.clock)
         self.decider = RuleDecider(config.rules, self.commands)
@@ -121,11 +125,14 @@ class App:
         self.counted.restore(self.journal.counted, self.journal.alarms)
         await self.journal.start()
         self._report_losses()
+        await begin(self.audit, self.config.state_dir, self.config.files)
         try:
-            async with control.serve(self.config.state_dir, self._handlers()):
+            handlers = audited(self._handlers(), self.audit)
+            async with control.serve(self.config.state_dir, handlers):
                 await self._run_core(stop)
             await asyncio.to_thread(self.mode.end)
         finally:
+            await self.audit.close(AUDIT_S)
             async with asyncio.timeout(CLOSE_S):
                 await self.journal.close()
         log.info("stopped", extra={"component": "app"})
@@ -266,11 +273,8 @@ class App:
             raise ValueError(f"{value!r} is no value")  # noqa: TRY004 -- ValueError is how a handler refuses
         command = Command(
             str(uuid7(self.clock.time_ns())), device, point, value,
-            self.clock.boottime_ns() + int(COMMAND_LIFE_S * 1e9), "cli",
+            self.clock.boottime_ns() + int(COMMAND_LIFE_S * 1e9), "cli", by=f"uid {uid}",
         )  # fmt: skip
-        log.info(
-            "uid %d: %s of %s to %s", uid, point, device, value, extra={"component": "commands"}
-        )
         result = await self.commands.execute(command)
         return {
             "outcome": result.outcome, "reason": result.reason, "value": result.value,

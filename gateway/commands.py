@@ -8,7 +8,7 @@ Two ways in: `execute` for one-shot commands of people and platforms, `claim`/`r
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -89,7 +89,9 @@ class Commands:
         ledger: Ledger,
         clock: Clock,
         emit: Emit,
+        told: Callable[[CommandResult], None] | None = None,
     ) -> None:
+        """`told` hears of every result, for the audit log."""
         self._section = section
         self._devices = devices
         self._writers = writers  # by link
@@ -97,6 +99,7 @@ class Commands:
         self._ledger = ledger
         self._clock = clock
         self._emit = emit
+        self._told = told
         self._group: asyncio.TaskGroup | None = None
         self._claims: dict[Place, dict[str, Claim]] = {}
         self._newest: dict[Place, str] = {}  # id of the command that may write there
@@ -282,6 +285,8 @@ class Commands:
     def _tell(self, result: CommandResult) -> None:
         command = result.command
         self.counters[result.outcome.value] += 1
+        if self._told is not None:
+            self._told(result)
         good = result.outcome in _GOOD
         attributes: dict[str, object] = {
             "command": command.id, "point": command.point, "value": command.value,

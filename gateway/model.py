@@ -132,7 +132,7 @@ class Command(NamedTuple):
     """A write to one point. `not_after_ns` is CLOCK_BOOTTIME of this boot: past it nothing is written.
 
     `origin` is who asks (`rules`, `cli`, the name of an upstream): the authenticated connection,
-    never something from a payload. `cause` is the event that led to it.
+    never something from a payload. `cause` is the event that led to it, `by` the person if one is known.
     """
 
     id: str
@@ -143,6 +143,7 @@ class Command(NamedTuple):
     origin: str
     precondition: Precondition | None = None
     cause: UUID | None = None
+    by: str = ""
 
 
 class Outcome(StrEnum):

@@ -30,7 +30,7 @@ from gateway.validate import validate
 __all__ = [
     "FACILITIES", "NOT_YET", "Address", "Array", "CommandSpec", "Confirm", "Exact", "Identity", "Limits",
     "Number", "Placed", "Plausible", "Point", "PointName", "Profile", "Reading", "SeverityName", "Variable",
-    "Variant", "Vector", "find", "load_profile", "names", "shipped_folder",
+    "Variant", "Vector", "find", "load_profile", "names", "own_files", "shipped_folder",
 ]  # fmt: skip
 
 FACILITIES = ("access", "lifts", "fire", "video", "pipes", "environment", "utilities", "billboards",
@@ -55,6 +55,11 @@ def find(name: str, folders: Sequence[Path]) -> Path | None:
 
 def names(folders: Iterable[Path]) -> list[str]:
     return sorted({path.stem for folder in (*folders, shipped_folder()) for path in folder.glob("*.yaml")})  # fmt: skip
+
+
+def own_files(folders: Iterable[Path]) -> list[Path]:
+    """The files of all profiles that did not come with the gateway."""
+    return [path for folder in folders for path in sorted(folder.glob("*.yaml"))]
 
 
 def load_profile(path: Path) -> tuple[Profile, Document]:

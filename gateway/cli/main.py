@@ -13,7 +13,7 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import NoReturn
 
-from gateway.cli import probe_options, profile_options
+from gateway.cli import audit_options, probe_options, profile_options
 from gateway.model import LANES
 
 NOT_RUNNING, USAGE, ALREADY_RUNNING, STATE_REFUSED, CONFIG = 3, 64, 73, 74, 78
@@ -175,6 +175,8 @@ def build_parser() -> argparse.ArgumentParser:
     reset.add_argument("--force", action="store_true", help=text)
 
     _store(commands)
+
+    audit_options.add(commands, _command, _config_option)
 
     text = "Look at what is connected: who answers, what it shows, how much the bus can carry."
     probe = _command(commands, "probe", "probe:modbus", text, "gateway probe modbus rs485-1 --scan")
