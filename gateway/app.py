@@ -116,7 +116,12 @@ class App:
         self.journal.on_reopen(self.bus.reopened)
         self.upstreams = {
             name: UpstreamSink(
-                name, section, gateway_id=self.gateway_id, store=self.journal, clock=self.clock
+                name,
+                section,
+                gateway_id=self.gateway_id,
+                store=self.journal,
+                clock=self.clock,
+                tell=self._tell,
             )
             for name, section in self.config.upstream.items()
         }
@@ -222,6 +227,9 @@ class App:
         cause: UUID | None = None,
     ) -> Event:
         return self.bus.emit(kind, severity, device, attributes, cause)
+
+    def _tell(self, kind: EventKind, severity: Severity, what: dict[str, object]) -> None:
+        self._emit(kind, severity, "gateway", what)
 
     def _report_losses(self) -> None:
         """What was found damaged, or was lost while storage failed, since the last call."""

@@ -86,6 +86,8 @@ class EventKind(StrEnum):
     COMMAND_RESULT = "command_result"
     DATA_LOSS = "data_loss"
     MESSAGE_REFUSED = "message_refused"
+    UPSTREAM_PARKED = "upstream_parked"  # the broker refuses a lane again and again
+    UPSTREAM_RESUMED = "upstream_resumed"
 
 
 class Event(NamedTuple):

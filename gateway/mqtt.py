@@ -135,6 +135,11 @@ class Connection:
         """QoS 1 messages received and not yet acked."""
         return len(self._held)
 
+    @property
+    def window(self) -> int:
+        """How many publishes may wait for their PUBACK: 20, or fewer if the broker asks for it."""
+        return self._paho._max_inflight_messages
+
     async def receive(self) -> Received:
         """The oldest message; cancelling loses none. What came before the end is given out first.
 

@@ -10,6 +10,7 @@ from gateway.store.store import Slice
 
 # Shipped and common brokers refuse packets above 65,536 bytes; topic and MQTT header need some.
 MAX_PAYLOAD = 60_000
+MAX_ITEMS = 500  # in one batch
 
 
 class Unsendable(NamedTuple):
@@ -38,7 +39,7 @@ class Batch(NamedTuple):
 def batches(
     part: Slice, *, gateway_id: str, acked: int, max_bytes: int = MAX_PAYLOAD
 ) -> Iterator[Batch]:
-    """Splits `part` into batches of at most `max_bytes` each; at least one, however small it is.
+    """Splits `part` into batches of at most `max_bytes` and 500 items each; at least one batch.
 
     The seqs between two items belong to the later batch, so that together the batches cover
     `part.first` to `part.last` without a hole. `acked` is the highest seq of this epoch and lane
@@ -58,7 +59,7 @@ def batches(
         if isinstance(body, bytes) and len(body) > MAX_PAYLOAD - size - _GAP:
             body = Unsendable(seq, "too_large", body)
         need = _GAP if isinstance(body, Unsendable) else len(body) + 1
-        if used and used + need > room:
+        if used and (used + need > room or len(bodies) + len(unsendable) == MAX_ITEMS):
             yield batch(previous)
             first, used, bodies, unsendable = previous + 1, 0, [], []
         used, previous = used + need, seq

@@ -3,6 +3,7 @@
 from collections import deque
 
 from gateway.clock import Clock
+from gateway.model import LANE_ALARM, LANE_DIAGNOSTIC, LANE_SAMPLE
 from gateway.sinks.window import Window
 
 # What is known by its time waits this long after the start for a clock that is right.
@@ -46,6 +47,34 @@ class Lane:
         self.acked = 0
         self.dead = 0
         self.rate = Rate(clock)
+        self.refusals = 0  # of the broker, in a row
+        self.parked = ""  # why the broker takes nothing of it, "" if it does
+        self._since: float | None = None
+
+    @property
+    def lingers(self) -> bool:
+        """Telemetry waits for company; an alarm never does."""
+        return self.window.lane in {LANE_SAMPLE, LANE_DIAGNOSTIC}
+
+    def ripe_at(self, now: float, waiting: int, enough: int, linger_s: float) -> float | None:
+        """When to read `waiting` records that are not sent: None if there are none.
+
+        At once when there are `enough`, else `linger_s` after the first of them was noticed.
+        """
+        if not waiting:
+            self._since = None
+            return None
+        if self._since is None:
+            self._since = now
+        return now if waiting >= enough or not self.lingers else self._since + linger_s
+
+    def picked(self) -> None:
+        """What waited is read."""
+        self._since = None
+
+    @property
+    def urgent(self) -> bool:
+        return self.window.lane == LANE_ALARM
 
     @property
     def rank(self) -> tuple[bool, float]:

@@ -6,7 +6,9 @@ from pydantic import AfterValidator
 
 from gateway.endpoint import MqttEndpoint
 from gateway.model import LANES
-from gateway.settings import wrong
+from gateway.settings import Duration, wrong
+
+LONGEST_LINGER_S = 60.0
 
 
 def _lanes(value: list[int]) -> list[int]:
@@ -18,15 +20,23 @@ def _lanes(value: list[int]) -> list[int]:
     return value
 
 
+def _linger(value: float) -> float:
+    if value > LONGEST_LINGER_S:
+        raise wrong(f"{value:g} s is too long", "write 0ms to 60s")
+    return value
+
+
 class UpstreamSection(MqttEndpoint):
     """A community platform behind an MQTT 5 broker.
 
     `ack: platform` takes an item as delivered when the platform says so on the `ack` topic;
     `ack: broker` when the broker does, which is no promise that it will outlive the broker.
     Samples (lane 2) leave the compound only if `lanes` says so: household load curves are private
-    and a metered link costs money.
+    and a metered link costs money. `linger` is how long telemetry (lanes 2 and 3) waits for more of
+    it, so that it goes in large batches; alarms and events never wait.
     """
 
     dialect: Literal["native"] = "native"
     ack: Literal["platform", "broker"] = "platform"
     lanes: Annotated[list[int], AfterValidator(_lanes)] = [0, 1]
+    linger: Annotated[Duration, AfterValidator(_linger)] = 0.25

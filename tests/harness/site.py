@@ -16,7 +16,7 @@ from gateway.store.settings import StoreSettings
 from gateway.store.store import Store
 
 GATEWAY = "gw-test-01"
-FAST = Timing(ack_timeout_s=0.4, backoff_s=0.1, longest_s=0.8)
+FAST = Timing(ack_timeout_s=0.4, backoff_s=0.1, longest_s=0.8, parked_s=2)
 
 
 class Site:
@@ -30,6 +30,7 @@ class Site:
             clock=self.clock,
         )
         self.items: list[Item] = []
+        self.told: list[tuple[EventKind, Severity, dict[str, object]]] = []  # by the sinks
         self._n = 0
         self._next_ns = 0
 
@@ -90,6 +91,7 @@ class Site:
             gateway_id=GATEWAY,
             store=self.store,
             clock=self.clock,
+            tell=lambda *what: self.told.append(what),
             timing=timing,
         )
 

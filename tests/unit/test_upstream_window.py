@@ -29,11 +29,16 @@ def ack(one: Window, seq: int, *, epoch: int = 1, now: float = 0.0) -> Verdict:
     return verdict
 
 
+def settled(one: Window, now: float) -> tuple[Position, int, tuple[Unsendable, ...]] | None:
+    result = one.settle(now)
+    return None if result is None else (result.position, result.items, result.unsendable)
+
+
 def test_the_cursor_moves_to_what_is_acknowledged_and_never_back() -> None:
     one = window()
     send(one, batch(1, 10), batch(11, 20))
     assert ack(one, 20) is Verdict.NEWS
-    assert one.settle(0) == (Position(1, 20), 20, ())
+    assert settled(one, 0) == (Position(1, 20), 20, ())
     assert ack(one, 10) is Verdict.STALE
     assert one.settle(0) is None
     assert one.cursor == Position(1, 20)
@@ -43,9 +48,9 @@ def test_an_ack_inside_a_batch_moves_the_cursor_there_and_counts_the_batch_once(
     one = window()
     send(one, batch(1, 10))
     ack(one, 4)
-    assert one.settle(0) == (Position(1, 4), 0, ())
+    assert settled(one, 0) == (Position(1, 4), 0, ())
     ack(one, 10)
-    assert one.settle(0) == (Position(1, 10), 10, ())
+    assert settled(one, 0) == (Position(1, 10), 10, ())
 
 
 @pytest.mark.parametrize(("epoch", "seq"), [(1, 11), (2, 1), (0, 5)])
@@ -68,7 +73,7 @@ def test_an_ack_of_a_later_epoch_waits_for_the_earlier_one() -> None:
     assert ack(one, 20, epoch=2) is Verdict.NEWS
     assert one.settle(0) is None
     ack(one, 10)
-    assert one.settle(0) == (Position(2, 20), 20, ())
+    assert settled(one, 0) == (Position(2, 20), 20, ())
 
 
 def test_no_more_batches_than_the_window_are_under_way() -> None:
@@ -116,9 +121,9 @@ def test_a_late_ack_settles_what_a_rewind_had_forgotten() -> None:
     one.queue.extend([batch(1, 5), batch(6, 10), batch(11, 15)])
     send(one, one.queue.popleft(), now=10)
     ack(one, 10)
-    settled = one.settle(12)
-    assert settled is not None
-    assert settled[:2] == (Position(1, 10), 10)
+    done = one.settle(12)
+    assert done is not None
+    assert done[:2] == (Position(1, 10), 10)
     assert [queued.first for queued in one.queue] == [11]
     assert one.sent == Position(1, 10)
     assert one.deadline is None
@@ -165,12 +170,12 @@ def test_what_could_not_be_sent_is_put_aside_only_when_the_cursor_has_passed_it(
     one = window()
     send(one, batch(1, 10, unsendable=(3, 8)))
     ack(one, 5)
-    settled = one.settle(0)
-    assert settled is not None
-    assert [letter.seq for letter in settled.unsendable] == [3]
+    done = one.settle(0)
+    assert done is not None
+    assert [letter.seq for letter in done.unsendable] == [3]
     one.rewind()
     send(one, batch(6, 10, unsendable=(8,)))
     ack(one, 10)
-    settled = one.settle(0)
-    assert settled is not None
-    assert [letter.seq for letter in settled.unsendable] == [8]
+    done = one.settle(0)
+    assert done is not None
+    assert [letter.seq for letter in done.unsendable] == [8]
