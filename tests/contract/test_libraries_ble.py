@@ -12,17 +12,23 @@ from contextlib import asynccontextmanager
 
 import pytest
 from bleak import BleakClient
+from bleak.backends.device import BLEDevice
+from bleak.backends.scanner import AdvertisementData
 from bleak.exc import BleakError
+from bthome_ble.parser import BTHomeBluetoothDeviceData
+from habluetooth import BluetoothServiceInfoBleak
 
 from simulators.bluez.bluez import Bluez
 from simulators.bluez.controller import Cure, Duplicates, Policy
 from simulators.bluez.faults import Fault
 from simulators.bluez.names import bluez_error, in_progress
 from simulators.bluez.peripheral import Advert, Characteristic, Peripheral, Service
-from tests.harness.bluez import Ear, bluez, monitor, needs_dbus, until
+from simulators.bluez.sensor import Kind, Sensor
+from tests.harness.bluez import FCD2, Ear, bluez, monitor, needs_dbus, until
 
 pytestmark = needs_dbus
 
+SOS, KEY = "54:48:E6:8F:80:A5", bytes(range(16))
 BATTERY, BATTERY_LEVEL = "180f", "2a19"
 QUIET_S = 0.1  # more than ten times what a callback takes: nothing came
 NEWER = Policy(rssi_step=8)  # BlueZ after 5.87
@@ -30,7 +36,7 @@ NEWER = Policy(rssi_step=8)  # BlueZ after 5.87
 
 def button() -> Peripheral:
     level = Characteristic(BATTERY_LEVEL, ["read", "notify"], b"\x57")
-    return Peripheral("54:48:E6:8F:80:A5", "SOS", services=[Service(BATTERY, [level])])
+    return Peripheral(SOS, "SOS", services=[Service(BATTERY, [level])])
 
 
 def press(packet: int, rssi: int = -60) -> Advert:
@@ -46,6 +52,23 @@ async def silence(ear: Ear) -> bool:
     before = len(ear.calls)
     await asyncio.sleep(QUIET_S)
     return len(ear.calls) == before
+
+
+def sealed(counter: int) -> bytes:
+    """A smoke detector's frame under KEY."""
+    smoke = Sensor("smoke-1", Kind.SMOKE, SOS, KEY, counter=counter - 1)
+    return smoke.frame
+
+
+def accepts(parser: BTHomeBluetoothDeviceData, data: bytes) -> bool:
+    """True if the parser of others takes values out of it."""
+    advert = AdvertisementData(None, {}, {FCD2: data}, [], None, -60, ())
+    found = parser.update(
+        BluetoothServiceInfoBleak.from_device_and_advertisement_data(
+            BLEDevice(SOS, None, {}), advert, "test", 0.0, connectable=False
+        )
+    )
+    return bool(found.binary_entity_values)
 
 
 @asynccontextmanager
@@ -328,3 +351,24 @@ async def test_t47_a_device_that_has_fallen_silent_still_counts_as_connected() -
                 await client.read_gatt_char(BATTERY_LEVEL)
         assert client.is_connected
         await until(lambda: not client.is_connected)
+
+
+@pytest.mark.xfail(
+    strict=True, raises=AssertionError, reason="T48: kept in memory; drivers/ble stores it"
+)
+async def test_t48_bthome_ble_refuses_an_old_frame_after_a_restart() -> None:
+    old, new = (sealed(counter) for counter in (5000, 5001))
+    before, after = (BTHomeBluetoothDeviceData(bindkey=KEY) for _ in range(2))
+    assert accepts(before, new)
+    assert not accepts(after, old)
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="T48: any counter < 100; drivers/ble asks for silence",
+)
+async def test_t48_bthome_ble_refuses_a_low_counter_of_an_attacker() -> None:
+    parser = BTHomeBluetoothDeviceData(bindkey=KEY)
+    assert accepts(parser, sealed(5000))
+    assert not accepts(parser, sealed(99))
