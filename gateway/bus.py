@@ -13,6 +13,7 @@ from uuid import UUID
 
 from gateway.clock import Clock
 from gateway.counter import Counters, Step
+from gateway.counters import ReplayCounters
 from gateway.model import NO_ATTRIBUTES, Event, EventKind, Item, Sample, Severity, uuid7
 from gateway.report import Reports
 from gateway.state import Change, State
@@ -29,6 +30,8 @@ class Journal(Protocol):
     def last_n(self) -> int: ...
     @property
     def taken_ids(self) -> list[bytes]: ...
+    @property
+    def replay(self) -> ReplayCounters: ...
     @property
     def shedding(self) -> bool:
         """The disk is full: samples are refused."""
@@ -108,6 +111,13 @@ class Bus:
     async def room(self) -> None:
         await self._store.room()
 
+    def last_counter(self, device: str) -> int | None:
+        return self._store.replay.last(device)
+
+    def forget_counter(self, device: str) -> None:
+        """The next message of the device counts as its first one, whatever its counter."""
+        self._store.replay.forget(device)
+
     def emit(
         self,
         kind: EventKind,
@@ -154,7 +164,9 @@ class Bus:
     def _take_sample(self, sample: Sample, key: bytes | None, *, held: bool) -> Sample:
         self._n += 1
         sample = sample.numbered(self._n)
-        # Before its events, so that the store finds the message that led to them.
+        # Both before its events, so that the store finds the message that led to them.
+        if sample.counter is not None:
+            self._store.replay.admit(sample.device, sample.counter)
         if self._keep(sample, held=held) and key is not None:
             self._remember(key)
         for step in self._counted.steps(sample):

@@ -40,6 +40,11 @@ class Publisher(Protocol):
     async def room(self) -> None:
         """Wait until the store takes telemetry: an acknowledging source calls it before it reads on."""
 
+    def last_counter(self, device: str) -> int | None:
+        """`Sample.counter` of the last sample of a device that was published with one, also by an
+        earlier process; None: there was none, or it was forgotten.
+        """
+
 
 class Poll(Section):
     """Poll periods of the two classes that a profile's points name."""

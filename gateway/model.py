@@ -57,7 +57,8 @@ class Sample(NamedTuple):
     `time_ns` is UTC, the device's own time if its profile declares a trusted clock, else the
     reader's; set once, never rewritten. `received_ns` is CLOCK_BOOTTIME of boot number `boot`.
     `source_id` is the id that the device gave this message, the same on every repeat.
-    `n` is the input number given by `Bus.publish`; 0 before that.
+    `n` is the input number given by `Bus.publish`; 0 before that. `counter` is the counter that
+    seals the message against replay: kept with the events of the sample, not with the sample.
     """
 
     device: str
@@ -69,9 +70,10 @@ class Sample(NamedTuple):
     quality: Mapping[str, Quality] = EMPTY
     source_id: bytes | None = None
     n: int = 0
+    counter: int | None = None
 
     def numbered(self, n: int) -> "Sample":
-        return Sample(*self[:8], n)
+        return Sample(*self[:8], n, self.counter)
 
 
 class EventKind(StrEnum):
@@ -85,6 +87,7 @@ class EventKind(StrEnum):
     LINK_DOWN = "link_down"
     COMMAND_RESULT = "command_result"
     DATA_LOSS = "data_loss"
+    SUSPICION = "suspicion"  # a message that its device may not have sent; it had no effect
     MESSAGE_REFUSED = "message_refused"
     UPSTREAM_PARKED = "upstream_parked"  # the broker refuses a lane again and again
     UPSTREAM_RESUMED = "upstream_resumed"

@@ -267,6 +267,11 @@ class Profile(Section):
         return {name: severity for name, severity in found.items() if severity is not None}
 
     @cached_property
+    def momentary(self) -> frozenset[str]:
+        """Alarm-bearing points of which each value is an event of its own: presses of a button."""
+        return frozenset(name for name in self.alarms if self.by_id[name].kind == "event")
+
+    @cached_property
     def plausible_by_id(self) -> Mapping[str, Plausible]:
         return {limit.point: limit for limit in self.plausible}
 

@@ -41,6 +41,7 @@ class State:
     def __init__(self, profiles: Mapping[str, Profile]) -> None:
         self._last: dict[str, dict[str, Sample]] = {device: {} for device in profiles}
         self._alarms = {device: profile.alarms for device, profile in profiles.items()}
+        self._momentary = {device: profile.momentary for device, profile in profiles.items()}
         self._alarm_values: dict[tuple[str, str], Value] = {}
         self._watches: dict[tuple[str, str], list[_Watch]] = {}
         self._seen_ns: dict[str, int] = {}
@@ -73,7 +74,10 @@ class State:
             if new is None or sample.quality.get(name) == RETAINED:
                 continue
             old = self._alarm_values.get((sample.device, name))
-            if new != old:
+            if name in self._momentary[sample.device]:
+                if new not in (False, 0):  # at rest again: no news
+                    changes.append(Change(name, severity, None, new))
+            elif new != old:
                 self._alarm_values[sample.device, name] = new
                 if old is not None or new not in (False, 0):  # at rest when first seen: no alarm
                     changes.append(Change(name, severity, old, new))

@@ -57,6 +57,7 @@ class Books:
         self.alarms = files.alarms
         self.taken_ids = files.taken
         self.counted = files.counted
+        self._intake.replay.restore(files.replay)
         self.figures.damage.update(files.state.damage)
         self.figures.usage = files.usage
         self._clock.boot = files.state.boot

@@ -149,7 +149,7 @@ class _Packer:
         return {"d": list(self._devices), "s": self._shape_rows, "b": self._base}
 
     def sample(self, sample: Sample) -> list[object]:
-        device, time_ns, received_ns, boot, clock_ok, values, quality, source_id, n = sample
+        device, time_ns, received_ns, boot, clock_ok, values, quality, source_id, n = sample[:9]
         key = (device, boot, clock_ok, tuple(values))
         shape = self._shapes.get(key)
         if shape is None:

@@ -2,16 +2,16 @@
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.clock import Clock
 from gateway.errors import StoreFailed
 from gateway.model import Event
-from gateway.store import identity
+from gateway.store import identity, replay
 from gateway.store.ballast import Ballast, is_full
-from gateway.store.journal import Journal, Usage
+from gateway.store.journal import Chores, Journal, Usage
 from gateway.store.migrate import migrate
 from gateway.store.points import Descriptions
 from gateway.store.quarantine import set_aside
@@ -29,7 +29,8 @@ class OpenFiles:
 
     `alarms`: the newest event of each alarm, alarm-bearing point and counter. `taken`: ids of
     messages whose alarms are stored and whose samples may not be. `counted`: of each counter the
-    last value that its rollups know, and the time (seconds) at which that window begins.
+    last value that its rollups know, and the time (seconds) at which that window begins. `replay`: the
+    last admitted counter of each device.
     """
 
     state: State
@@ -39,6 +40,7 @@ class OpenFiles:
     taken: list[bytes]
     usage: Usage
     counted: LastValues
+    replay: Mapping[str, int]
 
 
 def open_files(
@@ -98,6 +100,8 @@ def _open(
     files = _open_core(directory, gateway_id, clock, None, lock, found)
     files.state.damage["core_quarantined"] += 1
     files.alarms = found.alarms
+    files.replay = found.replay
+    files.journal.commit_core((), Chores(counters=found.replay))
     files.journal.begin_rescue(start(aside, found.cursors))
     return files
 
@@ -133,7 +137,9 @@ def _open_core(
         state = recover(db, directory, gateway_id, clock, found)
         journal = Journal(directory, gateway_id, clock, db, state)
         alarms, taken, usage = journal.alarms(), journal.taken.ids, journal.usage()
-        return OpenFiles(state, journal, lock, alarms, taken, usage, last_counted(db))
+        return OpenFiles(
+            state, journal, lock, alarms, taken, usage, last_counted(db), replay.read(db)
+        )
     except BaseException:
         db.close()
         raise

@@ -74,6 +74,7 @@ class Inbox:
     dead: deque[DeadLetter] = field(default_factory=deque)
     commands: deque[CommandNote] = field(default_factory=deque)
     retired: deque[Retirement] = field(default_factory=deque)
+    counters: dict[str, int | None] = field(default_factory=dict)  # `gateway.counters`
     # Requests: commit events or the open chunk at this time (time.monotonic).
     events_due: deque[float] = field(default_factory=deque)
     chunk_due: deque[float] = field(default_factory=deque)

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
+from gateway.counters import ReplayCounters
 from gateway.model import Event, Item, Sample
 from gateway.store.encode import CHUNK_SAMPLES
 from gateway.store.inbox import Bucket, CommandNote, Entry, Inbox, Retirement
@@ -31,6 +32,8 @@ class Intake:
         self._intents: set[asyncio.Future[None]] = set()
         self._ended: BaseException | None = None
         self.ring = Ring()
+        self.replay = ReplayCounters(inbox.bell.ring)
+        inbox.counters = self.replay.waiting
         self.bytes = 0  # of memory that queued samples take
 
     @property

@@ -5,7 +5,7 @@ opens the store, then the writer thread.
 import logging
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -15,6 +15,7 @@ import orjson
 
 from gateway.clock import Clock
 from gateway.model import LANE_SAMPLE, LANES, Event, Sample, lane_of
+from gateway.store import replay
 from gateway.store.encode import Damaged, alarm_of, chunk_of, dedupe_key, event_of, event_row
 from gateway.store.evictions import Eviction
 from gateway.store.index import Mark, Position, Span
@@ -49,6 +50,7 @@ class Chores:
     commands: list[CommandRow] = field(default_factory=list)
     retired: list[str] = field(default_factory=list)  # sinks
     evictions: list[Eviction] = field(default_factory=list)
+    counters: Mapping[str, int | None] = field(default_factory=dict)  # of table `replay`
 
     def __bool__(self) -> bool:
         return bool(self.cursors or self.dead or self.commands or self.retired)
@@ -350,6 +352,7 @@ class Journal:
         seal_cursors(db, cursors)
         db.executemany("INSERT OR REPLACE INTO dead VALUES (?, ?, ?, ?, ?, ?, ?)", chores.dead)
         db.executemany("INSERT OR REPLACE INTO command VALUES (?, ?, ?, ?)", chores.commands)
+        replay.write(db, chores.counters)
         forget(db, chores.retired)  # last: what they told before counts no more
         self.stock.write(db, chores.evictions)
 

@@ -20,6 +20,7 @@ from gateway.store.encode import Damaged, EventRow, event_of
 from gateway.store.identity import DAMAGE, damaged
 from gateway.store.index import Position
 from gateway.store.readonly import look_at
+from gateway.store.replay import good
 from gateway.store.salvage import Salvage
 from gateway.store.schema import SEQ_BITS
 
@@ -33,6 +34,7 @@ class Found(NamedTuple):
     cursors: Mapping[tuple[str, int], Position]
     last_n: int
     alarms: list[Event]  # the newest event of each alarm
+    replay: Mapping[str, int]  # the last admitted counter of each device
 
 
 class Step(NamedTuple):
@@ -59,7 +61,8 @@ def look_into(path: Path) -> Found:
         for row in _rows(path, f"SELECT n FROM event WHERE id < {high} ORDER BY id DESC LIMIT 1"):  # noqa: S608 -- a number
             if isinstance(row[0], int):
                 last_n = max(last_n, row[0])
-    return Found(cursors, last_n, list(_alarms(path)))
+    replay = dict(good(_rows(path, "SELECT device, counter, crc FROM replay")))
+    return Found(cursors, last_n, list(_alarms(path)), replay)
 
 
 def _alarms(path: Path) -> Iterator[Event]:

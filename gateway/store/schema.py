@@ -36,6 +36,9 @@ CREATE TABLE IF NOT EXISTS dedupe(seen INTEGER PRIMARY KEY, key BLOB NOT NULL);
 -- Messages whose alarms are in `event` while their samples were in no segment yet: their repeats
 -- after a crash are stored, but raise nothing a second time.
 CREATE TABLE IF NOT EXISTS taken(key BLOB PRIMARY KEY) WITHOUT ROWID;
+-- The last admitted counter of each device whose messages are sealed against replay.
+CREATE TABLE IF NOT EXISTS replay(device TEXT PRIMARY KEY, counter INTEGER NOT NULL,
+  crc INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS command(id BLOB PRIMARY KEY, state TEXT NOT NULL, body BLOB NOT NULL,
   at_ns INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS point(pid INTEGER PRIMARY KEY, device TEXT NOT NULL, point TEXT NOT NULL,

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from gateway.clock import Clock
+from gateway.counters import ReplayCounters
 from gateway.errors import StoreFailed, StoreFull
 from gateway.model import Event, Item, Sample
 from gateway.store.access import Access, Undo, undo
@@ -91,6 +92,11 @@ class Store:
         it (of the last 7 days, up to some minutes old), and when that window begins (s, UTC).
         """
         return self._books.counted
+
+    @property
+    def replay(self) -> ReplayCounters:
+        """The last admitted counter of each device; kept together with the events it led to."""
+        return self._intake.replay
 
     def on_reopen(self, call: Callable[[], None]) -> None:
         """Call `call` when the files were opened anew: `last_n`, `recent_ids` may be other ones."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from gateway.errors import StoreFailed, StoreFull
 from gateway.model import LANE_ALARM, LANE_DIAGNOSTIC, LANE_EVENT, Event, Sample, lane_of
+from gateway.store import replay
 from gateway.store.access import Access
 from gateway.store.encode import CHUNK_SAMPLES, dedupe_key
 from gateway.store.faults import FAULTS, PASSING, DeviceError, device_fault
@@ -58,6 +59,7 @@ class Writer:
             str, int
         ] = {}  # device -> input of its newest event since the last chunk
         self._chores = Chores()
+        self._counters = replay.Waiting()
         self._notes: list[CommandNote] = []
         self._refused: list[bytes] = []  # commands whose intent a failed commit may have left
         self._retired: list[Retirement] = []
@@ -161,6 +163,9 @@ class Writer:
             self._notes.append(note)
             delay_s = CORE_DELAY_S if note.durable is None else 0.0
             self._core_due = min(self._core_due, now + delay_s)
+        # After the events: each of them finds the counter of its message.
+        if self._counters.take(inbox.counters):
+            self._core_due = min(self._core_due, now + replay.DELAY_S)
         while inbox.retired:
             self._retired.append(inbox.retired.popleft())
             self._core_due = now
@@ -180,6 +185,7 @@ class Writer:
         began = time.monotonic()
         self._chores.commands = [note.row for note in self._notes]
         self._chores.retired = [one.sink for one in self._retired]
+        self._chores.counters = {} if full else self._counters.rows()
         self._alarmed.update((event.device, event.n) for event in events)
         taken = self._taken() if events else None
         written = self._journal.commit_core(events, self._chores, taken)
@@ -192,6 +198,7 @@ class Writer:
             self._commit_chunk()
             raise full
         self._events = []
+        self._counters.saved()
 
     def _taken(self) -> list[bytes]:
         """Ids of waiting messages up to the one that led to its device's newest event."""

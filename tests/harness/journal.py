@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+from gateway.counters import ReplayCounters
 from gateway.errors import GatewayError
 from gateway.model import Event, Item, Sample
 
@@ -20,6 +21,7 @@ class MemoryJournal:
         self.last_n = last_n
         self.taken_ids = list(taken)
         self.items: list[Item] = []
+        self.replay = ReplayCounters(lambda: None)
         self.awaited: list[int] = []
         self.full = False
         self.shedding = False

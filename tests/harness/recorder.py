@@ -19,6 +19,7 @@ class Recorder:
         self.held: list[bool] = []  # for each item, whether its source keeps it
         self.committed: list[Item] = []
         self.repeats: list[Item] = []
+        self.counters: dict[str, int] = {}  # of each device the counter of its last sample
         self.commit_error: GatewayError | None = None
         self.durable = asyncio.Event()
         self.durable.set()
@@ -40,6 +41,8 @@ class Recorder:
             self.repeats.append(item)
             return item.numbered(self._seen[key])
         numbered = item.numbered(len(self.items) + 1)
+        if isinstance(item, Sample) and item.counter is not None:
+            self.counters[item.device] = item.counter
         if key is not None:
             self._seen[key] = numbered.n
         self.items.append(numbered)
@@ -56,6 +59,9 @@ class Recorder:
 
     async def room(self) -> None:
         await self.roomy.wait()
+
+    def last_counter(self, device: str) -> int | None:
+        return self.counters.get(device)
 
     async def until(
         self, predicate: Callable[[Item], bool], *, after: int = 0, timeout: float = 15

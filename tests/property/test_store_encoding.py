@@ -27,6 +27,7 @@ samples = st.builds(
     quality=st.dictionaries(names, qualities, max_size=2),
     source_id=st.none() | st.binary(max_size=64),
     n=times,
+    counter=st.none(),  # belongs to table `replay`
 )
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | floats | texts,

@@ -305,6 +305,25 @@ async def test_an_event_of_the_gateway_carries_the_number_of_the_input_that_led_
     assert (event.boot, event.clock_ok) == (1, True)
 
 
+async def test_a_counter_is_admitted_before_the_events_that_its_message_leads_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rig = Rig()
+    order: list[str] = []
+    append = rig.journal.append
+
+    def note(item: Item, *, held: bool = False) -> bool:
+        order.append(f"{type(item).__name__} {rig.journal.replay.last('smoke-1')}")
+        return append(item, held=held)
+
+    monkeypatch.setattr(rig.journal, "append", note)
+    await rig.bus.publish(rig.sample({SMOKE: True})._replace(counter=77))
+    assert order == ["Sample 77", "Event 77"]
+    assert rig.bus.last_counter("smoke-1") == 77
+    rig.bus.forget_counter("smoke-1")
+    assert rig.bus.last_counter("smoke-1") is None
+
+
 async def test_room_is_the_room_of_the_store() -> None:
     rig = Rig()
     rig.journal.roomy.clear()

@@ -170,3 +170,17 @@ def test_what_is_no_point_alarm_restores_nothing() -> None:
     known.restore([point_alarm(True, EventKind.ALARM_RAISED), point_alarm(None), point_alarm([1])])
     assert known.reading("panel-1", "alarm.smoke") is None
     assert known.update(sample({"alarm.smoke": False})) == []
+
+
+def test_each_press_of_a_button_is_a_change_and_letting_go_is_none() -> None:
+    profile = Profile.model_validate({
+        "profile": "sos", "type": "button", "facility": "home", "protocol": "test",
+        "sources": ["tests"], "status": "bench",
+        "points": [{"id": "alarm.sos", "kind": "event", "severity": "life"}],
+    })  # fmt: skip
+    state = State({"sos-1": profile})
+    state.restore([])
+    found = [
+        state.update(Sample("sos-1", n, n, 1, True, {"alarm.sos": n % 2 == 0})) for n in range(4)
+    ]
+    assert [[change.new for change in changes] for changes in found] == [[True], [], [True], []]
