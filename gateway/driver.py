@@ -96,6 +96,7 @@ class DeviceSection(Section):
     limits: dict[str, Annotated[SiteLimit, PlainValidator(read_limit)]] = {}
     labels: dict[str, dict[str, Label]] = {}  # by array and number of the element
     decisions: dict[str, str] = {}  # by contested point: which of its readings is right here
+    supervise: Duration | None = None  # instead of the profile's
 
 
 # Common device keys that later versions bring.
@@ -108,6 +109,12 @@ class Device(NamedTuple):
     id: str
     profile: Profile
     section: DeviceSection
+
+    @property
+    def supervise(self) -> float | None:
+        """Seconds of silence after which the device is missing; None: nobody watches."""
+        own = self.section.supervise
+        return self.profile.supervise if own is None else own
 
 
 class Driver(Protocol):

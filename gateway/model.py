@@ -42,6 +42,8 @@ class Quality(NamedTuple):
 
 # The value is what a broker kept, not what the device says now: it raises nothing.
 RETAINED = Quality(Level.UNCERTAIN, "retained")
+# Nothing has come from the device for longer than it may be silent.
+SILENT = Quality(Level.BAD, "silent")
 
 
 EMPTY: Mapping[str, Quality] = MappingProxyType({})

@@ -36,7 +36,7 @@ __all__ = [
 FACILITIES = ("access", "lifts", "fire", "video", "pipes", "environment", "utilities", "billboards",
               "parking", "charging", "home", "lights", "buildings")  # fmt: skip
 # Keys of the profile format that later versions bring: refused, never ignored.
-NOT_YET = frozenset({"match", "supervise", "topics", "sensitive"})
+NOT_YET = frozenset({"match", "sensitive"})
 
 
 def shipped_folder() -> Path:

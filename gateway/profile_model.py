@@ -119,7 +119,10 @@ class Vector(Section):
 
     name: str
     request: str | None = None
-    response: str
+    response: str = ""
+    topic: str = "main"  # MQTT: which of `topics` it came on
+    text: str | None = None  # MQTT: the payload as text, instead of `response`
+    command: PointName | None = None  # MQTT: `values` are written, and this is what is published
     values: dict[str, Value]
     variant: str | list[str] = []  # of which variants; none: of what all of them have
     variables: Annotated[
@@ -208,6 +211,11 @@ class Profile(Section):
     sources: Annotated[list[str], Field(min_length=1)]
     status: Literal["manual", "code", "bench", "contested"]
     link: dict[str, Any] = {}
+    topics: dict[str, Any] = {}  # MQTT, by name; read by the driver
+    captures: dict[
+        str, str
+    ] = {}  # parts of topics that a device may give, and what they usually are
+    supervise: Duration | None = None  # a device that is silent for longer is missing
     limits: Limits = Limits()
     defaults: dict[str, Any] = {}
     identity: list[Identity] = []

@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from gateway.model import RETAINED, Event, EventKind, Quality, Sample, Severity, Value
+from gateway.model import RETAINED, SILENT, Event, EventKind, Quality, Sample, Severity, Value
 from gateway.profile import Profile
+
+_UNHEARD = frozenset({RETAINED, SILENT})  # the gateway says it, not the device
 
 
 class Reading(NamedTuple):
@@ -60,7 +62,7 @@ class State:
             points[name] = sample
         for name in sample.quality:
             points[name] = sample
-        if sample.values and RETAINED not in sample.quality.values():
+        if sample.values and not (sample.quality and _UNHEARD & set(sample.quality.values())):
             self._seen_ns[sample.device] = sample.received_ns
         if self._watches:
             self._wake(sample)

@@ -196,7 +196,11 @@ def _quality(reading: Reading) -> str:
 
 
 def stale_after_s(device: Device) -> float:
-    """How long a device may be silent: three fast periods, or longer where its points say so."""
+    """How long a device may be silent: as it is supervised, else three fast periods, or longer
+    where its points say so.
+    """
+    if device.supervise is not None:
+        return device.supervise
     return max([3 * device.section.poll.fast, *(p.stale_after or 0 for p in device.profile.points)])
 
 

@@ -34,6 +34,9 @@ def check(link: str, section: LinkSection, devices: Sequence[Device]) -> Iterabl
     taken: dict[int, str] = {}
     for device in devices:
         settings = device.section
+        if settings.supervise is not None:
+            what = "a polled device is missing when it does not answer"
+            yield Finding("devices", device.id, ("supervise",), what, "remove it")
         for name, period in (("fast", settings.poll.fast), ("slow", settings.poll.slow)):
             if period < SHORTEST_POLL_S:
                 what = f"a poll every {period * 1000:g} ms"
@@ -95,6 +98,9 @@ def check_profile(profile: Profile) -> Iterable[Fault]:
 def _sections(profile: Profile) -> Iterator[Fault]:
     if profile.dialect is not None:
         yield ("dialect",), "Modbus has no dialects", "remove it"
+    for key in ("topics", "captures", "supervise"):
+        if getattr(profile, key):
+            yield (key,), f"a polled device has no use for '{key}'", "remove it"
     for key in profile.link:
         if key not in _LINK_KEYS:
             yield ("link", key), f"unknown key '{key}'", suggest(key, _LINK_KEYS)

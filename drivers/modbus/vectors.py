@@ -18,8 +18,11 @@ def check(profile: Profile) -> Iterator[Fault]:
     """Run every vector; one fault for each that does not hold. All points must have addresses."""
     for index, vector in enumerate(profile.vectors):
         path = ("vectors", index)
-        if vector.request is None:
-            yield path, "no request", "add the request that this response answers"
+        for key in vector.model_fields_set & {"topic", "text", "command"}:
+            yield (*path, key), f"a Modbus exchange has no '{key}'", "remove it"
+        if vector.request is None or not vector.response:
+            missing = "request" if vector.request is None else "response"
+            yield path, f"no {missing}", "add both: the request and the response that answers it"
             continue
         try:
             wrong = _run(profile, vector, vector.request)

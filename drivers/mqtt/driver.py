@@ -1,15 +1,28 @@
-"""One MQTT broker with native devices behind it."""
+"""One MQTT broker with devices behind it."""
 
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from drivers.mqtt import native
 from drivers.mqtt.admit import UNKNOWN_AWAY_S, Pace
+from drivers.mqtt.dialect import (
+    EVENT,
+    NATIVE,
+    ONLINE,
+    ONLINE_POINT,
+    STATE,
+    Reader,
+    outgoing,
+    patterns,
+    readers,
+    topic_id_in,
+)
+from drivers.mqtt.lamp import lamp_watches
+from drivers.mqtt.peer import Peer
 from drivers.mqtt.refusals import Refusals, own_event
-from drivers.mqtt.settings import MqttDevice, MqttLink, level_of
+from drivers.mqtt.settings import MqttDevice, MqttLink
 from drivers.mqtt.strangers import Strangers
 from gateway.clock import Clock
 from gateway.driver import Device, Publisher
@@ -31,17 +44,14 @@ from gateway.snapshot import StrangerPart
 
 log = logging.getLogger(__name__)
 
-STATE, EVENT, ONLINE = "state", "event", "online"
-# Wildcards: three filters however many devices there are, and a device that nobody configured is
+# Wildcards: a few filters however many devices there are, and a device that nobody configured is
 # seen and counted. Who may publish where is for the broker's access control to say.
-SUBSCRIPTIONS = tuple(Subscription(f"d/+/{kind}") for kind in (STATE, EVENT, ONLINE))
+NATIVE_FILTERS = tuple(f"d/+/{kind}" for kind in (STATE, EVENT, ONLINE))
 SESSION_EXPIRY_S = 7 * 86_400  # how long the broker keeps for us what comes while we are away
 RECEIVE_MAX = 1_000  # messages that may wait for their commit
 COMMIT_RETRY_S = 0.5  # after a commit that failed; the store itself tries every second
 MAX_LOGGED = 100  # unknown topic ids that are worth a log line each
 NO_MATCHING_SUBSCRIBERS = 0x10  # MQTT 5.0, 3.4.2.1: the broker threw the message away
-ONLINE_POINT = "device.online"
-NS_PER_MS = 1_000_000
 
 
 class Pending(NamedTuple):
@@ -79,53 +89,6 @@ class Backlog:
         return taken
 
 
-@dataclass(slots=True)
-class Peer:
-    """What the driver remembers of one device."""
-
-    device: Device
-    section: MqttDevice
-    health: DeviceHealth
-    pace: Pace
-    last_time_ns: int = 0
-    without_ids: bool = False
-
-    def __post_init__(self) -> None:
-        self.health.level = level_of(self.device)
-
-    @property
-    def topic_id(self) -> str:
-        return self.section.topic_id
-
-    def check_sender(self, sender: str | None) -> None:
-        """Raises BadData when a payload names another sender, or none where one is expected."""
-        expected = self.section.identity
-        if sender is None and expected is not None:
-            raise BadData("no_identity")
-        if sender not in {None, expected or self.section.topic_id}:
-            raise BadData("identity_mismatch")
-
-    def time_ns(self, now_ns: int) -> int:
-        """`now_ns` to the millisecond, plus 1 ns for each earlier message of the same one.
-
-        (device, time) identifies a sample upstream, and round times compress well.
-        """
-        time_ns = now_ns - now_ns % NS_PER_MS
-        if self.last_time_ns - self.last_time_ns % NS_PER_MS == time_ns:
-            time_ns = self.last_time_ns + 1
-        self.last_time_ns = time_ns
-        return time_ns
-
-    def remark(self) -> None:
-        """Without an id there is nothing that we could acknowledge to the device."""
-        remarks = {
-            "offline": self.health.online is False,
-            "no message ids: at least once": self.without_ids,
-        }
-        self.health.level = "L1" if self.without_ids else level_of(self.device)
-        self.health.note = "; ".join(text for text, holds in remarks.items() if holds)
-
-
 class MqttDriver:
     """Takes what devices publish, acknowledges it once it is on disk, sends them commands.
 
@@ -139,15 +102,19 @@ class MqttDriver:
         self.devices: Mapping[str, DeviceHealth] = {device.id: DeviceHealth() for device in devices}
         self._link = link
         self._clock = clock
-        self._by_topic: dict[str, Peer] = {}
+        self._routes: dict[str, tuple[Peer, Reader]] = {}  # by topic
+        self._filters = dict.fromkeys(NATIVE_FILTERS)
         self._by_id: dict[str, Peer] = {}
         for device in devices:
             if not isinstance(device.section, MqttDevice):
                 msg = f"{device.id}: {type(device.section).__name__} is no MqttDevice"
                 raise TypeError(msg)
             pace = Pace(link.device_rate, link.device_burst)
-            peer = Peer(device, device.section, self.devices[device.id], pace)
-            self._by_topic[peer.topic_id] = self._by_id[device.id] = peer
+            lamps = lamp_watches(device.profile)
+            peer = Peer(device, device.section, self.devices[device.id], pace, lamps)
+            self._by_id[device.id] = peer
+            self._routes |= {t: (peer, reader) for t, reader in readers(device, device.section)}
+            self._filters |= dict.fromkeys(sorted(patterns(device, device.section)))
         self._connection: Connection | None = None
         self._logged: set[tuple[str, str]] = set()  # (device, reason)
         self._strangers = Strangers()
@@ -166,7 +133,7 @@ class MqttDriver:
             clock=self._clock,
             session_expiry_s=SESSION_EXPIRY_S,
             receive_max=RECEIVE_MAX,
-            subscriptions=SUBSCRIPTIONS,
+            subscriptions=[Subscription(name) for name in self._filters],
         ) as connection:
             await self._count_connect(bus, connection)
             self._connection = connection
@@ -188,9 +155,16 @@ class MqttDriver:
         left_ns = command.not_after_ns - self._clock.boottime_ns()
         if left_ns <= 0:
             return CommandResult(command, Outcome.EXPIRED, "too late to publish")
+        try:
+            topic, payload = outgoing(peer.device, peer.section, command)
+        except ValueError as error:
+            msg = f"{command.device}: writing {command.point}: {error}"
+            raise Refused(msg) from error
+        for lamp in peer.lamps:
+            lamp.commanded(command.point, command.value)
         reason = await self._connection.publish(
-            f"d/{peer.topic_id}/cmd",
-            native.encode_command(command),
+            topic,
+            payload,
             expiry_s=max(1, left_ns // 1_000_000_000),  # MQTT 5.0, 3.3.2.3.3: whole seconds
         )
         if reason.code == NO_MATCHING_SUBSCRIBERS:
@@ -279,29 +253,31 @@ class MqttDriver:
 
     async def _take(self, bus: Publisher, message: Received) -> Pending:
         """Hand one message to the bus, or refuse and count it."""
-        root, topic_id, kind = _split(message.topic)
-        if root != "d" or kind not in {STATE, EVENT, ONLINE}:
-            self.health.counters["unknown_topic"] += 1
+        route = self._routes.get(message.topic)
+        if route is None:
+            self._unknown(message)
             return Pending(message)
-        peer = self._by_topic.get(topic_id)
-        if peer is None:
-            self._stranger(topic_id, message)
-            return Pending(message)
+        peer, reader = route
         try:
-            if not peer.pace.admits(message.received_ns, alarm=kind == EVENT):
+            if not peer.pace.admits(message.received_ns, alarm=reader.kind == EVENT):
                 raise BadData("too_fast")
-            reading = _read_message(peer, kind, message)
+            reading = _read_message(reader, message)
             peer.check_sender(reading.sender)
         except BadData as error:
-            await self._refuse(bus, peer, kind, str(error))
+            await self._refuse(bus, peer, message.topic, str(error))
             return Pending(message)
-        self._note(peer, kind, message, reading)
-        if not reading.values and not reading.quality:
+        self._note(peer, reader.kind, message, reading)
+        if peer.lamps and not message.retain:
+            reading = _with_lamps(peer, message, reading)
+        unseen = reader.kind == ONLINE and ONLINE_POINT not in peer.device.profile.by_id
+        if unseen or not (reading.values or reading.quality):
             return Pending(message)
         held = message.qos > 0 or reading.source_id is not None
         item = await bus.publish(self._sample(peer, message, reading), held=held)
         if not held:
             return Pending(message)
+        if peer.device.profile.dialect != NATIVE:  # nobody listens for our acknowledgement
+            return Pending(message, item)
         return Pending(message, item, f"d/{peer.topic_id}/ack", reading.source_id)
 
     def _sample(self, peer: Peer, message: Received, reading: native.Reading) -> Sample:
@@ -326,11 +302,14 @@ class MqttDriver:
         health.errors.update(bad)
         if kind != ONLINE and not message.retain:
             peer.without_ids = reading.source_id is None
+        online = reading.values.get(ONLINE_POINT)
+        if online is not None:
+            health.online = online is True
         peer.remark()
 
-    async def _refuse(self, bus: Publisher, peer: Peer, kind: str, reason: str) -> None:
+    async def _refuse(self, bus: Publisher, peer: Peer, topic: str, reason: str) -> None:
         """Count it; tell the journal where it may be an attempt. Nothing is acknowledged to a device."""
-        event = self._refusals.event(peer.device.id, f"d/{peer.topic_id}/{kind}", reason)
+        event = self._refusals.event(peer.device.id, topic, reason)
         if event is not None:
             await bus.publish(event)
         peer.health.errors[reason] += 1
@@ -338,16 +317,22 @@ class MqttDriver:
         if (peer.device.id, reason) not in self._logged:
             self._logged.add((peer.device.id, reason))
             log.warning(
-                "%s: a message on d/%s/%s is refused: %s (logged once)",
+                "%s: a message on %s is refused: %s (logged once)",
                 peer.device.id,
-                peer.topic_id,
-                kind,
+                topic,
                 reason,
                 extra={"component": "mqtt"},
             )
 
     def strangers(self) -> list[StrangerPart]:
         return self._strangers.parts(self.name, self._clock.boottime_ns())
+
+    def _unknown(self, message: Received) -> None:
+        name = topic_id_in(message.topic, self._filters)
+        if name is None:
+            self.health.counters["unknown_topic"] += 1
+        else:
+            self._stranger(name, message)
 
     def _stranger(self, name: str, message: Received) -> None:
         self.health.counters["unknown_device"] += 1
@@ -361,20 +346,16 @@ class MqttDriver:
             )
 
 
-def _split(topic: str) -> tuple[str, str, str]:
-    """Root, topic id and kind of a topic; empty if it has another shape."""
-    parts = topic.split("/")
-    return (parts[0], parts[1], parts[2]) if len(parts) == 3 else ("", "", "")
-
-
-def _read_message(peer: Peer, kind: str, message: Received) -> native.Reading:
-    """Raises BadData. A presence that the profile has no point for has no values."""
-    profile = peer.device.profile
-    if kind == ONLINE:
-        online = peer.health.online = native.decode_online(message.payload)
-        shown = {ONLINE_POINT: online} if ONLINE_POINT in profile.by_id else {}
-        return native.Reading(shown, EMPTY, None, None)
-    if message.retain and kind == EVENT:
+def _read_message(reader: Reader, message: Received) -> native.Reading:
+    """Raises BadData."""
+    if message.retain and reader.kind == EVENT:
         raise BadData("retained")  # an old event is no event
-    reading = native.decode(profile, message.payload)
-    return native.retained(reading) if message.retain else reading
+    reading = reader.read(message.payload)
+    return native.retained(reading) if message.retain and reader.kind == STATE else reading
+
+
+def _with_lamps(peer: Peer, message: Received, reading: native.Reading) -> native.Reading:
+    """With the alarms that are worked out from what the device says."""
+    found = {lamp.point: lamp.take(reading.values, message.received_ns) for lamp in peer.lamps}
+    known = {name: failed for name, failed in found.items() if failed is not None}
+    return reading._replace(values={**reading.values, **known})

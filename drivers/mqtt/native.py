@@ -70,7 +70,7 @@ def decode(profile: Profile, payload: bytes) -> Reading:
         if point is None:
             ignored.append("unknown_point")
             continue
-        remark = _judge(profile, point, value)
+        remark = judge(profile, point, value)
         if remark is not None:
             quality[name] = remark
         if remark is None or remark.level is Level.UNCERTAIN:
@@ -144,7 +144,7 @@ def _time_ns(value: object) -> int | None:
     return time_ns if time_ns < 2**63 else None
 
 
-def _judge(profile: Profile, point: Point, value: object) -> Quality | None:
+def judge(profile: Profile, point: Point, value: object) -> Quality | None:
     """What is to be said against `value`; None if nothing."""
     if value is None:
         return NO_READING

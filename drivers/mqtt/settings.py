@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from drivers.mqtt.template import capture_fault
 from gateway.driver import Device, DeviceSection, LinkSection
 from gateway.endpoint import MqttEndpoint
 from gateway.settings import wrong
@@ -28,10 +29,18 @@ class MqttLink(LinkSection, MqttEndpoint):
     device_burst: Annotated[int, Field(ge=1, le=1_000_000)] = 2_000
 
 
+def _capture(value: str) -> str:
+    why = capture_fault(value)
+    if why is not None:
+        raise wrong(f"'{value}' is no part of a topic", why)
+    return value
+
+
 class MqttDevice(DeviceSection):
-    """One device behind a broker; its topics are `d/<topic_id>/...`."""
+    """One device behind a broker. Its topics are `d/<topic_id>/...`, or as the profile says."""
 
     topic_id: Annotated[str, AfterValidator(_topic_id)]
+    captures: dict[str, Annotated[str, AfterValidator(_capture)]] = {}
     # What the device waits for before it forgets a message: our `ack` (L3), the broker (L1).
     delivery: Literal["application", "broker"] | None = None
     # Who it says it is in its payloads; given, every payload must say so.

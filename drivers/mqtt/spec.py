@@ -2,15 +2,19 @@
 
 from collections.abc import Iterable, Sequence
 
+from pydantic import ValidationError
+
+from drivers.mqtt.address import Fault
+from drivers.mqtt.check import check_mapped, lamp_faults, unused_sections
+from drivers.mqtt.dialect import captures, readers
 from drivers.mqtt.native import decode
 from drivers.mqtt.settings import MqttDevice, MqttLink, level_of
 from gateway.clock import Clock
+from gateway.document import suggest
 from gateway.driver import Device, Driver, DriverSpec, Finding, LinkSection
 from gateway.errors import BadData
 from gateway.model import Severity
-from gateway.profile import Limits, Point, Profile, Vector
-
-Fault = tuple[tuple[str | int, ...], str, str]  # (path, what, fix)
+from gateway.profile import Point, Profile, Vector
 
 
 def build(name: str, link: LinkSection, devices: Sequence[Device], clock: Clock) -> Driver:
@@ -23,18 +27,39 @@ def build(name: str, link: LinkSection, devices: Sequence[Device], clock: Clock)
 
 
 def check(name: str, link: LinkSection, devices: Sequence[Device]) -> Iterable[Finding]:
-    """Two devices cannot share topics; an alarm at L1 is worth a word."""
+    """Two devices cannot share topics; each has all parts of its own; an alarm at L1 is worth a word."""
     owners: dict[str, str] = {}
     for device in devices:
-        if not isinstance(device.section, MqttDevice):
+        section = device.section
+        if not isinstance(section, MqttDevice):
             continue
-        topic_id = device.section.topic_id
-        owner = owners.setdefault(topic_id, device.id)
-        if owner != device.id:
-            what = f"'{topic_id}' is the topic id of {owner} too"
-            fix = f"give {device.id} a topic id of its own"
-            yield Finding("devices", device.id, ("topic_id",), what, fix)
+        yield from _captures(device, section)
+        for topic in _topics(device, section):
+            owner = owners.setdefault(topic, device.id)
+            if owner != device.id:
+                what = f"{topic} is a topic of {owner} too"
+                fix = f"give {device.id} a topic id of its own"
+                yield Finding("devices", device.id, ("topic_id",), what, fix)
+                break
         yield from _check_level(device)
+
+
+def _topics(device: Device, section: MqttDevice) -> list[str]:
+    try:
+        return [topic for topic, _reader in readers(device, section)]
+    except ValidationError:  # the profile's faults are told where it stands
+        return []
+
+
+def _captures(device: Device, section: MqttDevice) -> Iterable[Finding]:
+    wanted = device.profile.captures
+    for name in section.captures.keys() - wanted.keys():
+        what = f"profile '{device.profile.profile}' has no part '{name}' in its topics"
+        yield Finding("devices", device.id, ("captures", name), what, suggest(name, wanted))
+    for name, value in captures(device.profile, section).items():
+        if not value:
+            what, fix = f"topics need '{name}'", f"add e.g. captures: {{{name}: text}}"
+            yield Finding("devices", device.id, ("topic_id",), what, fix)
 
 
 def _check_level(device: Device) -> Iterable[Finding]:
@@ -53,14 +78,18 @@ def _check_level(device: Device) -> Iterable[Finding]:
 
 
 def check_profile(profile: Profile) -> Iterable[Fault]:
-    """The dialect, keys that a native device has no use for, and the vectors."""
+    """What the driver would ignore or could not use, and the vectors."""
+    if profile.dialect is None and profile.topics:
+        yield from check_mapped(profile)
+        return
     if profile.dialect != "native":
         said = "no dialect" if profile.dialect is None else f"dialect '{profile.dialect}'"
-        yield ("dialect",), f"{said} is not in this version", "write `dialect: native`"
+        fix = "write `dialect: native`, or say under `topics` what the device publishes"
+        yield ("dialect",), f"{said} is not in this version", fix
         return
-    yield from _unused_sections(profile)
+    yield from unused_sections(profile, ("topics", "captures", "defaults"))
     for index, point in enumerate(profile.own_points):
-        yield from _unused_keys(index, point)
+        yield from _unused_keys(index, point, profile)
     for index, command in enumerate(profile.commands):
         if command.at is not None:
             yield ("commands", index, "at"), "a native device has no addresses", "remove it"
@@ -70,21 +99,11 @@ def check_profile(profile: Profile) -> Iterable[Fault]:
         yield from _run(profile, index, vector)
 
 
-def _unused_sections(profile: Profile) -> Iterable[Fault]:
-    present = {
-        "link": profile.link, "defaults": profile.defaults, "identity": profile.identity,
-        "vars": profile.variables, "arrays": profile.arrays, "variants": profile.variants,
-    }  # fmt: skip
-    for key, value in present.items():
-        if value:
-            yield (key,), f"a native device has no use for '{key}'", "remove it"
-    if profile.limits != Limits():
-        yield ("limits",), "a native device has no use for 'limits'", "remove it"
-
-
-def _unused_keys(index: int, point: Point) -> Iterable[Fault]:
+def _unused_keys(index: int, point: Point, profile: Profile) -> Iterable[Fault]:
     at = ("points", index)
-    if point.at is not None:
+    if isinstance(point.at, dict) and "lit" in point.at:
+        yield from lamp_faults((*at, "at"), point.at, profile)
+    elif point.at is not None:
         yield (*at, "at"), "a native device has no addresses: it names its points", "remove it"
     for key in ("bits", "unit_from", "units", "contested", "shared"):
         if getattr(point, key):

@@ -105,7 +105,7 @@ def test_the_name_in_the_file_is_the_name_of_the_file(tmp_path: Path) -> None:
     ("key", "what"),
     [
         ("match: {}", "'match' is not in this version"),
-        ("topics: {}", "'topics' is not in this version"),
+        ("sensitive: []", "'sensitive' is not in this version"),
         ("pionts: []", "unknown key 'pionts'"),
     ],
 )

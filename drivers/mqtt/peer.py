@@ -1,0 +1,60 @@
+"""What the MQTT driver remembers of one device."""
+
+from dataclasses import dataclass
+
+from drivers.mqtt.admit import Pace
+from drivers.mqtt.lamp import LampWatch
+from drivers.mqtt.settings import MqttDevice, level_of
+from gateway.driver import Device
+from gateway.errors import BadData
+from gateway.health import DeviceHealth
+
+NS_PER_MS = 1_000_000
+
+
+@dataclass(slots=True)
+class Peer:
+    """What the driver remembers of one device."""
+
+    device: Device
+    section: MqttDevice
+    health: DeviceHealth
+    pace: Pace
+    lamps: tuple[LampWatch, ...] = ()
+    last_time_ns: int = 0
+    without_ids: bool = False
+
+    def __post_init__(self) -> None:
+        self.health.level = level_of(self.device)
+
+    @property
+    def topic_id(self) -> str:
+        return self.section.topic_id
+
+    def check_sender(self, sender: str | None) -> None:
+        """Raises BadData when a payload names another sender, or none where one is expected."""
+        expected = self.section.identity
+        if sender is None and expected is not None:
+            raise BadData("no_identity")
+        if sender not in {None, expected or self.section.topic_id}:
+            raise BadData("identity_mismatch")
+
+    def time_ns(self, now_ns: int) -> int:
+        """`now_ns` to the millisecond, plus 1 ns for each earlier message of the same one.
+
+        (device, time) identifies a sample upstream, and round times compress well.
+        """
+        time_ns = now_ns - now_ns % NS_PER_MS
+        if self.last_time_ns - self.last_time_ns % NS_PER_MS == time_ns:
+            time_ns = self.last_time_ns + 1
+        self.last_time_ns = time_ns
+        return time_ns
+
+    def remark(self) -> None:
+        """Without an id there is nothing that we could acknowledge to the device."""
+        remarks = {
+            "offline": self.health.online is False,
+            "no message ids: at least once": self.without_ids,
+        }
+        self.health.level = "L1" if self.without_ids else level_of(self.device)
+        self.health.note = "; ".join(text for text, holds in remarks.items() if holds)
