@@ -93,7 +93,8 @@ class Device:
         return {"RSSI": Variant("n", rssi)}
 
     def _first(self, advert: Advert) -> Properties:
-        states = ("Paired", "Bonded", "Trusted", "Blocked", "LegacyPairing", "ServicesResolved")
+        states = ("Trusted", "Blocked", "LegacyPairing", "ServicesResolved")
+        bonded = Variant("b", self.peripheral.bonded)
         return {
             "Address": Variant("s", self.peripheral.address),
             "AddressType": Variant("s", self.peripheral.address_type),
@@ -103,6 +104,8 @@ class Device:
             "Connected": Variant("b", self.connected),
             "RSSI": Variant("n", advert.rssi),
             "AdvertisingFlags": Variant("ay", bytes([advert.flags])),
+            "Paired": bonded,
+            "Bonded": bonded,
             **dict.fromkeys(states, NO),
         }
 

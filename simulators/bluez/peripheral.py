@@ -61,6 +61,7 @@ class Peripheral:
     name: str = ""
     address_type: str = "public"
     services: Sequence[Service] = ()
+    bonded: bool = False  # BlueZ has a key for it, from an earlier pairing
     connectable: bool = True
     mute: bool = False  # the link stands, but nothing is answered any more
     connect_s: float = 0.02
