@@ -9,7 +9,9 @@ class LaneStatus(NamedTuple):
     """One lane of one sink. `backlog` and what follows count items; totals since the start.
 
     `oldest_time_ns` is the time of the oldest item that is not acknowledged, None without a
-    backlog. `rate_per_s` counts items acknowledged over the last 60 s.
+    backlog. `rate_per_s` counts items acknowledged over the last 60 s. `parked` says why the broker
+    takes nothing of the lane, "" if it does. `bytes_today` is what has left since midnight in the
+    gateway's time zone, None where it is not metered.
     """
 
     lane: int
@@ -19,6 +21,8 @@ class LaneStatus(NamedTuple):
     acked: int
     rate_per_s: float
     dead: int
+    parked: str = ""
+    bytes_today: int | None = None
 
 
 class Sink(Protocol):

@@ -91,6 +91,7 @@ class UpstreamSink:
                 lane.acked,
                 lane.rate.per_s(),
                 lane.dead,
+                lane.parked,
             )
             for number, lane in self._traffic.lanes.items()
         )

@@ -14,11 +14,13 @@ class Mode(Enum):
 
 
 class Proxy:
-    """Forwards to `host:port`; `mode` may change at any time."""
+    """Forwards to `host:port`; `mode` and `per_s`, bytes/s in each direction, may change any time."""
 
     def __init__(self, host: str, port: int) -> None:
         self.port = 0
         self.accepted = 0
+        self.per_s = 0  # 0: no limit
+        self.serving = 0  # connections, until their tasks have ended
         self._target = (host, port)
         self._mode = Mode.PASS
         self._passing = asyncio.Event()
@@ -50,6 +52,7 @@ class Proxy:
             writer.transport.abort()
             return
         self._writers.add(writer)
+        self.serving += 1
         try:
             with contextlib.suppress(OSError):
                 up_reader, up_writer = await asyncio.open_connection(*self._target)
@@ -60,11 +63,14 @@ class Proxy:
         finally:
             writer.transport.abort()
             self._writers.discard(writer)
+            self.serving -= 1
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while data := await reader.read(65536):
+            while data := await reader.read(max(1, self.per_s // 20) if self.per_s else 65536):
                 await self._passing.wait()
+                if self.per_s:
+                    await asyncio.sleep(len(data) / self.per_s)
                 writer.write(data)
                 await writer.drain()
         except OSError:
@@ -89,3 +95,5 @@ async def proxy(host: str, port: int, listen: int = 0) -> AsyncIterator[Proxy]:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(2):
                 await server.wait_closed()
+                while one.serving:  # Python 3.11 does not wait for them
+                    await asyncio.sleep(0.01)

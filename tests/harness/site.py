@@ -83,10 +83,12 @@ class Site:
     async def durable(self) -> None:
         await self.store.durable(self._n)
 
-    def sink(self, url: str, timing: Timing = FAST, **section: object) -> UpstreamSink:
+    def sink(
+        self, url: str, timing: Timing = FAST, name: str = "platform", **section: object
+    ) -> UpstreamSink:
         settings = UpstreamSection.model_validate({"url": url, **section})
         return UpstreamSink(
-            "platform",
+            name,
             settings,
             gateway_id=GATEWAY,
             store=self.store,

@@ -1,0 +1,192 @@
+"""Alarms beside telemetry on real connections: fast ones, slow ones, ones that refuse a lane."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.model import EventKind, Severity
+from gateway.sinks.lane import Lane
+from gateway.sinks.upstream import UpstreamSink
+from simulators.ledger import arrivals
+from simulators.platform import Platform, platform
+from tests.harness.broker import HOST, Mosquitto, free_port
+from tests.harness.proxy import proxy
+from tests.harness.site import FAST, GATEWAY, Site, running, site
+
+
+SLOW_S = 2.5  # a batch of 8,000 bytes at 8 KB/s, the alarm's own way, and a busy machine
+
+
+@pytest.fixture
+async def broker(tmp_path: Path) -> AsyncIterator[Mosquitto]:
+    async with Mosquitto(tmp_path / "broker") as one:
+        yield one
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Site]:
+    async with site(tmp_path / "state") as one:
+        yield one
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "platform.jsonl"
+
+
+class Arrivals:
+    """When each event was with the platform, in seconds of CLOCK_MONOTONIC."""
+
+    def __init__(self, far: Platform) -> None:
+        self.at: dict[str, float] = {}
+        self._far = far
+        far.refuse(self._note)
+
+    def _note(self, item: Mapping[str, Any]) -> None:
+        if "event_id" in item:
+            self.at.setdefault(item["event_id"], time.monotonic())
+
+    async def of(self, event_id: object, within_s: float) -> float:
+        async with asyncio.timeout(within_s):
+            await self._far.until(lambda _far: str(event_id) in self.at)
+        return self.at[str(event_id)]
+
+
+async def waits(place: Site, seen: Arrivals, alarms: int, *, samples: int) -> list[float]:
+    """Seconds from each of some alarms to the platform, with `samples` beside each; sorted."""
+    taken = []
+    for _ in range(alarms):
+        await place.samples(samples)
+        started = time.monotonic()
+        taken.append(await seen.of(place.event().event_id, 10) - started)
+        await asyncio.sleep(0.02)  # not waiting: it is the load that goes on
+    return sorted(taken)
+
+
+async def until(condition: Callable[[], object], within_s: float = 10) -> None:
+    async with asyncio.timeout(within_s):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def reached(place: Site, sink: UpstreamSink, lane: int) -> bool:
+    cursor, last = place.store.cursor(sink.name, lane), place.store.last(lane)
+    return last > 0 and cursor is not None and cursor.seq == last
+
+
+async def test_an_alarm_beside_telemetry_takes_milliseconds(
+    broker: Mosquitto, place: Site, log: Path
+) -> None:
+    sink = place.sink(broker.url, lanes=[0, 2])
+    async with platform(HOST, broker.port, GATEWAY, log=log) as far, running(sink):
+        seen = Arrivals(far)
+        await until(lambda: far.connected)
+        await waits(place, seen, 10, samples=10)
+        taken = await waits(place, seen, 60, samples=10)
+    p50, p99 = taken[30], taken[58]
+    print(f"alarm from commit request to platform: p50 {p50 * 1e3:.1f} ms, p99 {p99 * 1e3:.1f} ms")
+    assert p50 < 0.03
+    assert p99 < 0.3
+
+
+async def slow_line(broker: Mosquitto, place: Site, log: Path) -> float:
+    """How long an alarm takes over a line of 8 KB/s with a minute of telemetry before it."""
+    await place.samples(1_500)
+    await place.durable()
+    async with (
+        proxy(HOST, broker.port) as line,
+        platform(HOST, broker.port, GATEWAY, log=log) as far,
+    ):
+        line.per_s = 8_000
+        seen = Arrivals(far)
+        sink = place.sink(f"mqtt://{HOST}:{line.port}", lanes=[0, 2])
+        async with running(sink):
+            await until(lambda: sink.lanes()[1].sent > 0)
+            started = time.monotonic()
+            return await seen.of(place.event().event_id, SLOW_S) - started
+
+
+async def test_on_a_slow_line_an_alarm_overtakes_the_telemetry(
+    broker: Mosquitto, place: Site, log: Path
+) -> None:
+    assert await slow_line(broker, place, log) < SLOW_S
+
+
+async def test_without_a_slot_for_alarms_they_wait_on_a_slow_line(
+    broker: Mosquitto, place: Site, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Teeth: lane 0 is one of the others, and everything that is there travels at once."""
+    monkeypatch.setattr(Lane, "urgent", property(lambda _lane: False))
+    monkeypatch.setattr("gateway.sinks.courier.WEIGHTS", {0: 1, 2: 1})
+    monkeypatch.setattr("gateway.sinks.flow.FIRST", 60_000)
+    with pytest.raises(TimeoutError):
+        await slow_line(broker, place, log)
+
+
+def acl(path: Path, lanes: str) -> Path:
+    """The gateway may publish these lanes (topic filter levels) and read everything."""
+    allowed = "".join(f"topic readwrite gw/{GATEWAY}/up/{lane}\n" for lane in lanes)
+    path.write_text(
+        f"{allowed}topic read gw/{GATEWAY}/up/#\ntopic readwrite gw/{GATEWAY}/ack\n"
+        f"topic readwrite gw/{GATEWAY}/state\n"
+    )
+    return path
+
+
+async def test_a_lane_that_the_broker_refuses_is_parked_told_and_tried_again(
+    place: Site, tmp_path: Path, log: Path
+) -> None:
+    rights = acl(tmp_path / "acl", "0")
+    timing = FAST._replace(ack_timeout_s=5)
+    async with Mosquitto(tmp_path / "strict", [f"acl_file {rights}"]) as strict:
+        sink = place.sink(strict.url, timing)
+        async with platform(HOST, strict.port, GATEWAY, log=log), running(sink):
+            place.events(20, Severity.OPERATIONAL)
+            await until(lambda: place.told)
+            assert sink.lanes()[1].parked == "Not authorized"
+            place.events(30)
+            await until(lambda: reached(place, sink, 0))
+            assert place.store.cursor(sink.name, 1) is None
+            acl(rights, "01")
+            assert strict.process
+            os.kill(strict.process.pid, signal.SIGHUP)
+            await until(lambda: reached(place, sink, 1))
+            assert sink.lanes()[1].parked == ""
+    what = {"upstream": "platform", "lane": 1, "reason": "Not authorized"}
+    assert place.told == [
+        (EventKind.UPSTREAM_PARKED, Severity.OPERATIONAL, what),
+        (EventKind.UPSTREAM_RESUMED, Severity.OPERATIONAL, what),
+    ]
+    assert [item["attributes"]["number"] for item in arrivals(log, 1)] == list(range(20))
+    assert sink.health.connects >= 3, "this broker drops the connection over a refusal"
+
+
+async def test_of_two_platforms_a_dead_one_holds_nothing_up_and_gets_its_lanes_later(
+    place: Site, tmp_path: Path
+) -> None:
+    logs = tmp_path / "one.jsonl", tmp_path / "two.jsonl"
+    port = free_port()
+    one, two = Mosquitto(tmp_path / "one"), Mosquitto(tmp_path / "two", port=port)
+    async with one, platform(HOST, one.port, GATEWAY, log=logs[0]) as near:
+        here = place.sink(one.url, name="near", lanes=[0, 2])
+        there = place.sink(f"mqtt://{HOST}:{port}", name="far", lanes=[0, 1])
+        async with running(here), running(there):
+            await place.samples(1_000)
+            place.events(100)
+            place.events(50, Severity.OPERATIONAL)
+            async with asyncio.timeout(10):
+                await near.until(lambda p: p.items == 1_100)
+            assert [lane.backlog for lane in there.lanes()] == [100, 50]
+            async with two, platform(HOST, port, GATEWAY, log=logs[1]) as late:
+                async with asyncio.timeout(10):
+                    await late.until(lambda p: p.items == 150)
+                await until(lambda: reached(place, there, 1))
+    assert {item["lane"] for item in arrivals(logs[0])} == {0, 2}
+    assert [len(arrivals(logs[1], lane)) for lane in range(4)] == [100, 50, 0, 0]
+    assert (near.duplicates, late.duplicates) == (0, 0)
