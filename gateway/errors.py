@@ -38,6 +38,10 @@ class LinkDown(GatewayError):  # noqa: N818 -- a state of the link, named as ope
     """The peer does not answer: retry with back-off."""
 
 
+class TakenOver(LinkDown):
+    """The peer let another client in under our identifier, and threw us out."""
+
+
 class Refused(GatewayError):  # noqa: N818 -- as above
     """The peer answers and says no: retry slowly and show the operator."""
 

@@ -28,10 +28,10 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from gateway.clock import Clock
 from gateway.endpoint import MqttEndpoint, MqttUrl
-from gateway.errors import LinkDown, Refused
+from gateway.errors import LinkDown, Refused, TakenOver
 from gateway.mqtt_connect import FAILURE, Reason, Subscription, Will, dial, new_client, properties
 from gateway.mqtt_read import Received, SocketReader
-from gateway.mqtt_wire import PUBACK, pubacks, publish
+from gateway.mqtt_wire import PUBACK, TAKEN_OVER, pubacks, publish
 
 __all__ = ["Connection", "Reason", "Received", "Subscription", "Will", "connect"]
 
@@ -110,8 +110,7 @@ class Connection:
         self.generation = next(_GENERATIONS)
         self.session_present = False
         self.stale_acks = 0
-        self._client = client
-        self._paho = client._client
+        self._client, self._paho = client, client._client
         self._name, self._url, self._clock = name, url, clock
         self._loop = asyncio.get_running_loop()
         self._inbox: deque[Received] = deque()
@@ -121,6 +120,7 @@ class Connection:
         self._connack: Answer = self._loop.create_future()
         self._lost: asyncio.Future[str] = self._loop.create_future()
         self._shut = asyncio.Event()  # paho has closed its socket
+        self._down_as: type[LinkDown] = LinkDown
         self._complaint = ""  # paho's last error while connecting: it keeps no exception
         self._reader = SocketReader(
             self._paho, self._loop, clock, self.generation, self._take, self._lose
@@ -239,7 +239,7 @@ class Connection:
         raise self._down("connected to")
 
     def _down(self, doing: str, why: str | None = None) -> LinkDown:
-        return LinkDown(f"{self._name}: {doing} {self._url}: {why or self._lost.result()}")
+        return self._down_as(f"{self._name}: {doing} {self._url}: {why or self._lost.result()}")
 
     def _send(
         self,
@@ -389,6 +389,7 @@ class Connection:
         self, _paho: Client, _: object, flags: DisconnectFlags, code: ReasonCode, _said: object
     ) -> None:
         if flags.is_disconnect_packet_from_server:
+            self._down_as = TakenOver if code.value == TAKEN_OVER else LinkDown
             self._lose(f"the broker said: {code}")
         else:
             self._lose("connection lost" if code.value == FAILURE else str(code))

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from gateway.errors import BadData
 
 PUBLISH, PUBACK = 3, 4  # MQTT 5 2.1.2
+TAKEN_OVER = 0x8E  # MQTT 5 3.14.2.1, in DISCONNECT: another client came with our identifier
 _DUP, _QOS, _RETAIN = 0x08, 0x06, 0x01  # MQTT 5 3.3.1
 _LENGTH_BYTES = 4  # MQTT 5 1.5.5: a longer variable byte integer is malformed
 

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from gateway.clock import Clock
-from gateway.errors import GatewayError, LinkDown, Refused
+from gateway.errors import GatewayError, LinkDown, Refused, TakenOver
 from gateway.health import LinkHealth, LinkState
 from gateway.model import Command, CommandResult
 
@@ -16,11 +17,27 @@ log = logging.getLogger(__name__)
 FIRST_DELAY_S = 1.0
 LONGEST_DELAY_S = 60.0
 STABLE_S = 60.0  # a run that lasted this long starts the back-off anew
+# Taken over twice within this time: two clients with one identifier throw each other out for ever.
+RIVAL_S = 600.0
 
 STOP_S = 5.0  # a driver closes what it opened within this time, or is left behind
 
 Run = Callable[[], Coroutine[Any, Any, None]]
 Transition = Callable[[LinkState, str], None]
+
+
+class Rival:
+    """Somebody else connects under our identifier. Once it may have been a person who tried something out."""
+
+    def __init__(self) -> None:
+        self._seen_at = -math.inf
+
+    def judge(self, error: TakenOver, now: float) -> tuple[LinkState, str]:
+        """The second time it is up to the operator, and we come back slowly."""
+        again = now - self._seen_at < RIVAL_S
+        self._seen_at = now
+        fix = "another client uses our identifier: two gateways with one name, or one started twice"
+        return LinkState.REFUSED if again else LinkState.DOWN, f"{error}; {fix}"
 
 
 class Contained:
@@ -57,16 +74,16 @@ async def supervise(
     """
     health.on_up = lambda: _change(name, health, clock, transition, LinkState.UP, "")
     loop = asyncio.get_running_loop()
-    failures = 0
+    failures, rival = 0, Rival()
     while True:
         started = loop.time()
-        state, reason = await _once(name, run)
+        state, reason = await _once(name, run, health, rival)
         failures = 1 if loop.time() - started >= STABLE_S else failures + 1
         _change(name, health, clock, transition, state, reason)
         await asyncio.sleep(_delay_s(failures, state, longest_s))
 
 
-async def _once(name: str, run: Run) -> tuple[LinkState, str]:
+async def _once(name: str, run: Run, health: LinkHealth, rival: Rival) -> tuple[LinkState, str]:
     """One attempt, in a task of its own.
 
     A TaskGroup inside `run` may, on Python 3.11, swallow a cancellation that comes together with
@@ -81,6 +98,9 @@ async def _once(name: str, run: Run) -> tuple[LinkState, str]:
         await asyncio.wait({task}, timeout=STOP_S)
     try:
         task.result()
+    except TakenOver as error:
+        health.counters["taken_over"] += 1
+        return rival.judge(error, asyncio.get_running_loop().time())
     except Refused as error:
         return LinkState.REFUSED, str(error)
     except GatewayError as error:

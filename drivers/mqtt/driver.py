@@ -19,9 +19,11 @@ from drivers.mqtt.dialect import (
     readers,
     topic_id_in,
 )
+from drivers.mqtt.echo import Deaf, Echo
 from drivers.mqtt.lamp import lamp_watches
 from drivers.mqtt.peer import Peer
 from drivers.mqtt.refusals import Refusals, own_event
+from drivers.mqtt.rival import Rival
 from drivers.mqtt.settings import MqttDevice, MqttLink
 from drivers.mqtt.strangers import Strangers
 from gateway.clock import Clock
@@ -120,6 +122,8 @@ class MqttDriver:
         self._strangers = Strangers()
         self._refusals = Refusals(name, clock)
         self._left_ns: int | None = None  # when the last connection ended
+        self._echo = Echo(self.client_id, self.health)
+        self._rival = Rival(link.url)
 
     @property
     def client_id(self) -> str:
@@ -133,12 +137,17 @@ class MqttDriver:
             clock=self._clock,
             session_expiry_s=SESSION_EXPIRY_S,
             receive_max=RECEIVE_MAX,
-            subscriptions=[Subscription(name) for name in self._filters],
+            subscriptions=[*map(Subscription, self._filters), self._echo.subscription],
         ) as connection:
             await self._count_connect(bus, connection)
-            self._connection = connection
+            self._connection, since_ns = connection, self._clock.boottime_ns()
             try:
                 await self._serve(bus, connection)
+            except Deaf:
+                raise
+            except LinkDown as error:
+                lived_s = (self._clock.boottime_ns() - since_ns) / 1e9
+                raise await self._rival.judge(error, lived_s) from error
             finally:
                 self._connection = None
                 self._left_ns = self._clock.boottime_ns()
@@ -204,6 +213,7 @@ class MqttDriver:
                     self._read(bus, connection, pending), name=f"mqtt:{self.name}:read"
                 )
                 group.create_task(self._acknowledge(bus, connection, pending), name=f"mqtt:{self.name}:ack")  # fmt: skip
+                group.create_task(self._echo.run(connection), name=f"mqtt:{self.name}:echo")
         except* (LinkDown, Refused) as errors:
             ended = errors.exceptions[0]
         if ended is not None:
@@ -255,7 +265,8 @@ class MqttDriver:
         """Hand one message to the bus, or refuse and count it."""
         route = self._routes.get(message.topic)
         if route is None:
-            self._unknown(message)
+            if not self._echo.take(message):
+                self._unknown(message)
             return Pending(message)
         peer, reader = route
         try:

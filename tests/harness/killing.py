@@ -21,7 +21,7 @@ from simulators import broker as programs
 from tests.harness.broker import HOST, Mosquitto
 from tests.harness.daemon import Daemon
 from tests.harness.oracle import Arrived, Json
-from tests.harness.teller import Teller, level_of, number_of, text_of
+from tests.harness.teller import PROFILE, Teller, level_of, number_of, text_of
 
 GATEWAY = "gw-test-01"
 POINT = "alarm.code"
@@ -41,28 +41,6 @@ store: {{group_commit: 1s}}
 upstream:
   platform: {{url: "{url}", lanes: [0, 1, 2]}}
 log: {{format: console, level: info}}
-"""
-
-# One event point that bears a text: each message is an alarm of its own, in lane 0.
-_PROFILE = """\
-profile: panel-oracle
-schema: 1
-revision: 1
-vendor: ""
-model: A panel that tells numbered alarms
-type: panel
-facility: fire
-protocol: mqtt
-dialect: native
-sources: ["tests/harness/teller.py"]
-status: code
-points:
-  - {id: alarm.code, kind: event, severity: life}
-  - {id: env.illuminance, unit: lx}
-vectors:
-  - name: an alarm
-    response: "7b2276616c756573223a7b22616c61726d2e636f6465223a22302d6162227d7d"
-    values: {alarm.code: 0-ab}
 """
 
 
@@ -118,7 +96,7 @@ async def place(
     """Everything runs, the devices tell alarms, the first of each has been acknowledged."""
     config = folder / "gateway.yaml"
     (folder / "profiles").mkdir()
-    (folder / "profiles" / "panel-oracle.yaml").write_text(_PROFILE, encoding="utf-8")
+    (folder / "profiles" / "panel-oracle.yaml").write_text(PROFILE, encoding="utf-8")
     names = [f"panel-{n}" for n in range(1, tellers + 1)]
     devices = [f"  {n}: {{profile: panel-oracle, link: panels, topic_id: {n}}}" for n in names]
     async with AsyncExitStack() as stack:

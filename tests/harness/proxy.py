@@ -6,22 +6,26 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import Enum, auto
 
+from tests.harness import teller
+
 
 class Mode(Enum):
     PASS = auto()
     REFUSE = auto()  # new connections are closed at once, old ones are cut
     BLACK_HOLE = auto()  # connections stay open, nothing gets through: a half-open link
+    DEAF = auto()  # MQTT: what is published does not reach the client, answers to it do
 
 
 class Proxy:
     """Forwards to `host:port`; `mode` and `per_s`, bytes/s in each direction, may change any time."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, *, mqtt: bool) -> None:
         self.port = 0
         self.accepted = 0
         self.per_s = 0  # 0: no limit
         self.serving = 0  # connections, until their tasks have ended
         self._target = (host, port)
+        self._mqtt = mqtt
         self._mode = Mode.PASS
         self._passing = asyncio.Event()
         self._passing.set()
@@ -59,7 +63,9 @@ class Proxy:
                 self._writers.add(up_writer)
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._pump(reader, up_writer))
-                    group.create_task(self._pump(up_reader, writer))
+                    group.create_task(
+                        (self._packets if self._mqtt else self._pump)(up_reader, writer)
+                    )
         finally:
             writer.transport.abort()
             self._writers.discard(writer)
@@ -79,11 +85,31 @@ class Proxy:
             writer.transport.abort()
             self._writers.discard(writer)
 
+    async def _packets(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """As `_pump`, one MQTT packet at a time."""
+        try:
+            while True:
+                kind, body = await teller.read(reader)
+                await self._passing.wait()
+                if self._mode is not Mode.DEAF or kind & 0xF0 != teller.PUBLISH:
+                    writer.write(teller.packet(kind, body))
+                    await writer.drain()
+        except (OSError, EOFError):
+            return
+        finally:
+            writer.transport.abort()
+            self._writers.discard(writer)
+
 
 @asynccontextmanager
-async def proxy(host: str, port: int, listen: int = 0) -> AsyncIterator[Proxy]:
-    """A proxy on `listen` (0: a free port) of 127.0.0.1 for the time of the block."""
-    one = Proxy(host, port)
+async def proxy(
+    host: str, port: int, listen: int = 0, *, mqtt: bool = False
+) -> AsyncIterator[Proxy]:
+    """A proxy on `listen` (0: a free port) of 127.0.0.1 for the time of the block.
+
+    `mqtt`: it knows the packets that come from `port`, a broker.
+    """
+    one = Proxy(host, port, mqtt=mqtt)
     server = await asyncio.start_server(one.connected, "127.0.0.1", listen)
     one.port = server.sockets[0].getsockname()[1]
     try:

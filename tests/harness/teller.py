@@ -19,6 +19,29 @@ CONNECT, PUBLISH_QOS1, SUBSCRIBE = 0x10, 0x32, 0x82
 CONNACK, PUBLISH, SUBACK = 0x20, 0x30, 0x90
 
 
+# One event point that bears a text: each message is an alarm of its own, in lane 0.
+PROFILE = """\
+profile: panel-oracle
+schema: 1
+revision: 1
+vendor: ""
+model: A panel that tells numbered alarms
+type: panel
+facility: fire
+protocol: mqtt
+dialect: native
+sources: ["tests/harness/teller.py"]
+status: code
+points:
+  - {id: alarm.code, kind: event, severity: life}
+  - {id: env.illuminance, unit: lx}
+vectors:
+  - name: an alarm
+    response: "7b2276616c756573223a7b22616c61726d2e636f6465223a22302d6162227d7d"
+    values: {alarm.code: 0-ab}
+"""
+
+
 def text_of(device: str, number: int) -> str:
     """What an alarm says: its number, and a digest that nobody can make up."""
     digest = hashlib.sha256(f"{device}/{number}".encode()).hexdigest()[:16]

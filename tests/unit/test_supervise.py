@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from gateway.errors import BadData, GatewayError, LinkDown, Refused
+from gateway.errors import BadData, GatewayError, LinkDown, Refused, TakenOver
 from gateway.health import LinkHealth, LinkState
 from gateway.supervise import Run, _delay_s, supervise
 from tests.harness.virtual import LoopClock, virtual_time
@@ -113,6 +113,24 @@ async def test_a_refusal_after_a_fault_changes_the_word_but_is_not_told_again() 
     await rig.to_the_end()
     assert (rig.health.state, rig.health.reason) == (LinkState.REFUSED, "platform: not authorized")
     assert rig.told == [(LinkState.DOWN, "cut")]
+
+
+@virtual_time
+async def test_the_second_time_that_somebody_takes_our_place_is_for_the_operator() -> None:
+    rig = Rig(TakenOver("gw: taken over"), 1.0, TakenOver("gw: taken over"))
+    await rig.to_the_end()
+    assert rig.health.counters["taken_over"] == 2
+    assert rig.health.state is LinkState.REFUSED
+    assert rig.health.reason.startswith("gw: taken over; another client uses our identifier")
+    assert rig.peer.pauses[0] <= 2
+    assert rig.peer.pauses[-1] >= 30
+
+
+@virtual_time
+async def test_who_takes_our_place_once_an_hour_makes_us_wait_no_longer() -> None:
+    rig = Rig(TakenOver("taken over"), 3600.0, TakenOver("taken over"))
+    await rig.to_the_end()
+    assert (rig.health.counters["taken_over"], rig.health.state) == (2, LinkState.DOWN)
 
 
 @pytest.mark.parametrize(
