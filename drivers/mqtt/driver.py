@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from drivers.mqtt import native
+from drivers.mqtt import identity, native
 from drivers.mqtt.admit import UNKNOWN_AWAY_S, Pace
 from drivers.mqtt.dialect import (
     EVENT,
@@ -273,7 +273,7 @@ class MqttDriver:
             if not peer.pace.admits(message.received_ns, alarm=reader.kind == EVENT):
                 raise BadData("too_fast")
             reading = _read_message(reader, message)
-            peer.check_sender(reading.sender)
+            identity.check(peer.section, reading.sender)
         except BadData as error:
             await self._refuse(bus, peer, message.topic, str(error))
             return Pending(message)

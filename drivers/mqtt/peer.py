@@ -6,7 +6,6 @@ from drivers.mqtt.admit import Pace
 from drivers.mqtt.lamp import LampWatch
 from drivers.mqtt.settings import MqttDevice, level_of
 from gateway.driver import Device
-from gateway.errors import BadData
 from gateway.health import DeviceHealth
 
 NS_PER_MS = 1_000_000
@@ -30,14 +29,6 @@ class Peer:
     @property
     def topic_id(self) -> str:
         return self.section.topic_id
-
-    def check_sender(self, sender: str | None) -> None:
-        """Raises BadData when a payload names another sender, or none where one is expected."""
-        expected = self.section.identity
-        if sender is None and expected is not None:
-            raise BadData("no_identity")
-        if sender not in {None, expected or self.section.topic_id}:
-            raise BadData("identity_mismatch")
 
     def time_ns(self, now_ns: int) -> int:
         """`now_ns` to the millisecond, plus 1 ns for each earlier message of the same one.

@@ -42,6 +42,10 @@ def check(name: str, link: LinkSection, devices: Sequence[Device]) -> Iterable[F
                 yield Finding("devices", device.id, ("topic_id",), what, fix)
                 break
         yield from _check_level(device)
+        if isinstance(link, MqttLink) and topic_id == link.username:
+            what = f"'{topic_id}' is the gateway's own user name at this broker"
+            fix = f"give {device.id} another topic id: it is the user name of the device"
+            yield Finding("devices", device.id, ("topic_id",), what, fix)
 
 
 def _topics(device: Device, section: MqttDevice) -> list[str]:

@@ -13,7 +13,7 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import NoReturn
 
-from gateway.cli import audit_options, probe_options, profile_options
+from gateway.cli import audit_options, device_options, probe_options, profile_options
 from gateway.model import LANES
 
 NOT_RUNNING, USAGE, ALREADY_RUNNING, STATE_REFUSED, CONFIG = 3, 64, 73, 74, 78
@@ -139,19 +139,7 @@ def build_parser() -> argparse.ArgumentParser:
     status.add_argument("--json", action="store_true", help="the whole snapshot as JSON")
     status.add_argument("--watch", action="store_true", help="redraw every second until Ctrl-C")
 
-    devices = _command(
-        commands,
-        "devices",
-        "devices:devices",
-        "List the devices; with DEVICE, the last value of each of its points.",
-        "gateway devices meter-1",
-    )
-    _config_option(devices)
-    devices.add_argument("device", metavar="DEVICE", nargs="?")
-    devices.add_argument("--values", action="store_true", help="the points of all devices")
-    text = "who speaks without being configured, with lines to paste into the configuration"
-    devices.add_argument("--unknown", action="store_true", help=text)
-    devices.add_argument("--json", action="store_true")
+    device_options.add(commands, _command, _config_option)
 
     command = _command(
         commands,

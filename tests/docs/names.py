@@ -32,7 +32,7 @@ LEAVES = {
 }
 # In two parts, so that this file does not hold what it forbids.
 FORBIDDEN = ("/wo" + "rk/", "shared/" + "design")
-_GATEWAY = re.compile(r"(?:^|[ /(])gateway ([a-z]+)((?: [^|;&#)]+)?)")
+_GATEWAY = re.compile(r"(?:^|[ /(])gateway ([a-z][a-z-]*)((?: [^|;&#)]+)?)")
 
 
 def options(command: str) -> set[str]:

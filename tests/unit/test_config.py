@@ -196,7 +196,7 @@ def test_a_secret_comes_from_its_file_and_is_never_shown(
     secret = write(tmp_path, "geheim\n", "secret")
     secret.chmod(0o600)
     link = '  l: {driver: mqtt, url: "mqtt://127.0.0.1", username: a, password: "${file:secret}"}\n'
-    device = "  light-1: {profile: streetlight-native, link: l, topic_id: a}\n"
+    device = "  light-1: {profile: streetlight-native, link: l, topic_id: b}\n"
     text = MINIMAL.replace("devices:\n", link + "devices:\n" + device)
     config = load_config(write(tmp_path, text))
     section = config.links["l"].section
