@@ -36,6 +36,12 @@ def _capture(value: str) -> str:
     return value
 
 
+def _user(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", value):
+        raise wrong(f"'{value}' is no user name", "use 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'")
+    return value
+
+
 class MqttDevice(DeviceSection):
     """One device behind a broker. Its topics are `d/<topic_id>/...`, or as the profile says."""
 
@@ -45,6 +51,12 @@ class MqttDevice(DeviceSection):
     delivery: Literal["application", "broker"] | None = None
     # Who it says it is in its payloads; given, every payload must say so.
     identity: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    # Its user at the broker; several devices behind one bridge have the bridge's.
+    user: Annotated[str, AfterValidator(_user)] | None = None
+
+    @property
+    def login(self) -> str:
+        return self.user or self.topic_id
 
 
 def level_of(device: Device) -> str:

@@ -42,10 +42,11 @@ def check(name: str, link: LinkSection, devices: Sequence[Device]) -> Iterable[F
                 yield Finding("devices", device.id, ("topic_id",), what, fix)
                 break
         yield from _check_level(device)
-        if isinstance(link, MqttLink) and topic_id == link.username:
-            what = f"'{topic_id}' is the gateway's own user name at this broker"
-            fix = f"give {device.id} another topic id: it is the user name of the device"
-            yield Finding("devices", device.id, ("topic_id",), what, fix)
+        if isinstance(link, MqttLink) and section.login == link.username:
+            what = f"'{section.login}' is the gateway's own user name at this broker"
+            fix = f"give {device.id} another topic id, or its own `user`"
+            key = "user" if section.user is not None else "topic_id"
+            yield Finding("devices", device.id, (key,), what, fix)
 
 
 def _topics(device: Device, section: MqttDevice) -> list[str]:

@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
-from drivers.mqtt.grants import EVERYBODY, GATEWAY_USER, Grants, of_device, of_gateway
+from drivers.mqtt.grants import EVERYBODY, GATEWAY_USER, Grants, of_devices, of_gateway
 from drivers.mqtt.settings import MqttLink
 from gateway.cli.live import config_path
 from gateway.cli.main import CONFIG, USAGE
@@ -61,8 +61,8 @@ def _broker(config: Config, wanted: str | None) -> Broker:
         named = ", ".join(links) or "none"
         what = f"no MQTT link '{name}'" if name else "which MQTT link is meant is not clear"
         raise _UsageError(f"{config.path}: {what}: give --link, one of: {named}")
-    devices = [of_device(device) for device in config.devices_of(name)]
-    return Broker(name, links[name], [of_gateway(links[name], devices), *devices])
+    devices = config.devices_of(name)
+    return Broker(name, links[name], [of_gateway(links[name], devices), *of_devices(devices)])
 
 
 def configuration(link: MqttLink) -> str:

@@ -115,6 +115,28 @@ def test_it_overwrites_nothing_and_asks_which_link_is_meant(
     assert "which MQTT link is meant is not clear" in capsys.readouterr().err
 
 
+def test_other_dialects_get_what_lies_below_their_own_level(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = """\
+  lamp-t: {profile: tasmota-light, link: field, topic_id: t1}
+  lamp-z1: {profile: zigbee2mqtt-light, link: field, topic_id: z1, user: bridge}
+  lamp-z2: {profile: zigbee2mqtt-light, link: field, topic_id: z2, user: bridge}
+"""
+    config.write_text(CONFIG + more)
+    assert main(["mosquitto-config", str(config)]) == 0
+    blocks = dict(b.split("\n", 1) for b in capsys.readouterr().out.split("\n\n") if b.startswith("user "))  # fmt: skip
+    assert blocks["user t1"].splitlines() == [
+        "topic write stat/t1/#", "topic write tele/t1/#", "topic read cmnd/t1/#"
+    ]  # fmt: skip
+    assert blocks["user bridge"].rstrip().splitlines() == [
+        "topic write zigbee2mqtt/#", "topic read zigbee2mqtt/#"
+    ]  # fmt: skip
+    gateway = blocks["user gw"].splitlines()
+    assert {"topic write cmnd/t1/Dimmer", "topic write zigbee2mqtt/z2/set"} <= set(gateway)
+    assert {"topic read tele/+/STATE", "topic read zigbee2mqtt/+"} <= set(gateway)
+
+
 def test_a_device_with_the_name_of_the_gateways_user_is_refused(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
