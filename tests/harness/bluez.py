@@ -58,14 +58,16 @@ class Ear:
         filters: BlueZDiscoveryFilters = {"DuplicateData": duplicates}
         return BleakScanner(self, bluez={"adapter": adapter, "filters": filters})
 
+    def monitor(self, adapter: str = "hci0") -> BleakScanner:
+        """A passive scanner, which is one with an advertisement monitor."""
+        return BleakScanner(
+            self, scanning_mode="passive", bluez={"adapter": adapter, "or_patterns": BTHOME}
+        )
+
 
 def monitor(adapter: str = "hci0") -> BleakScanner:
     """A passive scanner: it is there for its monitor, not for what it hears."""
-    return BleakScanner(
-        lambda _device, _advert: None,
-        scanning_mode="passive",
-        bluez={"adapter": adapter, "or_patterns": BTHOME},
-    )
+    return Ear().monitor(adapter)
 
 
 __all__ = [

@@ -1,0 +1,65 @@
+"""The scripts of tests/qemu on the simulated BlueZ; `make test-ble-real` runs them on the real one."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from simulators.bluez.bluez import Bluez
+from simulators.bluez.peripheral import Advert, Characteristic, Peripheral, Service
+from tests.harness.bluez import bluez, needs_dbus
+from tests.qemu.scenarios import BATTERY_LEVEL, FULL, SCENARIOS, Stack
+
+pytestmark = needs_dbus
+
+INTERVAL_S = 0.01
+
+
+class Simulated:
+    """The simulated stack as the scripts want it."""
+
+    patience_s, quiet_s, burst_s = 3.0, 0.1, 0.05
+
+    def __init__(self, running: Bluez) -> None:
+        self.running = running
+        level = Characteristic(BATTERY_LEVEL, ["read", "notify"], FULL)
+        self.button = Peripheral("F0:F1:F2:F3:F4:02", "SOS", services=[Service("180f", [level])])
+
+    @asynccontextmanager
+    async def advertising(self, data: bytes) -> AsyncIterator[None]:
+        async with asyncio.TaskGroup() as group:
+            repeating = group.create_task(self._repeat(data))
+            try:
+                yield
+            finally:
+                repeating.cancel()
+
+    async def _repeat(self, data: bytes) -> None:
+        for number in itertools.count():
+            self.running.advertise(self.button, Advert({"fcd2": data}, rssi=-60 - number % 2))
+            await asyncio.sleep(INTERVAL_S)
+
+    async def notify(self, value: bytes) -> None:
+        self.running.notify(self.button, BATTERY_LEVEL, value)
+
+    async def drop(self) -> None:
+        self.running.drop(self.button)
+
+    async def set_powered(self, *, on: bool) -> None:
+        self.running.set_powered(on=on)
+
+    async def kill(self) -> None:
+        await self.running.crash(still_discovering=True)
+
+    async def start(self) -> None:
+        await self.running.start()
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+async def test_the_simulated_stack_does_as_the_real_one(
+    scenario: Callable[[Stack], Awaitable[None]],
+) -> None:
+    async with bluez() as running:
+        await scenario(Simulated(running))
