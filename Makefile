@@ -6,10 +6,10 @@ STAMP := $(VENV)/.installed
 FOR ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast lint fmt types imports bench chaos docs-check lock clean
+.PHONY: help setup run test test-fast lint fmt types imports bench chaos test-ble-real docs-check lock clean
 
 help: ## print this help
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## build the virtual environment .venv from the lock files
 
@@ -50,6 +50,9 @@ bench: $(STAMP) ## ratios against a named baseline in the same run
 chaos: $(STAMP) ## the long fault runs
 	@sh tests/need.sh
 	$(BIN)/python -m pytest -m chaos --timeout 1800
+
+test-ble-real: $(STAMP) ## BLE on a real bluetoothd and kernel in QEMU; skipped with a reason where that cannot be
+	@$(BIN)/python -m tests.qemu
 
 lock: ## write the lock files anew (needs uv)
 	uv pip compile --quiet --no-header --universal --python-version 3.11 --generate-hashes --extra ble --extra demo --extra influx -o requirements.lock pyproject.toml
