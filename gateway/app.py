@@ -32,6 +32,7 @@ from gateway.model import (
     Severity,
     uuid7,
 )
+from gateway.rekey import rekeying
 from gateway.report import Reports
 from gateway.safemode import SafeMode, reduced
 from gateway.sinks.influx_settings import NAME as INFLUX
@@ -255,6 +256,7 @@ class App:
             "status": self._status, "devices": self._devices, "command": self._command,
             "cursors": self._cursors, "retire": self._retire, "reset": self._reset,
             "unknown": self._unknown,
+            "rekey": rekeying(self.devices, self.drivers, self.bus.forget_counter),
         }  # fmt: skip
 
     async def _status(self, _request: Mapping[str, object], _uid: int) -> Snapshot:

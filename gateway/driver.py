@@ -144,6 +144,17 @@ class Listener(Protocol):
         """Who they are, the latest first; a bounded number."""
 
 
+@runtime_checkable
+class Sealed(Protocol):
+    """A driver whose devices seal messages with a counter that only rises."""
+
+    def rekey(self, device: str) -> None:
+        """The next message counts as the first one, whatever its counter.
+
+        Raises ValueError with the reason for a device that seals nothing.
+        """
+
+
 class Finding(NamedTuple):
     """What a driver's own check found wrong, at `path` below the link or device that it names.
 

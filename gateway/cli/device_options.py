@@ -8,7 +8,10 @@ def add(commands: Any, command: Callable[..., Any], config_option: Callable[...,
     text = "List the devices; with DEVICE, the last value of each of its points."
     devices = command(commands, "devices", "devices:devices", text, "gateway devices meter-1")
     config_option(devices)
-    devices.add_argument("device", metavar="DEVICE", nargs="?")
+    devices.add_argument(
+        "device", metavar="[rekey] DEVICE", nargs="*",
+        help="one device; with rekey: forget its counter against replay, after a new key or battery",
+    )  # fmt: skip
     devices.add_argument("--values", action="store_true", help="the points of all devices")
     text = "who speaks without being configured, with lines to paste into the configuration"
     devices.add_argument("--unknown", action="store_true", help=text)

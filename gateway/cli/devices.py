@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -10,7 +11,9 @@ import orjson
 
 from drivers.mqtt.guess import guess
 from drivers.mqtt.settings import TOPIC_ID
+from gateway.cli import hearing_page
 from gateway.cli.live import Daemon, with_daemon
+from gateway.cli.main import USAGE
 from gateway.document import load, mapping_at
 from gateway.errors import ConfigError
 from gateway.profile import Profile, find, load_profile, names
@@ -26,11 +29,23 @@ class Stranger(NamedTuple):
 
 
 def devices(options: argparse.Namespace) -> int:
+    words: list[str] = options.device
+    if len(words) > 2 or (len(words) == 2 and words[0] != "rekey"):
+        print("write one DEVICE, or: rekey DEVICE", file=sys.stderr)
+        return USAGE
+    if len(words) == 2:
+        return with_daemon(options, lambda daemon: _rekey(daemon, words[1]))
     if options.unknown:
         return with_daemon(options, lambda daemon: _unknown(daemon, options))
-    if options.values or options.device:
-        return with_daemon(options, lambda daemon: _values(daemon, options))
+    if options.values or words:
+        return with_daemon(options, lambda daemon: _values(daemon, options, *words))
     return with_daemon(options, lambda daemon: _list(daemon, options))
+
+
+def _rekey(daemon: Daemon, device: str) -> int:
+    daemon.ask(verb="rekey", device=device)
+    print(f"{device}: its counter is forgotten, the next message counts as the first")
+    return 0
 
 
 def _list(daemon: Daemon, options: argparse.Namespace) -> int:
@@ -43,13 +58,17 @@ def _list(daemon: Daemon, options: argparse.Namespace) -> int:
     return 0
 
 
-def _values(daemon: Daemon, options: argparse.Namespace) -> int:
-    answer = cast("list[DeviceReadings]", daemon.ask(verb="devices", device=options.device))
+def _values(daemon: Daemon, options: argparse.Namespace, device: str | None = None) -> int:
+    answer = cast("list[DeviceReadings]", daemon.ask(verb="devices", device=device))
     if options.json:
         return _json(answer)
     from gateway.cli.render import readings, show  # noqa: PLC0415 -- as above
 
     show(readings(answer))
+    parts = cast("Snapshot", daemon.ask(verb="status"))["devices"] if device else []
+    for part in parts:
+        if part["id"] == device and part["hearing"] is not None:
+            print(*hearing_page.lines(part["hearing"]), sep="\n")
     return 0
 
 

@@ -12,6 +12,7 @@ _STYLE = {
     "healthy": "bold green", "degraded": "bold yellow", "critical": "bold red", "up": "green",
     "good": "green", "ok": "green", "starting": "cyan", "never": "yellow", "stale": "yellow",
     "uncertain": "yellow", "down": "red", "refused": "red", "bad": "red", "failed": "red",
+    "yes": "green", "doubtful": "yellow", "no": "red", "unknown": "yellow",
     "life": "bold red", "safety": "red", "operational": "yellow",
 }  # fmt: skip
 _LANES = {0: "alarms", 1: "events", 2: "samples", 3: "diagnostics"}
@@ -224,14 +225,21 @@ def readings(devices: list[DeviceReadings]) -> RenderableType:
 
 
 def device_list(devices: list[DevicePart]) -> RenderableType:
+    """Column `heard`: whether an alarm of a device on the radio would be heard."""
+    radio = any(device["hearing"] for device in devices)
     table = _table(
-        "Devices", "device", "profile", "link", "online", "last seen", "ack", "quality", "note"
-    )
+        "Devices", "device", "profile", "link", "online", "last seen", "ack", "quality",
+        *(["heard"] if radio else []), "note",
+    )  # fmt: skip
     for device in devices:
         online = device["live"] if device["online"] is None else device["online"]
+        hearing = device["hearing"]
+        heard = [_word(hearing["heard"] if hearing else "-")] if radio else []
+        why = hearing["why"] if hearing and hearing["heard"] != "yes" else ""
         _row(
             table, device["id"], device["profile"], device["link"], "yes" if online else "no",
-            duration(device["age_s"]), device["level"] or "-", _word(device["quality"]), device["note"],
+            duration(device["age_s"]), device["level"] or "-", _word(device["quality"]), *heard,
+            "; ".join(text for text in (device["note"], why) if text),
         )  # fmt: skip
     return table
 

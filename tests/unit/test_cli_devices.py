@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from gateway import control
+from gateway.cli import hearing_page
 from gateway.cli.devices import introduced
 from gateway.cli.main import main
 from gateway.config import load_config
 from gateway.health import DeviceHealth
-from gateway.snapshot import Snapshot, StrangerPart
+from gateway.rekey import rekeying
+from gateway.snapshot import HearingPart, Snapshot, StrangerPart
 from gateway.status import snapshot
 from tests.unit.status_site import Site, healthy
 
@@ -47,12 +49,22 @@ class Daemon:
         self.config = config
         self.site: Site = healthy()
         self.found = FOUND
+        self.rekeyed: list[str] = []
 
     async def status(self, _request: Mapping[str, object], _uid: int) -> Snapshot:
         return snapshot(self.site)
 
     async def unknown(self, _request: Mapping[str, object], _uid: int) -> list[StrangerPart]:
         return self.found
+
+    def rekey(self, device: str) -> None:
+        """As a driver does."""
+        if device == "meter-2":
+            raise ValueError("meter-2: it has no key")
+        self.rekeyed.append(f"driver {device}")
+
+    def forget(self, device: str) -> None:
+        self.rekeyed.append(f"journal {device}")
 
     async def call(self, *arguments: str) -> int:
         return await asyncio.to_thread(main, ["devices", *arguments, "-c", str(self.config)])
@@ -64,7 +76,11 @@ async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
     config = tmp_path / "gateway.yaml"
     config.write_text(CONFIG)
     one = Daemon(config)
-    verbs: dict[str, control.Handler] = {"status": one.status, "unknown": one.unknown}
+    one.site.device("lamp-1", "lamps")
+    rekey = rekeying(one.site.devices, {"meters": one, "lamps": object()}, one.forget)
+    verbs: dict[str, control.Handler] = {
+        "status": one.status, "unknown": one.unknown, "rekey": rekey,
+    }  # fmt: skip
     async with control.serve(tmp_path / "state", verbs):
         yield one
 
@@ -96,6 +112,65 @@ async def test_the_lines_for_strangers_can_be_pasted(
     told = json.loads(capsys.readouterr().out)
     assert [x["profile"] for x in told] == ["streetlight-native"] * 3 + [None] * 2
     assert [x["yaml"] is None for x in told] == [False, False, True, True, True]
+
+
+HEARING: HearingPart = {
+    "adverts": 312, "rssi": -71, "share": 0.62, "silent_s": 4.0,
+    "gaps": {"<= 1 s": 200, "<= 30 s": 50, "> 600 s": 1}, "longest_gap_s": 31.5,
+    "heard": "doubtful", "why": "only 62% of what it sends is heard",
+}  # fmt: skip
+
+
+async def test_the_list_says_whether_an_alarm_would_be_heard(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await daemon.call() == 0
+    assert "heard" not in capsys.readouterr().out
+
+    daemon.site.drivers["meters"].devices["meter-1"] = DeviceHealth(hearing=lambda _now: HEARING)
+    assert await daemon.call("--json") == 0
+    assert json.loads(capsys.readouterr().out)[0]["hearing"] == HEARING
+    assert await daemon.call() == 0
+    assert "doubtful" in capsys.readouterr().out
+
+
+def test_the_page_of_a_device_shows_how_well_it_is_heard() -> None:
+    assert list(hearing_page.lines(HEARING)) == [
+        "Would an alarm be heard? doubtful: only 62% of what it sends is heard",
+        "  312 receptions in the last hours, 62% of what it sends, -71 dBm",
+        "  last one 4 s ago, longest gap 31.5 s",
+        "    <= 1 s  ######################################## 200",
+        "   <= 30 s  ########## 50",
+        "   > 600 s  # 1",
+    ]
+    silent: HearingPart = {**HEARING, "silent_s": None, "heard": "unknown", "why": "not heard yet"}
+    assert list(hearing_page.lines(silent)) == ["Would an alarm be heard? unknown: not heard yet"]
+
+
+async def test_a_device_is_rekeyed_in_its_driver_and_in_the_journal(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await daemon.call("rekey", "meter-1") == 0
+    assert daemon.rekeyed == ["driver meter-1", "journal meter-1"]
+    assert "the next message counts as the first" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("rekey", "metre-1"), 1, "unknown device 'metre-1': did you mean 'meter-1'?"),
+        (("rekey", "meter-2"), 1, "meter-2: it has no key"),
+        (("rekey", "lamp-1"), 1, "lamp-1: its messages carry no counter against replay"),
+        (("rekey", "meter-1", "meter-2"), 64, "write one DEVICE, or: rekey DEVICE"),
+        (("meter-1", "meter-2"), 64, "write one DEVICE, or: rekey DEVICE"),
+    ],
+)
+async def test_a_rekey_that_cannot_be_says_why_and_forgets_nothing(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], code: int, told: str
+) -> None:
+    assert await daemon.call(*words) == code
+    assert told in capsys.readouterr().err
+    assert daemon.rekeyed == []
 
 
 async def test_without_strangers_it_says_so(
