@@ -35,9 +35,9 @@ from gateway.model import (
 from gateway.rekey import rekeying
 from gateway.report import Reports
 from gateway.safemode import SafeMode, reduced
+from gateway.sinks.build import upstreams
 from gateway.sinks.influx_settings import NAME as INFLUX
 from gateway.sinks.sink import LaneStatus, Sink
-from gateway.sinks.upstream import UpstreamSink
 from gateway.snapshot import CommandAnswer, DeviceReadings, Snapshot, StorePart, StrangerPart
 from gateway.state import State
 from gateway.status import Alarm, Lane, readings, snapshot
@@ -115,17 +115,10 @@ class App:
             self.decider.restrict(self.config.rules)
         self.bus.restore()
         self.journal.on_reopen(self.bus.reopened)
-        self.upstreams = {
-            name: UpstreamSink(
-                name,
-                section,
-                gateway_id=self.gateway_id,
-                store=self.journal,
-                clock=self.clock,
-                tell=self._tell,
-            )
-            for name, section in self.config.upstream.items()
-        }
+        self.upstreams = upstreams(
+            self.config.upstream, gateway_id=self.gateway_id, timezone=self.config.gateway.timezone,
+            state_dir=self.config.state_dir, store=self.journal, clock=self.clock, tell=self._tell,
+        )  # fmt: skip
         await self._add_influx()
         self.state.restore(self.journal.alarms)
         self.counted.restore(self.journal.counted, self.journal.alarms)
@@ -388,7 +381,17 @@ def _sink_lanes(config: Config) -> dict[str, list[int]]:
 
 
 def _lane(x: LaneStatus) -> Lane:
-    return Lane(x.lane, x.backlog, x.oldest_time_ns, x.rate_per_s, x.acked, x.dead)
+    return Lane(
+        x.lane,
+        x.backlog,
+        x.oldest_time_ns,
+        x.rate_per_s,
+        x.acked,
+        x.dead,
+        x.parked,
+        x.bytes_today,
+        x.bytes_by_day,
+    )
 
 
 def _cancel(tasks: list[asyncio.Task[None]]) -> None:

@@ -63,6 +63,9 @@ class LanePart(TypedDict):
     rate_per_s: float
     acked: int
     dead: int
+    parked: str  # why the broker takes nothing of it, "" if it does
+    bytes_today: int | None  # sent since midnight, None where it is not metered
+    bytes_by_day: dict[str, int]  # by date in the gateway's time zone, of two months
 
 
 class SinkPart(TypedDict):

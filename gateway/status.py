@@ -51,6 +51,9 @@ class Lane(NamedTuple):
     rate_per_s: float
     acked: int
     dead: int
+    parked: str = ""
+    bytes_today: int | None = None
+    bytes_by_day: Mapping[str, int] = {}
 
 
 class LinkSource(Protocol):
@@ -144,6 +147,10 @@ def health(
                 f"upstream {sink['name']} {sink['state']}"
                 + (f": {sink['reason']}" if sink["reason"] else "")
             )
+        degraded += [
+            f"upstream {sink['name']}: lane {x['lane']} is refused by the broker: {x['parked']}"
+            for x in sink["lanes"] if x["parked"]
+        ]  # fmt: skip
         waiting = next((x["oldest_s"] for x in sink["lanes"] if x["lane"] == 0), None)
         if waiting is not None and waiting > ALARM_WAIT_S:
             degraded.append(f"alarms wait for {sink['name']} since {waiting:.0f} s")
@@ -222,6 +229,7 @@ def _sink(source: Sources, name: str, link: LinkHealth, lanes: list[Lane]) -> Si
     wall_ns = source.clock.time_ns()
     parts: list[LanePart] = [
         {"lane": x.lane, "backlog": x.backlog, "rate_per_s": x.rate_per_s, "acked": x.acked, "dead": x.dead,
+         "parked": x.parked, "bytes_today": x.bytes_today, "bytes_by_day": dict(x.bytes_by_day),
          "oldest_s": None if x.oldest_time_ns is None else max(0.0, (wall_ns - x.oldest_time_ns) / 1e9)}
         for x in lanes
     ]  # fmt: skip

@@ -1,6 +1,6 @@
 """Pages for the terminal, made from a snapshot; symbols and words, so that colour is never needed."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -17,7 +17,7 @@ _STYLE = {
 }  # fmt: skip
 _LANES = {0: "alarms", 1: "events", 2: "samples", 3: "diagnostics"}
 _LONG = frozenset({"errors", "counters", "title", "note"})  # columns that may take several lines
-_FRAME_ROWS = 23  # rows that the other tables of a small compound take
+_FRAME_ROWS = 24  # rows that the other tables of a small compound take
 
 
 def page(snapshot: Snapshot, *, height: int | None) -> RenderableType:
@@ -148,7 +148,7 @@ def _links(snapshot: Snapshot) -> RenderableType:
     return table
 
 
-def _upstream(sinks: Iterable[SinkPart]) -> RenderableType:
+def _upstream(sinks: Sequence[SinkPart]) -> RenderableType:
     table = _table(
         "Upstream",
         "to",
@@ -169,7 +169,18 @@ def _upstream(sinks: Iterable[SinkPart]) -> RenderableType:
                 "-" if lane["oldest_s"] is None else duration(lane["oldest_s"]),
                 f"{lane['rate_per_s']:.1f}", str(lane["acked"]), str(lane["dead"]),
             )  # fmt: skip
-    return table
+    metered = [sink for sink in sinks if any(x["bytes_today"] is not None for x in sink["lanes"])]
+    return Group(table, *(_bytes(sink) for sink in metered))
+
+
+def _bytes(sink: SinkPart) -> Text:
+    """What left today, for whoever pays for the line."""
+    metered = [
+        f"{_LANES[lane['lane']]} {size(lane['bytes_today'])}"
+        for lane in sink["lanes"]
+        if lane["bytes_today"] is not None
+    ]
+    return Text(f"sent today to {sink['name']}: {', '.join(metered)}", style="dim")
 
 
 def _alarms(snapshot: Snapshot) -> RenderableType:

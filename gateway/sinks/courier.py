@@ -10,6 +10,7 @@ from gateway.model import LANE_SAMPLE
 from gateway.mqtt import Connection
 from gateway.sinks.encode import MAX_ITEMS, Batch, batches
 from gateway.sinks.lane import Lane
+from gateway.sinks.meter import packet_bytes
 from gateway.sinks.traffic import Traffic
 from gateway.sinks.window import Window
 from gateway.store.store import Position
@@ -149,8 +150,9 @@ class Courier:
 
     async def _deliver(self, lane: Lane, batch: Batch, window: Window, attempt: int) -> None:
         traffic, started = self._traffic, self._traffic.now()
+        topic = f"gw/{self._gateway_id}/up/{batch.lane}"
+        traffic.meter.add(batch.lane, packet_bytes(topic, batch.payload))
         try:
-            topic = f"gw/{self._gateway_id}/up/{batch.lane}"
             reason = await self._link.publish(topic, batch.payload, qos=1)
         except LinkDown:
             traffic.line.failed()

@@ -1,5 +1,6 @@
 """What the app expects of a destination, and what a destination tells `status`."""
 
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 from gateway.health import LinkHealth
@@ -11,7 +12,7 @@ class LaneStatus(NamedTuple):
     `oldest_time_ns` is the time of the oldest item that is not acknowledged, None without a
     backlog. `rate_per_s` counts items acknowledged over the last 60 s. `parked` says why the broker
     takes nothing of the lane, "" if it does. `bytes_today` is what has left since midnight in the
-    gateway's time zone, None where it is not metered.
+    gateway's time zone, None where it is not metered; `bytes_by_day` goes back two months.
     """
 
     lane: int
@@ -23,6 +24,7 @@ class LaneStatus(NamedTuple):
     dead: int
     parked: str = ""
     bytes_today: int | None = None
+    bytes_by_day: Mapping[str, int] = {}
 
 
 class Sink(Protocol):

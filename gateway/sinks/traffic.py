@@ -11,6 +11,7 @@ from gateway.mqtt import Reason
 from gateway.sinks.encode import Batch, Unsendable
 from gateway.sinks.flow import Drain, Line
 from gateway.sinks.lane import Lane
+from gateway.sinks.meter import Meter
 from gateway.sinks.window import Settled, Timing, Window
 from gateway.store.store import Position, Store
 
@@ -39,12 +40,13 @@ class Traffic:
         clock: Clock,
         timing: Timing,
         tell: Tell,
+        meter: Meter,
     ) -> None:
         self.name = name
         self.health = LinkHealth()
         self.store = store
         self.component = {"component": f"upstream:{name}"}
-        self.line, self.drain = Line(), Drain()
+        self.line, self.drain, self.meter = Line(), Drain(), meter
         self.progress = asyncio.Event()
         self.urgent, self.bulk = store.subscribe(), store.subscribe()
         self.lanes = {

@@ -18,6 +18,7 @@ from gateway.model import LANE_ALARM, LANE_EVENT
 from gateway.mqtt import Connection, Reason, Subscription, Will, connect
 from gateway.sinks.courier import Courier
 from gateway.sinks.lane import CLOCK_WAIT_S
+from gateway.sinks.meter import Meter
 from gateway.sinks.receipts import Receipts
 from gateway.sinks.settings import UpstreamSection
 from gateway.sinks.sink import LaneStatus
@@ -43,6 +44,7 @@ class UpstreamSink:
         store: Store,
         clock: Clock,
         tell: Tell,
+        meter: Meter,
         timing: Timing = TIMING,
     ) -> None:
         self.name = name
@@ -51,7 +53,10 @@ class UpstreamSink:
         self._clock = clock
         self._topic = f"gw/{gateway_id}"
         lanes = sorted(section.lanes)
-        self._traffic = Traffic(name, lanes, store=store, clock=clock, timing=timing, tell=tell)
+        self._traffic = Traffic(
+            name, lanes, store=store, clock=clock, timing=timing, tell=tell, meter=meter
+        )
+        self._meter = meter
         self._receipts = Receipts(self._traffic)
         self._store = store
         self._synchronized_by = self._traffic.now() + CLOCK_WAIT_S
@@ -62,6 +67,7 @@ class UpstreamSink:
 
     async def run(self) -> None:
         """Work until cancelled. Raises LinkDown or Refused when the connection fails."""
+        await self._meter.load()
         for lane in self._traffic.lanes.values():
             lane.window.restart()
         by_platform = self._section.ack == "platform"
@@ -80,6 +86,9 @@ class UpstreamSink:
                 with suppress(TimeoutError, LinkDown):
                     async with asyncio.timeout(FAREWELL_S):
                         await self._publish_state(link, online=False)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(FAREWELL_S):
+                        await self._meter.save()
 
     def lanes(self) -> tuple[LaneStatus, ...]:
         return tuple(
@@ -92,6 +101,8 @@ class UpstreamSink:
                 lane.rate.per_s(),
                 lane.dead,
                 lane.parked,
+                self._meter.today(number),
+                self._meter.by_day(number),
             )
             for number, lane in self._traffic.lanes.items()
         )
@@ -144,6 +155,7 @@ class UpstreamSink:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._listen(link), name=f"upstream:{self.name}:listen")
                 courier = self._courier(link, tasks)
+                tasks.create_task(self._meter.keep(), name=f"upstream:{self.name}:meter")
                 tasks.create_task(courier.bulk(), name=f"upstream:{self.name}:bulk")
                 # In the body, not a task: a group whose child fails while it waits for its
                 # children leaves `cancelling()` raised (Python 3.11).

@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from gateway.clock import SystemClock
 from gateway.errors import LinkDown
 from gateway.model import EMPTY, Event, EventKind, Item, Level, Quality, Sample, Severity, uuid7
+from gateway.sinks.meter import Meter
 from gateway.sinks.settings import UpstreamSection
 from gateway.sinks.sink import Sink
 from gateway.sinks.upstream import UpstreamSink
@@ -95,6 +97,7 @@ class Site:
             clock=self.clock,
             tell=lambda *what: self.told.append(what),
             timing=timing,
+            meter=Meter(self.directory, name, ZoneInfo("Asia/Shanghai"), self.clock),
         )
 
     def _append(self, item: Item) -> bool:

@@ -19,7 +19,6 @@ from tests.harness.broker import HOST, Mosquitto, free_port
 from tests.harness.proxy import proxy
 from tests.harness.site import FAST, GATEWAY, Site, running, site
 
-
 SLOW_S = 2.5  # a batch of 8,000 bytes at 8 KB/s, the alarm's own way, and a busy machine
 
 

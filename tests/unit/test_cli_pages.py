@@ -35,7 +35,10 @@ def compound(meters: int = 12) -> Site:
     site.device("light-s1-01", "lights", title="東門路燈 1")
     site.alarm("meter-2-102", "3 號樓電壓高於 235.4 V，請即派員檢查配電房")
     site.upstream(
-        "platform", LinkState.UP, "", *(Lane(n, 10**n, None, 1.5, 9, 0) for n in range(4))
+        "platform",
+        LinkState.UP,
+        "",
+        *(Lane(n, 10**n, None, 1.5, 9, 0, "", 10 ** (2 * n)) for n in range(4)),
     )
     site.upstream(
         "backup", LinkState.REFUSED, "backup: not authorized (0x87)", Lane(0, 3, 0, 0.0, 0, 1)
@@ -58,6 +61,8 @@ def test_the_status_page_shows_every_device_and_no_line_is_too_wide(width: int) 
     assert max(cell_len(line) for line in found) <= width
     assert not any(line.rstrip().endswith("…") for line in found), "nothing is cut off"
     text = "\n".join(found)
+    assert "sent today to platform: alarms 1 B, events 100 B, samples 10.0 kB, diag" in text
+    assert "sent today to backup" not in text, "it is not metered"
     for name in site.devices:
         assert any(line.startswith(f"{name} ") for line in found), name
     for word in ("degraded", "never", "bad", "refused", "down", "safety", "store_stalled 120", "NOT" if not site.clock.ok else "in sync"):  # fmt: skip

@@ -252,3 +252,14 @@ def test_readings_come_in_the_order_of_the_profile_with_quality_and_age() -> Non
     }  # fmt: skip
     site.device("new")
     assert readings(site, site.devices["new"])["points"] == []
+
+
+def test_a_lane_that_the_broker_refuses_is_degraded_and_tells_why() -> None:
+    site = Site()
+    site.upstream("platform", LinkState.UP, "", Lane(1, 9, None, 0.0, 7, 0, "Not authorized", 12))
+    taken = snapshot(site)
+    lane = taken["upstream"][0]["lanes"][0]
+    assert (lane["parked"], lane["bytes_today"]) == ("Not authorized", 12)
+    assert taken["health"]["reasons"][0] == (
+        "upstream platform: lane 1 is refused by the broker: Not authorized"
+    )
