@@ -45,7 +45,7 @@ max_inflight_count = 100
 
 # Dies with its parent, even one killed by SIGKILL: prctl(2) PR_SET_PDEATHSIG is 1, SIGKILL 9, and
 # it outlasts exec. The parent may have gone before; then its number is not the expected one.
-_LEASH = (
+LEASH = (
     "import ctypes,os,sys;ctypes.CDLL(None).prctl(1,9);"
     "os.getppid()==int(sys.argv[1]) or sys.exit(1);os.execv(sys.argv[2],sys.argv[2:])"
 )
@@ -107,7 +107,7 @@ async def spawn(command: Sequence[str], log: Path) -> Process:
     output = await asyncio.to_thread(log.open, "ab")
     try:
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-ISc", _LEASH, str(os.getpid()), *command),
+            *(sys.executable, "-ISc", LEASH, str(os.getpid()), *command),
             stdin=DEVNULL,
             stdout=output,
             stderr=output,

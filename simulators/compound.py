@@ -1,4 +1,4 @@
-"""A whole simulated compound: meters, streetlights, brokers and platforms, as a plan asks for."""
+"""A whole simulated compound, as a plan asks for: meters, streetlights, home alarms, platforms."""
 
 import asyncio
 import tempfile
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, TextIO
 
 from simulators.broker import Broker, broker
+from simulators.home import Home, HomeRadio, home
 from simulators.lights import Lights, Place
 from simulators.modbus import (
     NO_TIME,
@@ -64,6 +65,7 @@ class Plan:
     buses: Sequence[MeterBus] = ()
     streets: Sequence[LampStreet] = ()
     platforms: Sequence[PlatformSite] = ()
+    radios: Sequence[HomeRadio] = ()
     device_log: TextIO | None = None  # what every device showed, as JSON lines
     faults: float = 0.0  # the part (0 to 1) of the requests to meters that meets a fault
 
@@ -77,15 +79,19 @@ class Compound:
     lights: list[Lights] = field(default_factory=list)
     platforms: list[Platform] = field(default_factory=list)
     brokers: list[Broker] = field(default_factory=list)
+    home: Home | None = None
 
     async def play(self, *, incidents: bool = False) -> None:
-        """Let the lamps live, until cancelled.
+        """Let the lamps and home alarms live, until cancelled.
 
-        `incidents`: every 45 s the first meter of each bus shows 258 V for 15 s.
+        `incidents`: every 45 s the first meter of each bus shows 258 V for 15 s; doors open, somebody
+        moves, help is called, water leaks, smoke rises.
         """
         async with asyncio.TaskGroup() as group:
             for index, lights in enumerate(self.lights):
                 group.create_task(lights.run(), name=f"lights:{index}")
+            if self.home is not None:
+                group.create_task(self.home.air.run(incidents=incidents), name="home")
             if incidents:
                 group.create_task(self._incidents(), name="incidents")
 
@@ -135,6 +141,9 @@ async def _start_servers(
             log=plan.device_log,
         )  # fmt: skip
         running.lights.append(lights)
+    if plan.radios:
+        at_home = home(plan.radios, seed=seed, log=plan.device_log)
+        running.home = await stack.enter_async_context(at_home)
 
 
 def _served(bus: MeterBus, farm: Farm) -> AbstractAsyncContextManager[Farm]:

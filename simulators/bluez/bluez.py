@@ -166,6 +166,7 @@ async def simulated(
             finally:
                 await bluez.crash()
     except BaseExceptionGroup as group:
-        if len(group.exceptions) > 1:
-            raise
-        raise group.exceptions[0] from None  # what the block raised, as it raised it
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        raise error from None  # what the block raised, as it raised it

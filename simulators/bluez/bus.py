@@ -2,10 +2,14 @@
 
 import asyncio
 import contextlib
+import os
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
+
+from simulators.broker import LEASH
 
 PROGRAM = "dbus-daemon"
 STOP_S = 5.0
@@ -19,7 +23,7 @@ _CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configura
 """
 
 
-class NoBusError(Exception):
+class NoBusError(OSError):
     """dbus-daemon is not installed or did not start."""
 
 
@@ -40,9 +44,11 @@ async def private_bus() -> AsyncIterator[str]:
     with tempfile.TemporaryDirectory(prefix="bluez-") as folder:
         config = Path(folder) / "bus.conf"
         config.write_text(_CONFIG.format(socket=f"{folder}/bus"), encoding="utf-8")
+        program = shutil.which(PROGRAM) or PROGRAM
         daemon = await asyncio.create_subprocess_exec(
-            PROGRAM, "--config-file", str(config), "--nofork", "--nopidfile", "--print-address",
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+            sys.executable, "-ISc", LEASH, str(os.getpid()), program,
+            "--config-file", str(config), "--nofork", "--nopidfile", "--print-address",
+            start_new_session=True, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         try:
             yield await _address(daemon)

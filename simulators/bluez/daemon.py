@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from dbus_fast import Message, MessageType, Variant
+from dbus_fast import Message, MessageType, NameFlag, RequestNameReply, Variant
 from dbus_fast.aio import MessageBus
 
 from simulators.bluez.adapter import Adapter, Hardware
@@ -59,7 +59,9 @@ class Daemon:
                 self.objects.add(ROOT, {"org.bluez.AgentManager1": {}})
                 for one in hardware:
                     self.plug(one)
-                await self.bus.request_name(BLUEZ)
+                reply = await self.bus.request_name(BLUEZ, NameFlag.DO_NOT_QUEUE)
+                if reply is not RequestNameReply.PRIMARY_OWNER:
+                    raise OSError(f"there is a BlueZ at {self._address} already")
                 started.set()
                 try:
                     await self._forget_silent()

@@ -9,11 +9,15 @@ from bleak.exc import BleakError
 
 from simulators.bluez.air import Air
 from simulators.bluez.alert import ALERT_LEVEL, BATTERY_LEVEL, CONTROL_POINT, NEW_ALERT, Alert
+from simulators.bluez.bluez import simulated
 from simulators.bluez.bthome import UUID
+from simulators.bluez.bus import private_bus
 from simulators.bluez.controller import Duplicates, Policy
 from simulators.bluez.faults import ALL, Fault
 from simulators.bluez.peripheral import Advert, Peripheral
 from simulators.bluez.sensor import Kind, Sensor
+from simulators.compound import Plan, compound
+from simulators.home import BUS, CONNECTED, HomeAlarm, HomeRadio
 from tests.harness.bluez import Ear, bluez, monitor, needs_dbus, until
 
 pytestmark = needs_dbus
@@ -158,3 +162,28 @@ async def test_the_air_lives_until_it_is_cancelled() -> None:
         assert not ear.devices.keys() & {sensors[-1].address}, (
             "a button is silent until it is pressed"
         )
+
+
+async def test_a_plan_puts_its_home_alarms_on_a_bus_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv(BUS, raising=False)
+    alarms = [
+        HomeAlarm("smoke-1", "bthome-smoke", "54:48:E6:8F:80:A5", KEY),
+        HomeAlarm("alert-1", CONNECTED, "C4:7C:8D:6A:00:01", None),
+    ]
+    async with compound(Plan(radios=[HomeRadio("DC:A6:32:11:22:33", alarms)])) as running:
+        assert running.home is not None
+        monkeypatch.setenv(BUS, running.home.bus)
+        ear = Ear()
+        async with ear.scanner(), asyncio.TaskGroup() as group:
+            playing = group.create_task(running.play())
+            await until(lambda: len(ear.devices) == 2)
+            playing.cancel()
+
+
+async def test_a_second_bluez_on_a_bus_is_refused() -> None:
+    async with private_bus() as address, simulated(address):
+        with pytest.raises(OSError, match="there is a BlueZ at unix:path="):
+            async with simulated(address):
+                pytest.fail("it started")
