@@ -1,6 +1,7 @@
 """A client that says whatever it likes: MQTT 5 packets made by hand (OASIS MQTT 5.0, chapter 3)."""
 
 import asyncio
+from contextlib import suppress
 from typing import NamedTuple
 
 CONNECT, CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP = range(1, 8)
@@ -25,10 +26,11 @@ class Forger:
         self._port, self._user, self._password = port, user, password
         self._name = name or user
         self._mid = 0
+        self._open: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def connect(self, will: tuple[str, bytes] | None = None) -> int:
         """The broker's reason code; 0 is success."""
-        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._open = await asyncio.open_connection("127.0.0.1", self._port)
         flags = 0x02 | (0x0C if will else 0) | (0xC0 if self._user else 0)
         fields = [_text("MQTT"), bytes([5, flags, 0, 60, 0]), _text(self._name)]
         if will:
@@ -37,9 +39,12 @@ class Forger:
             fields += [_text(self._user), _text(self._password)]
         self._send(CONNECT << 4, b"".join(fields))
         try:
-            return (await self._until(CONNACK))[1]
+            code = (await self._until(CONNACK))[1]
         except HungUpError:
-            return 0xFF
+            code = 0xFF
+        if code:
+            self.vanish()
+        return code
 
     async def publish(self, topic: str, payload: bytes, qos: int, *, retain: bool = False) -> str:
         """`taken`, `refused`, or `hung up`; for QoS 0 `sent`: the broker has handled it.
@@ -86,13 +91,22 @@ class Forger:
 
     def vanish(self) -> None:
         """No goodbye: the broker publishes the last will."""
-        self._writer.transport.abort()
+        self._ends[1].transport.abort()
 
     async def close(self) -> None:
-        self._writer.close()
+        if self._open is not None:
+            writer = self._open[1]
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+    @property
+    def _ends(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        assert self._open, "connect first"
+        return self._open
 
     def _send(self, head: int, body: bytes) -> None:
-        self._writer.write(bytes([head]) + _length(len(body)) + body)
+        self._ends[1].write(bytes([head]) + _length(len(body)) + body)
 
     async def _until(self, wanted: int) -> bytes:
         async with asyncio.timeout(ANSWER_S):
@@ -102,16 +116,17 @@ class Forger:
                     return body
 
     async def _packet(self) -> tuple[int, bytes]:
+        reader = self._ends[0]
         try:
-            head = (await self._reader.readexactly(1))[0]
+            head = (await reader.readexactly(1))[0]
             length, shift = 0, 0
             while True:
-                byte = (await self._reader.readexactly(1))[0]
+                byte = (await reader.readexactly(1))[0]
                 length |= (byte & 0x7F) << shift
                 shift += 7
                 if byte < 0x80:
                     break
-            body = await self._reader.readexactly(length)
+            body = await reader.readexactly(length)
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             raise HungUpError from error
         if head >> 4 == PUBLISH:
