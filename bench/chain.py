@@ -24,7 +24,7 @@ _CONFIG = """\
 version: 1
 gateway: {{id: gw-bench, timezone: Asia/Shanghai, state_dir: state}}
 links:
-  lights: {{driver: mqtt, url: "mqtt://127.0.0.1:{source}"}}
+  lights: {{driver: mqtt, url: "mqtt://127.0.0.1:{source}", device_rate: 100000, device_burst: 100000}}
 devices:
   light-1: {{profile: streetlight-native, link: lights, topic_id: l1}}
 store: {{group_commit: 1s}}
