@@ -27,7 +27,7 @@ links:
   lights: {{driver: mqtt, url: "mqtt://127.0.0.1:{source}", device_rate: 100000, device_burst: 100000}}
 devices:
   light-1: {{profile: streetlight-native, link: lights, topic_id: l1}}
-store: {{group_commit: 1s}}
+store: {{group_commit: 1s, ack_linger: 100ms}}
 upstream:
   platform: {{url: "mqtt://127.0.0.1:{target}", lanes: [0, 1, 2]}}
 log: {{format: console, level: warning}}

@@ -103,14 +103,16 @@ async def listen(port: int, arrivals: Arrivals, ready: asyncio.Event, *, bare: b
         ready.set()
         async for each in client.messages:
             now = time.monotonic()
-            payload = bytes(each.payload)  # type: ignore[arg-type] # as it comes from paho
+            payload = bytes(each.payload)
             if bare:
                 arrivals.one(str(orjson.loads(payload)["values"]["elec.energy.total"]), now)
                 arrivals.changed.set()
                 continue
             batch = orjson.loads(payload)
             ack = {"epoch": batch["epoch"], "lane": batch["lane"], "seq": batch["last"], "rejects": []}  # fmt: skip
-            await client.publish(each.topic.value.split("/up/")[0] + "/ack", orjson.dumps(ack), qos=1)
+            await client.publish(
+                each.topic.value.split("/up/")[0] + "/ack", orjson.dumps(ack), qos=1
+            )
             arrivals.take(batch, now)
 
 
@@ -119,7 +121,9 @@ async def flood(publisher: Publisher, arrivals: Arrivals, count: int, window: in
     while arrivals.count < count:
         room = min(window - (sent - arrivals.count), count - sent)
         if room >= min(BURST, count - sent) and room > 0:
-            publisher.send(b"d/l1/state", [message(n) for n in range(sent, sent + min(room, BURST))])
+            publisher.send(
+                b"d/l1/state", [message(n) for n in range(sent, sent + min(room, BURST))]
+            )
             sent += min(room, BURST)
             await asyncio.sleep(0)
             continue

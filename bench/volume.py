@@ -33,9 +33,8 @@ async def _day(folder: Path, *, group: int, hours: int) -> list[Row]:
     when its last one is in; some are written twice, so the bytes are an upper bound.
     """
     linger_s, Rollups.linger_s = Rollups.linger_s, 0.05
-    Store.ack_linger_s, ack_linger_s = 0.0, Store.ack_linger_s
     clock = FakeClock(time_ns=START_NS + DAY_S * 10**9)  # every window has ended
-    settings = StoreSettings.model_validate({"group_commit": "60s"})
+    settings = StoreSettings.model_validate({"group_commit": "60s", "ack_linger": "0s"})
     store = Store(folder, gateway_id="gw-bench", settings=settings, clock=clock)
     store.describe({
         (f"meter-{d}", f"p{p:02}"): PointInfo("1", _kind(p), "bench", 1)
@@ -57,7 +56,7 @@ async def _day(folder: Path, *, group: int, hours: int) -> list[Row]:
         return rows if hours < 24 else [*rows, *await _history(folder, clock)]
     finally:
         await store.close()
-        Rollups.linger_s, Store.ack_linger_s = linger_s, ack_linger_s
+        Rollups.linger_s = linger_s
 
 
 async def _write(store: Store, clock: FakeClock, group: int, polls: int) -> None:
@@ -103,7 +102,7 @@ def _kind(p: int) -> str:
 
 
 async def _history(folder: Path, clock: FakeClock) -> list[Row]:
-    settings = StoreSettings.model_validate({"group_commit": "60s"})
+    settings = StoreSettings.model_validate({"group_commit": "60s", "ack_linger": "0s"})
     store = Store(folder, gateway_id="gw-bench", settings=settings, clock=clock)
     await asyncio.to_thread(store.open)
     await store.start()

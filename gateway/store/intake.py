@@ -15,7 +15,7 @@ from gateway.store.ring import Ring
 from gateway.store.writer import CHUNK_BYTES
 
 TELEMETRY_BYTES = 16_000_000  # more than 10 s of 2,000 samples/s with a few points each
-AWAITED_SAMPLES = 500  # as many flush the chunk at once
+AWAITED_SAMPLES = 500  # as many flush the chunk at once when somebody waits for one
 
 
 class Intake:
@@ -56,6 +56,9 @@ class Intake:
         self._inbox.samples.append(Entry(item, size, held))
         # The thread must know of the first one (its time runs) and of each full chunk.
         if len(waiting) % CHUNK_SAMPLES <= 1 or self.bytes // CHUNK_BYTES != before // CHUNK_BYTES:
+            self._inbox.bell.ring()
+        if len(waiting) % AWAITED_SAMPLES == 0 and self._ledger.first_awaited is not None:
+            self._inbox.chunk_due.append(time.monotonic())
             self._inbox.bell.ring()
         return True
 
@@ -145,7 +148,7 @@ class Intake:
             self._inbox.events_due.append(due)
             if samples:
                 self._inbox.chunk_due.append(due)
-        elif self._ledger.waiting >= AWAITED_SAMPLES:
+        elif len(self._ledger.samples) >= AWAITED_SAMPLES:
             self._inbox.chunk_due.append(now)
         elif now >= self._linger_until:
             self._linger_until = now + self._ack_linger_s

@@ -28,10 +28,6 @@ class Ledger:
         self._order = count()
 
     @property
-    def waiting(self) -> int:
-        return len(self._waiters)
-
-    @property
     def first_awaited(self) -> int | None:
         return self._waiters[0].n if self._waiters else None
 

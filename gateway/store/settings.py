@@ -13,6 +13,12 @@ def _group(value: float) -> float:
     return value
 
 
+def _linger(value: float) -> float:
+    if not 0 <= value <= 60:
+        raise wrong(f"{value:g} s is out of range", "write 0s to 60s")
+    return value
+
+
 def _quota(value: int) -> int:
     if value < SMALLEST_QUOTA:
         raise wrong(f"{value} bytes are too few", "write 1MB or more")
@@ -32,12 +38,14 @@ Quota = Annotated[Size, AfterValidator(_quota)]
 
 class StoreSettings(Section):
     """How samples are grouped: a power cut may take at most `group_commit` of polled telemetry.
+    A sample whose device waits for its acknowledgement waits `ack_linger` for company; alarms never.
 
     Bytes: `telemetry_quota` bounds all sample files; `alarm_quota` the events of lane 0, and once
     more those of lanes 1 and 3 together; `keep_free` is left to others on the same file system.
     """
 
     group_commit: Annotated[Duration, AfterValidator(_group)] = 10.0
+    ack_linger: Annotated[Duration, AfterValidator(_linger)] = 2.0
     telemetry_quota: Quota = 2_000_000_000
     alarm_quota: Annotated[Quota, AfterValidator(_events)] = 64_000_000
     keep_free: Size = 256_000_000

@@ -44,8 +44,6 @@ STOP_S = 10.0
 class Store:
     """Belongs to the event loop's thread, but for `open`. Construction opens nothing."""
 
-    ack_linger_s = 2.0  # an awaited sample waits this long for company: fsyncs wear the card
-
     def __init__(
         self, directory: Path, *, gateway_id: str, settings: StoreSettings, clock: Clock
     ) -> None:
@@ -54,7 +52,7 @@ class Store:
         self._settings = settings
         self._clock = clock
         self._inbox = Inbox()
-        self._intake = Intake(self._inbox, self.ack_linger_s)
+        self._intake = Intake(self._inbox, settings.ack_linger)
         self._books = Books(directory, clock, self._inbox, self._intake)
         self._history = HistoryThread(directory)
         self._infos: Descriptions = {}

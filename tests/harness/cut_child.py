@@ -31,8 +31,9 @@ BURSTS = 70
 
 
 async def work(directory: Path, life: str, seed: int, kind: type[Store]) -> None:
-    kind.ack_linger_s = 0.005
-    settings = StoreSettings.model_validate({"group_commit": f"{GROUP_COMMIT_S:g}s"})
+    settings = StoreSettings.model_validate(
+        {"group_commit": f"{GROUP_COMMIT_S:g}s", "ack_linger": "5ms"}
+    )
     store = kind(directory, gateway_id="gw-1", settings=settings, clock=SystemClock())
     await asyncio.to_thread(store.open)
     await store.start()

@@ -62,7 +62,6 @@ async def _work(
     patience_s: float = PATIENCE_S,
 ) -> None:
     segment.MAX_BYTES = 80_000
-    Store.ack_linger_s = 0.001
     writer.RETRY_S = 0.02
     store = await _opened(directory, kind)
     if store is None:
@@ -76,7 +75,7 @@ async def _work(
 
 async def _opened(directory: Path, kind: type[Store]) -> Store | None:
     """None if it cannot be opened for as long as we try."""
-    settings = StoreSettings.model_validate({"group_commit": "1s"})
+    settings = StoreSettings.model_validate({"group_commit": "1s", "ack_linger": "5ms"})
     for _ in range(5):
         store = kind(directory, gateway_id="gw-1", settings=settings, clock=SystemClock())
         with contextlib.suppress(StoreFailed, StoreFull):

@@ -43,8 +43,7 @@ async def liar(directory: Path) -> None:
 
 
 async def _work(directory: Path, kind: type[Store]) -> None:
-    kind.ack_linger_s = 0.005
-    settings = StoreSettings.model_validate({"group_commit": "1s"})
+    settings = StoreSettings.model_validate({"group_commit": "1s", "ack_linger": "5ms"})
     store = kind(directory, gateway_id="gw-1", settings=settings, clock=SystemClock())
     await asyncio.to_thread(store.open)
     await store.start()

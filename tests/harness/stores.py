@@ -21,9 +21,10 @@ def make_store(
     gateway_id: str = "gw-1",
     clock: Clock | None = None,
     group: str = "60s",
+    linger: str = "5ms",
     **quotas: str,
 ) -> Store:
-    settings = StoreSettings.model_validate({"group_commit": group, **quotas})
+    settings = StoreSettings.model_validate({"group_commit": group, "ack_linger": linger, **quotas})
     return Store(directory, gateway_id=gateway_id, settings=settings, clock=clock or FakeClock())
 
 
@@ -34,9 +35,12 @@ async def opened(
     gateway_id: str = "gw-1",
     clock: Clock | None = None,
     group: str = "60s",
+    linger: str = "5ms",
     **quotas: str,
 ) -> AsyncIterator[Store]:
-    store = make_store(directory, gateway_id=gateway_id, clock=clock, group=group, **quotas)
+    store = make_store(
+        directory, gateway_id=gateway_id, clock=clock, group=group, linger=linger, **quotas
+    )
     await asyncio.to_thread(store.open)
     await store.start()
     try:

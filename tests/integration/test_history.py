@@ -25,7 +25,6 @@ NS = 10**9
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Store, "ack_linger_s", 0.0)
     monkeypatch.setattr(Rollups, "linger_s", 0.05)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.model import Event
 from gateway.store import encode, migrate, quarantine, rescue, seal, segment, writer
-from gateway.store.store import Position, Store
+from gateway.store.store import Position
 from tests.harness.damage import (
     PAGE,
     Original,
@@ -29,7 +29,6 @@ from tests.harness.stores import event, items, opened, photograph, sample, slice
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Store, "ack_linger_s", 0.005)
     monkeypatch.setattr(writer, "RESCUE_S", 0.0)
     small_segments(monkeypatch.setattr)
 

@@ -20,11 +20,6 @@ ALARMS = 200
 RECOVERY_S = 5.0
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Store, "ack_linger_s", 0.0)
-
-
 @pytest.fixture(params=[6, 16])
 def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     with small_disk(tmp_path / "disk", request.param) as path:

@@ -83,7 +83,6 @@ class StoreMachine(RuleBasedStateMachine):
     def start(self) -> None:
         writer.RETRY_S = RETRY_S
         retention.LOOK_S = 1_000.0  # look when a segment was begun, not in the middle of a step
-        Store.ack_linger_s = 0.001
         self.store: Store = make_store(self.directory, clock=self.clock, telemetry_quota=self.quota)
         self.store.sinks({"sink": LANES})
         self.store.open()

@@ -8,18 +8,12 @@ from uuid import UUID
 import pytest
 
 from gateway.model import EventKind, Level, Quality, Severity
-from gateway.store.store import Position, Store
+from gateway.store.store import Position
 from tests.harness.clock import FakeClock
 from tests.harness.stores import NOW_NS, event, items, opened, sample, slices
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Store, "ack_linger_s", 0.01)
-
-
 @pytest.mark.both_loops
-@pytest.mark.usefixtures("quick")
 async def test_samples_come_back_as_they_were_appended(tmp_path: Path) -> None:
     wanted = [
         sample(1, {"elec.power.total": 21.0, "elec.energy": 21, "light.on": True}),
@@ -42,7 +36,6 @@ async def test_samples_come_back_as_they_were_appended(tmp_path: Path) -> None:
     assert [type(v) for v in found[0].values.values()] == [float, int, bool]  # type: ignore[union-attr] # it is a Sample
 
 
-@pytest.mark.usefixtures("quick")
 async def test_events_come_back_in_their_lanes(tmp_path: Path) -> None:
     alarm = event(1, Severity.LIFE, {"text": "三号楼 烟感", "nested": {"b": [1, None], "a": 0.5}})
     link = event(2, Severity.OPERATIONAL)._replace(kind=EventKind.LINK_DOWN, cause=alarm.event_id)
@@ -60,7 +53,6 @@ async def test_events_come_back_in_their_lanes(tmp_path: Path) -> None:
         assert store.stats().written == 4
 
 
-@pytest.mark.usefixtures("quick")
 async def test_attributes_that_json_cannot_say_are_stored_as_text(tmp_path: Path) -> None:
     odd = {"id": UUID(int=1), "big": 2**70, "bad": "\ud800", "set": frozenset({1}), "n": None}
     async with opened(tmp_path / "s") as store:
@@ -72,7 +64,6 @@ async def test_attributes_that_json_cannot_say_are_stored_as_text(tmp_path: Path
     }  # fmt: skip
 
 
-@pytest.mark.usefixtures("quick")
 async def test_a_value_that_is_no_number_comes_back_as_bad(tmp_path: Path) -> None:
     async with opened(tmp_path / "s") as store:
         store.append(sample(1, {"a": float("nan"), "b": 1.0}))
@@ -81,7 +72,6 @@ async def test_a_value_that_is_no_number_comes_back_as_bad(tmp_path: Path) -> No
     assert found == sample(1, {"b": 1.0}, quality={"a": Quality(Level.BAD, "not_a_number")})
 
 
-@pytest.mark.usefixtures("quick")
 async def test_a_reader_can_go_on_inside_a_chunk(tmp_path: Path) -> None:
     async with opened(tmp_path / "s") as store:
         for n in range(1, 101):
@@ -98,7 +88,6 @@ async def test_a_reader_can_go_on_inside_a_chunk(tmp_path: Path) -> None:
         assert await store.read(2, Position(store.epoch, 100), max_items=5, max_bytes=10**6) is None
 
 
-@pytest.mark.usefixtures("quick")
 async def test_events_are_read_in_pieces_of_the_asked_size(tmp_path: Path) -> None:
     async with opened(tmp_path / "s") as store:
         for n in range(1, 8):
@@ -130,10 +119,8 @@ async def test_durable_returns_at_once_when_nothing_waits(tmp_path: Path) -> Non
             await store.durable(6)
 
 
-@pytest.mark.usefixtures("quick")
 async def test_an_awaited_alarm_does_not_wait_for_the_chunk_to_fill(tmp_path: Path) -> None:
-    async with opened(tmp_path / "s", group="60s") as store:
-        store.ack_linger_s = 30.0
+    async with opened(tmp_path / "s", group="60s", linger="30s") as store:
         store.append(sample(1, source_id=b"1"), held=True)
         store.append(event(1))
         async with asyncio.timeout(5):
@@ -141,17 +128,17 @@ async def test_an_awaited_alarm_does_not_wait_for_the_chunk_to_fill(tmp_path: Pa
         assert (store.last(0), store.last(2)) == (1, 1)
 
 
-async def test_500_awaited_samples_flush_the_chunk_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Store, "ack_linger_s", 30.0)
-    async with opened(tmp_path / "s") as store, asyncio.timeout(5), asyncio.TaskGroup() as group:
-        for n in range(1, 501):
+async def test_500_samples_flush_the_chunk_at_once_when_one_is_awaited(tmp_path: Path) -> None:
+    async with opened(tmp_path / "s", linger="30s") as store, asyncio.timeout(5):
+        store.append(sample(1), held=True)
+        first = asyncio.create_task(store.durable(1))
+        await asyncio.sleep(0)
+        for n in range(2, 501):
             store.append(sample(n), held=True)
-            group.create_task(store.durable(n))
+        await first
+        assert store.last(2) == 500
 
 
-@pytest.mark.usefixtures("quick")
 async def test_cancelling_a_waiter_loses_nothing(tmp_path: Path) -> None:
     async with opened(tmp_path / "s") as store:
         store.append(sample(1))
@@ -188,7 +175,6 @@ async def test_a_full_chunk_is_committed_without_being_asked(tmp_path: Path) -> 
                 committed.clear()
 
 
-@pytest.mark.usefixtures("quick")
 async def test_backlog_and_its_age_are_known_without_reading(tmp_path: Path) -> None:
     async with opened(tmp_path / "s") as store:
         for n in (1, 2, 3):

@@ -14,7 +14,6 @@ from tests.harness.telemetry import noise, tidy
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Store, "ack_linger_s", 0.0)
     monkeypatch.setattr(retention, "LOOK_S", 0.02)
     monkeypatch.setattr(retention, "SETTLE_S", 0.0)
 

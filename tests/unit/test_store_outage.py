@@ -22,7 +22,6 @@ from tests.harness.stores import event, items, make_store, opened, sample, slice
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Store, "ack_linger_s", 0.01)
     monkeypatch.setattr(writer, "RETRY_S", 0.03)
 
 

@@ -18,11 +18,6 @@ from tests.harness.clock import FakeClock
 from tests.harness.stores import event, items, make_store, opened, photograph, sample, slices
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Store, "ack_linger_s", 0.01)
-
-
 def edit(path: Path, statement: str, *arguments: object) -> None:
     with closing(sqlite3.connect(path)) as db:
         db.execute(statement, arguments)

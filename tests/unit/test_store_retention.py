@@ -22,7 +22,6 @@ HOUR_S = 3_600.0
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Store, "ack_linger_s", 0.0)
     monkeypatch.setattr(writer, "RETRY_S", 0.05)
     monkeypatch.setattr(retention, "LOOK_S", 0.02)
     monkeypatch.setattr(retention, "SETTLE_S", 0.0)

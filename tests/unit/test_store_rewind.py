@@ -9,16 +9,10 @@ from gateway.errors import AlreadyRunning, StateRefused
 from gateway.store.index import Position
 from gateway.store.retire import retire
 from gateway.store.rewind import CursorLog
-from gateway.store.store import Store
 from tests.harness.clock import FakeClock
 from tests.harness.stores import opened, sample
 
 LANE = 2
-
-
-@pytest.fixture(autouse=True)
-def quick_acks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Store, "ack_linger_s", 0.005)
 
 
 def test_a_cursor_is_known_as_it_was_a_while_ago() -> None:

@@ -21,17 +21,11 @@ from gateway.store.info import info
 from gateway.store.record import COLUMNS, Record, csv_rows, iso, json_line
 from gateway.store.salvage import Salvage
 from gateway.store.schema import SEQ_BITS
-from gateway.store.store import Store
 from gateway.store.volume import Volume
 from tests.harness.clock import FakeClock
 from tests.harness.stores import NOW_NS, event, opened, sample
 
 PAGE = 4096
-
-
-@pytest.fixture(autouse=True)
-def quick_acks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Store, "ack_linger_s", 0.005)
 
 
 @pytest.fixture

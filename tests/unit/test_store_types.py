@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from gateway.store import segment, writer
-from gateway.store.store import Store
 from tests.harness.stores import event, items, opened, photograph, sample
 
 VALUES = [b"\x00\x01\x02\x03\x04\x05\x06\x07", "text", 0.5, None, -1]
@@ -19,7 +18,6 @@ VALUES = [b"\x00\x01\x02\x03\x04\x05\x06\x07", "text", 0.5, None, -1]
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Store, "ack_linger_s", 0.005)
     monkeypatch.setattr(writer, "RESCUE_S", 0.0)
     monkeypatch.setattr(segment, "MAX_BYTES", 30_000)
 
