@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 
 from simulators.bluez.adapter import Adapter, Hardware
 from simulators.bluez.controller import Controller, Cure, Policy
@@ -85,10 +86,11 @@ class Bluez:
 
     # Faults of the stack. Those of single answers: `faults`.
 
-    async def start(self) -> None:
-        """Start bluetoothd, with every adapter that is plugged in."""
+    async def start(self, *, experimental: bool = True) -> None:
+        """Start bluetoothd, with every adapter that is plugged in; not `experimental`: no monitors."""
         started = asyncio.Event()
-        self._daemon = Daemon(self._address, self._policy, self.faults, self.calls)
+        policy = replace(self._policy, monitors=self._policy.monitors and experimental)
+        self._daemon = Daemon(self._address, policy, self.faults, self.calls)
         life = self._daemon.run(list(self._hardware.values()), started)
         self._life = self._tasks.create_task(life, name="bluetoothd")
         await started.wait()

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from simulators.bluez.bluez import Bluez
+from simulators.bluez.controller import Duplicates, Policy
 from simulators.bluez.peripheral import Advert, Characteristic, Peripheral, Service
 from tests.harness.bluez import bluez, needs_dbus
 from tests.qemu.scenarios import BATTERY_LEVEL, FULL, SCENARIOS, Stack
@@ -53,8 +54,11 @@ class Simulated:
     async def kill(self) -> None:
         await self.running.crash(still_discovering=True)
 
-    async def start(self) -> None:
-        await self.running.start()
+    async def start(self, *, experimental: bool = True) -> None:
+        await self.running.start(experimental=experimental)
+
+    async def unplug(self) -> None:
+        self.running.unplug()
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
@@ -63,3 +67,9 @@ async def test_the_simulated_stack_does_as_the_real_one(
 ) -> None:
     async with bluez() as running:
         await scenario(Simulated(running))
+
+
+async def test_a_simulator_that_hides_nothing_would_be_noticed() -> None:
+    async with bluez(Policy(duplicates=Duplicates.NONE)) as running:
+        with pytest.raises(AssertionError):
+            await SCENARIOS[0](Simulated(running))

@@ -41,7 +41,7 @@ class Real:
 
     async def plug(self) -> None:
         """The adapter and the button are there, and bluetoothd runs."""
-        vhci = await open_transport("vhci")
+        self._vhci = vhci = await open_transport("vhci")
         adapter = Controller(
             "adapter", host_source=vhci.source, host_sink=vhci.sink, link=self._link
         )
@@ -97,9 +97,13 @@ class Real:
         self._daemon.kill()
         await self._daemon.wait()
 
-    async def start(self) -> None:
+    async def unplug(self) -> None:
+        await self._vhci.close()
+
+    async def start(self, *, experimental: bool = True) -> None:
+        flags = ["--experimental"] if experimental else []
         self._daemon = await asyncio.create_subprocess_exec(
-            self._program, "-n", "--experimental",
+            self._program, "-n", *flags,
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         await self.set_powered(on=True)

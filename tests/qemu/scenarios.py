@@ -39,8 +39,11 @@ class Stack(Protocol):
     async def kill(self) -> None:
         """bluetoothd, without farewell."""
 
-    async def start(self) -> None:
+    async def start(self, *, experimental: bool = True) -> None:
         """bluetoothd again, until its adapter is powered."""
+
+    async def unplug(self) -> None:
+        """The adapter is pulled out."""
 
 
 def press(packet: int) -> bytes:
@@ -128,6 +131,26 @@ async def a_killed_bluetoothd_leaves_clients_in_the_dark(stack: Stack) -> None:
     await _scan_again(stack)
 
 
+async def without_experimental_a_monitor_is_refused(stack: Stack) -> None:
+    await stack.kill()
+    await stack.start(experimental=False)
+    await _fails("requires BlueZ", monitor().start())
+    await stack.kill()
+    await stack.start()
+    async with monitor():
+        pass
+
+
+async def an_adapter_that_is_pulled_out_takes_its_scan_along(stack: Stack) -> None:
+    """The last one: the adapter does not come back."""
+    scanner = Ear().scanner()
+    await scanner.start()
+    await stack.unplug()
+    await asyncio.sleep(stack.quiet_s)
+    await _fails("UnknownObject", scanner.stop())
+    await _fails("hci0", Ear().scanner().start())
+
+
 SCENARIOS: tuple[Callable[[Stack], Awaitable[None]], ...] = (
     presses_are_lost_without_a_monitor_and_heard_with_one,
     an_unchanged_advert_is_told_again_only_to_an_active_scanner,
@@ -136,6 +159,8 @@ SCENARIOS: tuple[Callable[[Stack], Awaitable[None]], ...] = (
     a_device_is_read_notifies_and_goes,
     one_press_and_a_connection_are_more_than_one_callback,
     a_killed_bluetoothd_leaves_clients_in_the_dark,
+    without_experimental_a_monitor_is_refused,
+    an_adapter_that_is_pulled_out_takes_its_scan_along,
 )
 
 
