@@ -41,6 +41,7 @@ class LinkHealth:
     last_good_ns: int = 0
     connects: int = 0
     counters: Counter[str] = field(default_factory=Counter)
+    note: str = ""  # what is wrong though it works, for the operator
     on_up: Callable[[], None] | None = None  # set by the supervisor
 
     def good(self, now_ns: int) -> None:

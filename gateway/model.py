@@ -93,6 +93,8 @@ class EventKind(StrEnum):
     MESSAGE_REFUSED = "message_refused"
     UPSTREAM_PARKED = "upstream_parked"  # the broker refuses a lane again and again
     UPSTREAM_RESUMED = "upstream_resumed"
+    CERTIFICATE_REFUSED = "certificate_refused"  # new files are not used
+    CERTIFICATE_RENEWED = "certificate_renewed"
 
 
 class Event(NamedTuple):

@@ -32,6 +32,7 @@ from gateway.errors import LinkDown, Refused, TakenOver
 from gateway.mqtt_connect import FAILURE, Reason, Subscription, Will, dial, new_client, properties
 from gateway.mqtt_read import Received, SocketReader
 from gateway.mqtt_wire import PUBACK, TAKEN_OVER, pubacks, publish
+from gateway.tls import Context
 
 __all__ = ["Connection", "Reason", "Received", "Subscription", "Will", "connect"]
 
@@ -57,13 +58,15 @@ async def connect(
     will: Will | None = None,
     keepalive_s: int = 10,
     connect_timeout_s: float = 10.0,
+    context: Context | None = None,
 ) -> "AsyncIterator[Connection]":
     """Connect, subscribe, yield the connection, and leave no socket behind whatever happens.
 
     `session_expiry_s` > 0 keeps subscriptions and un-acked messages at the broker for so long;
     `receive_max` bounds un-acked messages; a broker that sends twice as many is not read. A dead
     peer is noticed within 2 x `keepalive_s` + 2 s. Raises `LinkDown` (no answer within `connect_timeout_s`, or
-    broken) or `Refused` (login, identifier, certificate, a subscription). Never reconnects.
+    broken) or `Refused` (login, identifier, certificate, a subscription). Never reconnects. Reads
+    the certificate files anew unless it is given a `context`.
     When cancelled, a name lookup or TLS handshake under way is waited for: a thread does it.
     """
     client = new_client(endpoint, client_id, will)
@@ -79,6 +82,7 @@ async def connect(
                     receive_max=receive_max,
                     keepalive_s=keepalive_s,
                     timeout_s=connect_timeout_s / 2,
+                    context=context,
                 )
                 await connection._opened()
                 await connection._subscribe(subscriptions)

@@ -12,8 +12,10 @@ from paho.mqtt.client import Client
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from gateway import tls
 from gateway.endpoint import MqttEndpoint
 from gateway.errors import LinkDown, Refused
+from gateway.tls import Context
 
 PACKET_BYTES = 65_536  # MQTT 5 3.1.2.11.4: a broker does not send us longer packets
 NO_SUBSCRIBERS = 0x10  # MQTT 5 3.4.2.1: the broker threw the message away
@@ -90,8 +92,11 @@ async def dial(
     receive_max: int,
     keepalive_s: int,
     timeout_s: float,
+    context: Context | None = None,
 ) -> None:
     """Connect by TCP and TLS and queue CONNECT; `timeout_s` is for each of the two.
+
+    Without a `context` one is made from the certificate files as they are.
 
     When cancelled it still waits for the thread that connects: nobody can stop it, and the socket
     that it opened later would be a ghost that takes our messages (T4). Raises `LinkDown`,
@@ -114,7 +119,7 @@ async def dial(
         clean_start=session_expiry_s == 0,
         properties=wishes,
     )
-    job = partial(_connect_tls, paho, endpoint, connect) if url.tls else connect
+    job = partial(_connect_tls, paho, endpoint, context, connect) if url.tls else connect
     try:
         await _ended(asyncio.get_running_loop().run_in_executor(None, job))
     except TimeoutError:
@@ -130,18 +135,11 @@ async def dial(
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-class _Context(ssl.SSLContext):
-    """Remembers its socket: paho forgets to close it when the handshake fails."""
-
-    sock: ssl.SSLSocket | None = None
-
-    def wrap_socket(self, *args: Any, **options: Any) -> ssl.SSLSocket:
-        self.sock = super().wrap_socket(*args, **options)
-        return self.sock
-
-
-def _connect_tls(paho: Client, endpoint: MqttEndpoint, connect: Callable[[], object]) -> None:
-    context = _context(endpoint)
+def _connect_tls(
+    paho: Client, endpoint: MqttEndpoint, given: Context | None, connect: Callable[[], object]
+) -> None:
+    # Made anew for each connection unless it is given, so that renewed certificate files are read.
+    context = given or tls.context(endpoint)
     paho.tls_set_context(context)
     try:
         connect()
@@ -151,23 +149,6 @@ def _connect_tls(paho: Client, endpoint: MqttEndpoint, connect: Callable[[], obj
         raise
     finally:
         context.sock = None  # the two would keep each other alive for ever
-
-
-def _context(endpoint: MqttEndpoint) -> _Context:
-    """Made anew for each connection, so that renewed certificate files are read."""
-    context = _Context(ssl.PROTOCOL_TLS_CLIENT)  # checks certificate and host name
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        if endpoint.ca is None:
-            context.load_default_certs()
-        else:
-            context.load_verify_locations(endpoint.ca)
-        if endpoint.client_cert is not None:
-            context.load_cert_chain(endpoint.client_cert, endpoint.client_key)
-    except OSError as error:
-        files = [str(f) for f in (endpoint.ca, endpoint.client_cert, endpoint.client_key) if f]
-        raise Refused(f"certificate files {', '.join(files)}: {error}") from error
-    return context
 
 
 async def _ended(job: asyncio.Future[Any]) -> None:

@@ -73,6 +73,7 @@ class SinkPart(TypedDict):
     state: str
     since_s: float | None
     reason: str
+    note: str  # what is wrong though it works
     connects: int
     counters: dict[str, int]
     lanes: list[LanePart]

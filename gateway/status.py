@@ -151,6 +151,8 @@ def health(
             f"upstream {sink['name']}: lane {x['lane']} is refused by the broker: {x['parked']}"
             for x in sink["lanes"] if x["parked"]
         ]  # fmt: skip
+        if sink["note"]:
+            degraded.append(f"upstream {sink['name']}: {sink['note']}")
         waiting = next((x["oldest_s"] for x in sink["lanes"] if x["lane"] == 0), None)
         if waiting is not None and waiting > ALARM_WAIT_S:
             degraded.append(f"alarms wait for {sink['name']} since {waiting:.0f} s")
@@ -235,5 +237,6 @@ def _sink(source: Sources, name: str, link: LinkHealth, lanes: list[Lane]) -> Si
     ]  # fmt: skip
     return {
         "name": name, "state": link.state.value, "since_s": _since(link.since_ns, source.clock.boottime_ns()),
-        "reason": link.reason, "connects": link.connects, "counters": dict(link.counters), "lanes": parts,
+        "reason": link.reason, "note": link.note, "connects": link.connects,
+        "counters": dict(link.counters), "lanes": parts,
     }  # fmt: skip

@@ -14,7 +14,7 @@ import orjson
 from gateway.clock import Clock
 from gateway.errors import LinkDown, Refused
 from gateway.health import LinkHealth
-from gateway.model import LANE_ALARM, LANE_EVENT
+from gateway.model import LANE_ALARM, LANE_EVENT, EventKind, Severity
 from gateway.mqtt import Connection, Reason, Subscription, Will, connect
 from gateway.sinks.courier import Courier
 from gateway.sinks.lane import CLOCK_WAIT_S
@@ -25,11 +25,17 @@ from gateway.sinks.sink import LaneStatus
 from gateway.sinks.traffic import NO_SUBSCRIBER, Tell, Traffic
 from gateway.sinks.window import Timing
 from gateway.store.store import Store
+from gateway.tls import Certificates, Verdict
 
 log = logging.getLogger(__name__)
 
 TIMING = Timing()
 FAREWELL_S = 2.0
+WATCH_S = 2.0  # three calls of stat(2); a new pair is in use within twice that and its trial
+
+
+class _Renewed(Exception):  # noqa: N818 -- not an error: it ends a connection
+    """There is a new certificate."""
 
 
 class UpstreamSink:
@@ -57,8 +63,10 @@ class UpstreamSink:
             name, lanes, store=store, clock=clock, timing=timing, tell=tell, meter=meter
         )
         self._meter = meter
+        self._certificates = Certificates(section)
         self._receipts = Receipts(self._traffic)
-        self._store = store
+        self._store, self._tell = store, tell
+        self._component = {"component": f"upstream:{name}"}
         self._synchronized_by = self._traffic.now() + CLOCK_WAIT_S
 
     @property
@@ -68,6 +76,16 @@ class UpstreamSink:
     async def run(self) -> None:
         """Work until cancelled. Raises LinkDown or Refused when the connection fails."""
         await self._meter.load()
+        while True:  # once more for each renewed certificate
+            await self._certified()
+            try:
+                await self._connected()
+            except Refused:
+                self._certificates.doubt()
+                raise
+
+    async def _connected(self) -> None:
+        """Serve one connection; returns when there is a better certificate for the next one."""
         for lane in self._traffic.lanes.values():
             lane.window.restart()
         by_platform = self._section.ack == "platform"
@@ -77,6 +95,7 @@ class UpstreamSink:
             clock=self._clock,
             subscriptions=(Subscription(f"{self._topic}/ack", 2),) if by_platform else (),
             will=Will(f"{self._topic}/state", self._state(online=False)),
+            context=self._certificates.context,
         ) as link:
             self.health.connects += 1
             try:
@@ -126,6 +145,32 @@ class UpstreamSink:
             return False
         return True
 
+    # Certificates
+
+    async def _certified(self) -> None:
+        """Before a connection: changed files are tried at once."""
+        self._judge(await asyncio.to_thread(self._certificates.look, settled=True))
+
+    async def _watch(self) -> None:
+        """Ends the connection when there are new files and the peer takes them."""
+        while self._section.url.tls:
+            await asyncio.sleep(WATCH_S)
+            verdict = await asyncio.to_thread(self._certificates.look)
+            self._judge(verdict)
+            if verdict.renewed:
+                raise _Renewed
+
+    def _judge(self, verdict: Verdict) -> None:
+        what: dict[str, object] = {"upstream": self.name}
+        if verdict.renewed:
+            log.info("new certificate files are in use", extra=self._component)
+            self._tell(EventKind.CERTIFICATE_RENEWED, Severity.OPERATIONAL, what)
+        elif verdict.complaint and verdict.complaint != self.health.note:
+            log.warning("%s", verdict.complaint, extra=self._component)
+            what["reason"] = verdict.complaint
+            self._tell(EventKind.CERTIFICATE_REFUSED, Severity.OPERATIONAL, what)
+        self.health.note = verdict.complaint
+
     # Connection
 
     async def _announce(self, link: Connection) -> None:
@@ -154,6 +199,7 @@ class UpstreamSink:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._listen(link), name=f"upstream:{self.name}:listen")
+                tasks.create_task(self._watch(), name=f"upstream:{self.name}:certificates")
                 courier = self._courier(link, tasks)
                 tasks.create_task(self._meter.keep(), name=f"upstream:{self.name}:meter")
                 tasks.create_task(courier.bulk(), name=f"upstream:{self.name}:bulk")
@@ -164,7 +210,10 @@ class UpstreamSink:
             task = asyncio.current_task()
             if task is not None and task.cancelling():  # at the same time: the group hides it
                 raise asyncio.CancelledError from group
-            link_errors, bugs = group.split((LinkDown, Refused))
+            rest = group.split(_Renewed)[1]
+            if rest is None:
+                return
+            link_errors, bugs = rest.split((LinkDown, Refused))
             if bugs is not None or link_errors is None:
                 raise
             raise link_errors.exceptions[0] from group

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import ssl
-from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ from gateway.endpoint import MqttEndpoint
 from gateway.errors import LinkDown, Refused
 from gateway.mqtt import connect
 from tests.harness.broker import Mosquitto, established, free_port, password_line, until
+from tests.harness.certificates import make
 from tests.harness.clock import FakeClock
 from tests.harness.mqtt import INBOX, endpoint, gateway, send
 
@@ -213,20 +213,7 @@ async def test_a_broker_with_a_small_receive_maximum_is_not_overrun() -> None:
 
 @pytest.fixture
 async def certificates(tmp_path: Path) -> Path:
-    """`ca`, a server pair for `localhost`, a client pair, and `other`, a CA that signed neither."""
-    script = """
-    ca() { openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 \
-        -subj /CN=$1 -addext keyUsage=critical,keyCertSign,cRLSign -keyout $1.key -out $1.crt; }
-    pair() { openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=$1 \
-        -keyout $1.key -out $1.csr && echo "subjectAltName=DNS:$1" > $1.ext &&
-        openssl x509 -req -in $1.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 \
-        -extfile $1.ext -out $1.crt; }
-    set -e; ca ca; ca other; pair localhost; pair client
-    """
-    process = await asyncio.create_subprocess_exec(
-        "sh", "-c", script, cwd=tmp_path, stdout=DEVNULL, stderr=DEVNULL
-    )
-    assert await process.wait() == 0
+    await make(tmp_path, "ca ca; ca other; pair localhost ca; pair client ca")
     return tmp_path
 
 

@@ -1,0 +1,160 @@
+"""Certificates of an upstream that are renewed while it works, well and badly."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from gateway.errors import Refused
+from gateway.model import Event, EventKind
+from gateway.sinks.upstream import UpstreamSink
+from simulators.ledger import arrivals
+from simulators.platform import Platform, platform
+from tests.harness.broker import HOST, Mosquitto, free_port
+from tests.harness.certificates import make
+from tests.harness.site import GATEWAY, Site, running, site
+
+
+class Stage(NamedTuple):
+    """A platform behind a broker that asks for certificates, and a sink that shows `gw`."""
+
+    files: Path
+    broker: Mosquitto
+    place: Site
+    sink: UpstreamSink
+    far: Platform
+
+    def install(self, name: str, what: str = "crt key") -> None:
+        """Put a pair, or half of one, where the sink looks."""
+        for kind in what.split():
+            shutil.copy(self.files / f"{name}.{kind}", self.files / f"gw.{kind}")
+
+    @property
+    def told(self) -> list[EventKind]:
+        return [kind for kind, _severity, _what in self.place.told]
+
+
+async def until(condition: Callable[[], object], within_s: float = 10) -> None:
+    async with asyncio.timeout(within_s):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
+    monkeypatch.setattr("gateway.sinks.upstream.WATCH_S", 0.2)
+    monkeypatch.setattr("gateway.tls.VERDICT_S", 0.3)
+    await make(
+        tmp_path, "ca ca; ca other; pair localhost ca; pair old ca; pair new ca; pair foreign other"
+    )
+    port = free_port()
+    secure = [
+        f"listener {port} {HOST}", f"cafile {tmp_path}/ca.crt", f"certfile {tmp_path}/localhost.crt",
+        f"keyfile {tmp_path}/localhost.key", "require_certificate true", "use_identity_as_username true",
+    ]  # fmt: skip
+    async with (
+        Mosquitto(tmp_path / "broker", secure) as broker,
+        site(tmp_path / "state") as place,
+        platform(HOST, broker.port, GATEWAY, log=tmp_path / "platform.jsonl") as far,
+    ):
+        sink = place.sink(
+            f"mqtts://localhost:{port}", ca=f"{tmp_path}/ca.crt",
+            client_cert=f"{tmp_path}/gw.crt", client_key=f"{tmp_path}/gw.key",
+        )  # fmt: skip
+        one = Stage(tmp_path, broker, place, sink, far)
+        one.install("old")
+        yield one
+
+
+@asynccontextmanager
+async def alarms(place: Site) -> AsyncIterator[None]:
+    """One every 10 ms for the time of the block."""
+
+    async def for_ever() -> None:
+        while True:
+            place.event()
+            await asyncio.sleep(0.01)
+
+    task = asyncio.create_task(for_ever())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def everything_arrived(stage: Stage) -> None:
+    """Each alarm once and in its order, repeats aside."""
+    sent = [str(item.event_id) for item in stage.place.items if isinstance(item, Event)]
+    async with asyncio.timeout(10):
+        await stage.far.until(lambda far: far.items >= len(sent))
+    assert [x["event_id"] for x in arrivals(stage.files / "platform.jsonl", 0)] == sent
+
+
+async def test_a_new_certificate_is_used_at_once_and_costs_no_alarm(stage: Stage) -> None:
+    async with running(stage.sink):
+        async with alarms(stage.place):
+            await until(lambda: stage.far.items > 20)
+            stage.install("new", "crt")  # half of it: it does not fit the old key
+            await asyncio.sleep(0.1)
+            stage.install("new", "key")
+            await until(lambda: EventKind.CERTIFICATE_RENEWED in stage.told)
+            await until(lambda: "u'new'" in stage.broker.log)
+            before = stage.far.items
+            await until(lambda: stage.far.items > before + 20)
+        await everything_arrived(stage)
+    assert stage.told == [EventKind.CERTIFICATE_RENEWED]
+    assert stage.sink.health.connects == 2
+
+
+@pytest.mark.parametrize("bad", ["foreign", "half", "garbage", "gone"])
+async def test_a_bad_certificate_changes_nothing_and_is_told(stage: Stage, bad: str) -> None:
+    """Not even over a reconnect; and a good one afterwards is used."""
+    async with running(stage.sink):
+        async with alarms(stage.place):
+            await until(lambda: stage.far.items > 20)
+            match bad:
+                case "foreign":
+                    stage.install("foreign")
+                case "half":
+                    stage.install("new", "crt")
+                case "garbage":
+                    (stage.files / "gw.crt").write_text("garbage")
+                case "gone":
+                    (stage.files / "gw.key").unlink()
+            await until(lambda: stage.sink.health.note)
+            assert stage.sink.health.note.startswith("new certificate files are not used: ")
+            assert stage.told == [EventKind.CERTIFICATE_REFUSED]
+            assert stage.sink.health.connects == 1
+            await stage.broker.kill()
+            await stage.broker.start()
+            await until(lambda: stage.sink.health.connects == 2)
+            stage.install("new")
+            await until(lambda: EventKind.CERTIFICATE_RENEWED in stage.told)
+            assert stage.sink.health.note == ""
+        await everything_arrived(stage)
+    assert stage.told == [EventKind.CERTIFICATE_REFUSED, EventKind.CERTIFICATE_RENEWED]
+
+
+async def test_a_certificate_that_is_taken_untried_cuts_the_gateway_off(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Teeth: the trial always says yes."""
+    monkeypatch.setattr("gateway.tls._accepted", lambda _made, _url: True)
+    with pytest.raises(Refused, match="unknown ca"):
+        await renewed_untried(stage)
+    assert stage.far.items == 0
+
+
+async def renewed_untried(stage: Stage) -> None:
+    async with running(stage.sink):
+        await until(lambda: stage.sink.health.connects)
+        stage.install("foreign")
+        await until(lambda: EventKind.CERTIFICATE_RENEWED in stage.told)
+        stage.place.event()
+        with suppress(TimeoutError):
+            await until(lambda: stage.far.items, within_s=1.5)
