@@ -11,7 +11,7 @@ from uuid import UUID
 
 from gateway import control
 from gateway.audit import AuditLog
-from gateway.audit_hooks import audited, begin, telling
+from gateway.audit_hooks import audited, begin, refusals, telling
 from gateway.bus import Bus
 from gateway.clock import SystemClock
 from gateway.commands import Commands
@@ -100,7 +100,7 @@ class App:
         self.counted = Counters(*_counters(config))
         self.bus = Bus(
             store=self.journal, state=self.state, clock=self.clock, decider=self.decider,
-            counted=self.counted, reports=Reports(config.devices.values()),
+            counted=self.counted, reports=Reports(config.devices.values()), told=refusals(self.audit),
         )  # fmt: skip
 
     async def run(self, stop: asyncio.Event) -> None:

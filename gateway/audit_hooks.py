@@ -11,12 +11,12 @@ import orjson
 from gateway.audit import AuditLog
 from gateway.audit_chain import newest_first
 from gateway.control import Handler
-from gateway.model import CommandResult
+from gateway.model import CommandResult, Event, EventKind
 
 log = logging.getLogger(__name__)
 
 # Verbs of the control socket that change nothing; `command` is told by its result.
-LOOKS = frozenset({"status", "devices", "cursors", "command"})
+LOOKS = frozenset({"status", "devices", "cursors", "command", "unknown"})
 
 
 def telling(audit: AuditLog) -> Callable[[CommandResult], None]:
@@ -30,6 +30,16 @@ def telling(audit: AuditLog) -> Callable[[CommandResult], None]:
             id=command.id, device=command.device, point=command.point, value=command.value,
             reason=result.reason, reported=result.value, **cause,
         )  # fmt: skip
+
+    return told
+
+
+def refusals(audit: AuditLog) -> Callable[[Event], None]:
+    """For `Bus`: messages that may be somebody's attempt, as seldom as their driver tells of them."""
+
+    def told(event: Event) -> None:
+        if event.kind is EventKind.MESSAGE_REFUSED:
+            audit.record(f"device {event.device}", "message", "refused", **event.attributes)
 
     return told
 

@@ -7,7 +7,7 @@ started before `publish` returns. docs/decisions/0004-bus.md says why there is n
 import asyncio
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 from uuid import UUID
 
@@ -64,6 +64,7 @@ class Bus:
         decider: Decider,
         counted: Counters | None = None,
         reports: Reports | None = None,
+        told: Callable[[Event], None] | None = None,  # of the events that drivers publish
     ) -> None:
         self._store = store
         self._state = state
@@ -71,6 +72,7 @@ class Bus:
         self._decider = decider
         self._counted = counted or Counters({})
         self._reports = reports or Reports(())
+        self._told = told
         self._n = 0
         self._seen: OrderedDict[bytes, int] = OrderedDict()
         # Ids of messages that had their effects before the restart and were not stored themselves.
@@ -159,6 +161,8 @@ class Bus:
         self._n += 1
         event = event.numbered(self._n)
         self._store.append(event)
+        if self._told is not None:
+            self._told(event)
         return event
 
     def _take_sample(self, sample: Sample, key: bytes | None, *, held: bool) -> Sample:

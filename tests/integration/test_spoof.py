@@ -218,6 +218,8 @@ async def test_without_an_access_list_the_gateway_refuses_what_it_can_tell(tmp_p
     assert told == {"identity_mismatch", "retained"}
     assert sum(r.get("kind") == "message_refused" for r in records) <= 4
     assert "d/b/cmd" not in {x.topic for x in scene.lamp.heard}
+    log = b"".join(f.read_bytes() for f in (tmp_path / "state" / "audit").glob("*.jsonl"))
+    assert b'"who":"device light-b","what":"message","result":"refused"' in log
 
 
 @pytest.mark.timeout(60)
