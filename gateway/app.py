@@ -21,24 +21,24 @@ from gateway.decider import RuleDecider
 from gateway.document import suggest
 from gateway.driver import Driver, Listener
 from gateway.errors import StoreFailed, StoreFull
+from gateway.group import Groups
 from gateway.health import LinkHealth, LinkState
 from gateway.model import (
     LANE_ALARM,
     LANE_DIAGNOSTIC,
     LANES,
-    Command,
     Event,
     EventKind,
     Severity,
-    uuid7,
 )
+from gateway.order import order
 from gateway.rekey import rekeying
 from gateway.report import Reports
 from gateway.safemode import SafeMode, reduced
 from gateway.sinks.build import upstreams
 from gateway.sinks.influx_settings import NAME as INFLUX
 from gateway.sinks.sink import LaneStatus, Sink
-from gateway.snapshot import CommandAnswer, DeviceReadings, Snapshot, StorePart, StrangerPart
+from gateway.snapshot import DeviceReadings, Snapshot, StorePart, StrangerPart
 from gateway.state import State
 from gateway.status import Alarm, Lane, readings, snapshot
 from gateway.store.points import PointInfo
@@ -58,7 +58,6 @@ LINK_DELAY_S = (
 )
 UPLINK_DELAY_S = 60.0  # a platform that is back is not stormed by all its gateways at once
 HOUSEKEEPING_S = 10.0
-COMMAND_LIFE_S = 60.0  # how long a command from the CLI may wait for its turn
 
 Job = tuple[str, Run, LinkHealth]
 
@@ -94,6 +93,9 @@ class App:
             writers={name: Contained(driver.write) for name, driver in self.drivers.items()}, state=self.state,
             ledger=self.journal, clock=self.clock, emit=self._emit, told=telling(self.audit),
         )  # fmt: skip
+        self.order = order(
+            self.commands, Groups(config.devices, self.drivers, self.commands), self.clock
+        )
         self.mode = SafeMode(config.state_dir, self.clock)
         self.decider = RuleDecider(config.rules, self.commands)
         self._damage_told: Counter[str] = Counter()
@@ -246,7 +248,7 @@ class App:
 
     def _handlers(self) -> Mapping[str, control.Handler]:
         return {
-            "status": self._status, "devices": self._devices, "command": self._command,
+            "status": self._status, "devices": self._devices, "command": self.order,
             "cursors": self._cursors, "retire": self._retire, "reset": self._reset,
             "unknown": self._unknown,
             "rekey": rekeying(self.devices, self.drivers, self.bus.forget_counter),
@@ -266,23 +268,6 @@ class App:
         """Who speaks on our links and is no configured device."""
         listeners = [d for d in self.drivers.values() if isinstance(d, Listener)]
         return [part for listener in listeners for part in listener.strangers()]
-
-    async def _command(self, request: Mapping[str, object], uid: int) -> CommandAnswer:
-        """One command of a person at this machine; answers when it is confirmed or has failed."""
-        device, point, value = (request.get(key) for key in ("device", "point", "value"))
-        if not isinstance(device, str) or not isinstance(point, str) or value is None:
-            raise ValueError("device, point and value are needed")
-        if not isinstance(value, bool | int | float | str):
-            raise ValueError(f"{value!r} is no value")  # noqa: TRY004 -- ValueError is how a handler refuses
-        command = Command(
-            str(uuid7(self.clock.time_ns())), device, point, value,
-            self.clock.boottime_ns() + int(COMMAND_LIFE_S * 1e9), "cli", by=f"uid {uid}",
-        )  # fmt: skip
-        result = await self.commands.execute(command)
-        return {
-            "outcome": result.outcome, "reason": result.reason, "value": result.value,
-            "attempts": result.attempts,
-        }  # fmt: skip
 
     async def _cursors(self, _request: Mapping[str, object], _uid: int) -> list[tuple[object, ...]]:
         """Where the sinks are: (sink, lane, epoch, seq)."""

@@ -152,11 +152,17 @@ class Commands:
     # -- one command ----------------------------------------------------------------------------
 
     async def execute(
-        self, command: Command, *, level: int = MANUAL_LEVEL, held: bool = False
+        self,
+        command: Command,
+        *,
+        level: int = MANUAL_LEVEL,
+        held: bool = False,
+        first: Writer | None = None,
     ) -> CommandResult:
         """Run one command to its end and tell the result as an event of lane 0.
 
         `held`: it comes from a claim, and ends as superseded when its value no longer rules.
+        `first` makes the first attempt of an idempotent command instead of the device's driver.
         """
         why = self._refusal(command)
         if why is not None:
@@ -166,9 +172,13 @@ class Commands:
                 command, Outcome.OVERRIDDEN, "a claim of higher priority holds it"
             )
         else:
-            result = await self._perform(command, level, held=held)
+            result = await self._perform(command, level, held=held, first=first)
         self._tell(result)
         return result
+
+    def takes(self, command: Command, level: int = MANUAL_LEVEL) -> bool:
+        """It would be written now."""
+        return self._refusal(command) is None and not self._overruled(command, level)
 
     def _refusal(self, command: Command) -> str | None:
         device = self._devices.get(command.device)
@@ -195,11 +205,15 @@ class Commands:
             strongest is not None and strongest.level < level and strongest.value != command.value
         )
 
-    async def _perform(self, command: Command, level: int, *, held: bool) -> CommandResult:
+    async def _perform(
+        self, command: Command, level: int, *, held: bool, first: Writer | None
+    ) -> CommandResult:
         spec = self._devices[command.device].profile.by_command[command.point]
         self._newest[command.device, command.point] = command.id
         if spec.idempotent:
-            return await self._try(command, spec, level, held=held, attempts=RETRIES + 1)
+            return await self._try(
+                command, spec, level, held=held, attempts=RETRIES + 1, first=first
+            )
         try:  # at most once: the intent is on disk before anything moves
             await self._ledger.command_intent(command.id, command.device.encode())
         except (StoreFull, StoreFailed) as error:
@@ -209,7 +223,14 @@ class Commands:
         return result
 
     async def _try(
-        self, command: Command, spec: CommandSpec, level: int, *, held: bool, attempts: int
+        self,
+        command: Command,
+        spec: CommandSpec,
+        level: int,
+        *,
+        held: bool,
+        attempts: int,
+        first: Writer | None = None,
     ) -> CommandResult:
         """Write until the device reports the value, at most `attempts` times."""
         place = (command.device, command.point)
@@ -225,7 +246,8 @@ class Commands:
                 return CommandResult(command, Outcome.SUPERSEDED, why, None, attempt - 1)
             if self._clock.boottime_ns() > command.not_after_ns:
                 return CommandResult(command, Outcome.EXPIRED, result.reason, None, attempt - 1)
-            result = await self._attempt(command, spec, writer, attempt)
+            by = first if first is not None and attempt == 1 else writer
+            result = await self._attempt(command, spec, by, attempt)
             if result.outcome is Outcome.CONFIRMED:
                 break
         return result

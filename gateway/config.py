@@ -251,6 +251,9 @@ class _Loader:
     def _check_sections(self, devices: Mapping[str, Device]) -> None:
         """What the sections of devices say about points of their profiles."""
         for device in devices.values():
+            for group in set(device.section.groups) & devices.keys():
+                fix = "call the group something else"
+                self._problem(("devices", device.id, "groups"), f"'{group}' is a device", fix)
             undecided = profile_choice.faults(device.profile, device.section.decisions)
             for path, what, fix in (*report.faults(device), *undecided):
                 self._problem(("devices", device.id, *path), what, fix)

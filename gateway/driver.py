@@ -97,6 +97,7 @@ class DeviceSection(Section):
     labels: dict[str, dict[str, Label]] = {}  # by array and number of the element
     decisions: dict[str, str] = {}  # by contested point: which of its readings is right here
     supervise: Duration | None = None  # instead of the profile's
+    groups: Annotated[list[Id], Field(max_length=16)] = []  # commands to one of them go to it too
 
 
 # Common device keys that later versions bring.
@@ -134,6 +135,21 @@ class Driver(Protocol):
 
     async def write(self, command: Command) -> CommandResult:
         """Write once and return WRITTEN; raises LinkDown or Refused. Confirming is not its task."""
+
+
+@runtime_checkable
+class Broadcaster(Protocol):
+    """A driver that can tell many devices with one message."""
+
+    def group_target(self, device: str, command: Command) -> tuple[str, bytes] | None:
+        """(topic, payload) that tell the group `command.device` at once, in the words of its member
+        `device`; None: there is no such topic.
+        """
+
+    async def write_group(
+        self, devices: Sequence[str], topic: str, payload: bytes, command: Command
+    ) -> CommandResult:
+        """As `write`, for all `devices` at once."""
 
 
 @runtime_checkable

@@ -163,9 +163,11 @@ class StrangerPart(TypedDict):
 
 
 class CommandAnswer(TypedDict):
-    """The answer of the verb `command`."""
+    """The answer of the verb `command`; of a group it has `members` and no device."""
 
+    device: str
     outcome: str
     reason: str
     value: Value | None
     attempts: int
+    members: list["CommandAnswer"]

@@ -22,7 +22,12 @@ from simulators.modbus import (
 )
 from simulators.modbus_meter import SimMeter
 from simulators.platform import Platform, platform
+from simulators.tasmota import TasmotaLamp, lamps_of
+from simulators.zigbee2mqtt import Bridge, bridges_of
 
+MQTT_PROFILES = frozenset(
+    {"tasmota-light", "zigbee2mqtt-light"}
+)  # beside those of the native dialect
 INCIDENT_EVERY_S = 45.0
 INCIDENT_FOR_S = 15.0
 OVERVOLTAGE_V = 258.0  # a lost neutral somewhere upstream
@@ -77,6 +82,8 @@ class Compound:
     plan: Plan
     farms: list[Farm] = field(default_factory=list)
     lights: list[Lights] = field(default_factory=list)
+    tasmotas: list[tuple[TasmotaLamp, float]] = field(default_factory=list)  # with their interval
+    bridges: list[tuple[Bridge, float]] = field(default_factory=list)
     platforms: list[Platform] = field(default_factory=list)
     brokers: list[Broker] = field(default_factory=list)
     home: Home | None = None
@@ -92,6 +99,10 @@ class Compound:
                 group.create_task(lights.run(), name=f"lights:{index}")
             if self.home is not None:
                 group.create_task(self.home.air.run(incidents=incidents), name="home")
+            for lamp, interval_s in self.tasmotas:
+                group.create_task(lamp.run(interval_s), name="tasmota")
+            for bridge, interval_s in self.bridges:
+                group.create_task(bridge.run(interval_s), name="zigbee2mqtt")
             if incidents:
                 group.create_task(self._incidents(), name="incidents")
 
@@ -136,14 +147,26 @@ async def _start_servers(
             farm.be_whimsical(Whims(f"{seed}/{index}", plan.faults))
         running.farms.append(await stack.enter_async_context(_served(bus, farm)))
     for street in plan.streets:
-        lights = Lights(
-            street.host, street.port, street.lamps, interval_s=street.interval_s, seed=seed,
-            log=plan.device_log,
-        )  # fmt: skip
-        running.lights.append(lights)
+        _add_street(plan, street, seed, running)
     if plan.radios:
         at_home = home(plan.radios, seed=seed, log=plan.device_log)
         running.home = await stack.enter_async_context(at_home)
+
+
+def _add_street(plan: Plan, street: LampStreet, seed: int, running: Compound) -> None:
+    """Each lamp in the words of its profile."""
+    where = street.host, street.port
+    native = [place for place in street.lamps if place.profile.dialect == "native"]
+    lights = Lights(*where, native, interval_s=street.interval_s, seed=seed, log=plan.device_log)
+    running.lights.append(lights)
+    tasmotas = lamps_of(*where, _with(street, "tasmota-light"), seed)
+    bridges = bridges_of(*where, _with(street, "zigbee2mqtt-light"), seed)
+    running.tasmotas += [(lamp, street.interval_s) for lamp in tasmotas]
+    running.bridges += [(bridge, street.interval_s) for bridge in bridges]
+
+
+def _with(street: LampStreet, profile: str) -> list[Place]:
+    return [place for place in street.lamps if place.profile.profile == profile]
 
 
 def _served(bus: MeterBus, farm: Farm) -> AbstractAsyncContextManager[Farm]:

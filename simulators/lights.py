@@ -49,6 +49,8 @@ class Place(NamedTuple):
     device: str
     topic_id: str
     profile: Profile
+    captures: Mapping[str, str] = {}
+    groups: Sequence[str] = ()
 
 
 class Lights:

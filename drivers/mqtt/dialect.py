@@ -8,7 +8,7 @@ from drivers.mqtt import native
 from drivers.mqtt.address import parse_target
 from drivers.mqtt.mapped import Decoder, decoders
 from drivers.mqtt.native import Reading
-from drivers.mqtt.publish import Outgoing, mapped_command, native_command
+from drivers.mqtt.publish import Outgoing, group_command, mapped_command, native_command
 from drivers.mqtt.settings import MqttDevice
 from drivers.mqtt.template import TOPIC_ID, fill
 from gateway.driver import Device
@@ -69,6 +69,13 @@ def outgoing(device: Device, section: MqttDevice, command: Command) -> Outgoing:
     if device.profile.dialect == NATIVE:
         return native_command(section.topic_id, command)
     return mapped_command(device.profile, captures(device.profile, section), command)
+
+
+def group_outgoing(device: Device, section: MqttDevice, command: Command) -> Outgoing | None:
+    """What tells the group `command.device`, in the words of one of its members. Raises ValueError."""
+    if device.profile.dialect == NATIVE:
+        return None
+    return group_command(device.profile, captures(device.profile, section), command)
 
 
 def topic_id_in(topic: str, known: Iterable[str]) -> str | None:

@@ -3,17 +3,17 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
-from drivers.mqtt import identity, native
+from drivers.mqtt import identity, native, silence
 from drivers.mqtt.admit import UNKNOWN_AWAY_S, Pace
+from drivers.mqtt.backlog import Backlog, Pending
 from drivers.mqtt.dialect import (
     EVENT,
-    NATIVE,
     ONLINE,
     ONLINE_POINT,
     STATE,
     Reader,
+    group_outgoing,
     outgoing,
     patterns,
     readers,
@@ -54,41 +54,6 @@ RECEIVE_MAX = 1_000  # messages that may wait for their commit
 COMMIT_RETRY_S = 0.5  # after a commit that failed; the store itself tries every second
 MAX_LOGGED = 100  # unknown topic ids that are worth a log line each
 NO_MATCHING_SUBSCRIBERS = 0x10  # MQTT 5.0, 3.4.2.1: the broker threw the message away
-
-
-class Pending(NamedTuple):
-    """A message that waits for its acknowledgement, until `item` (if any) is on disk.
-
-    `source_id` goes into the application acknowledgement on `topic`; None: PUBACK only.
-    """
-
-    message: Received
-    item: Item | None = None
-    topic: str = ""
-    source_id: bytes | None = None
-
-
-class Backlog:
-    """Messages in the order of arrival that wait for their acknowledgement."""
-
-    def __init__(self) -> None:
-        self._entries: list[Pending] = []
-        self._newest: Item | None = None
-        self._some = asyncio.Event()
-
-    def add(self, entry: Pending) -> None:
-        self._entries.append(entry)
-        if entry.item is not None and (self._newest is None or entry.item.n > self._newest.n):
-            self._newest = entry.item
-        self._some.set()
-
-    async def take(self) -> tuple[list[Pending], Item | None]:
-        """All that wait, at least one, and the item whose commit covers them all."""
-        await self._some.wait()
-        taken = self._entries, self._newest
-        self._entries, self._newest = [], None
-        self._some.clear()
-        return taken
 
 
 class MqttDriver:
@@ -158,29 +123,44 @@ class MqttDriver:
         if peer is None or command.point not in peer.device.profile.by_command:
             msg = f"{command.device}: no command writes {command.point}"
             raise Refused(msg)
-        if self._connection is None:
-            msg = f"{command.device}: writing {command.point}: {self.name} has no connection"
-            raise LinkDown(msg)
-        left_ns = command.not_after_ns - self._clock.boottime_ns()
-        if left_ns <= 0:
-            return CommandResult(command, Outcome.EXPIRED, "too late to publish")
         try:
             topic, payload = outgoing(peer.device, peer.section, command)
         except ValueError as error:
             msg = f"{command.device}: writing {command.point}: {error}"
             raise Refused(msg) from error
-        for lamp in peer.lamps:
-            lamp.commanded(command.point, command.value)
+        return await self.write_group([command.device], topic, payload, command)
+
+    def group_target(self, device: str, command: Command) -> tuple[str, bytes] | None:
+        peer = self._by_id[device]
+        try:
+            return group_outgoing(peer.device, peer.section, command)
+        except ValueError:  # each member will say so
+            return None
+
+    async def write_group(
+        self, devices: Sequence[str], topic: str, payload: bytes, command: Command
+    ) -> CommandResult:
+        """Publish a command for one device or for many."""
+        doing = f"{command.device}: writing {command.point}"
+        if self._connection is None:
+            msg = f"{doing}: {self.name} has no connection"
+            raise LinkDown(msg)
+        left_ns = command.not_after_ns - self._clock.boottime_ns()
+        if left_ns <= 0:
+            return CommandResult(command, Outcome.EXPIRED, "too late to publish")
+        for name in devices:
+            for lamp in self._by_id[name].lamps:
+                lamp.commanded(command.point, command.value)
         reason = await self._connection.publish(
             topic,
             payload,
             expiry_s=max(1, left_ns // 1_000_000_000),  # MQTT 5.0, 3.3.2.3.3: whole seconds
         )
         if reason.code == NO_MATCHING_SUBSCRIBERS:
-            msg = f"{command.device}: writing {command.point}: it is not connected to the broker"
+            msg = f"{doing}: it is not connected to the broker"
             raise Refused(msg)
         if not reason.ok:
-            msg = f"{command.device}: writing {command.point}: the broker refused: {reason.text}"
+            msg = f"{doing}: the broker refused: {reason.text}"
             raise Refused(msg)
         return CommandResult(command, Outcome.WRITTEN, attempts=1)
 
@@ -211,6 +191,10 @@ class MqttDriver:
             async with asyncio.TaskGroup() as group:
                 group.create_task(
                     self._read(bus, connection, pending), name=f"mqtt:{self.name}:read"
+                )
+                group.create_task(
+                    silence.watch(self.name, self._by_id.values(), self._clock, bus),
+                    name=f"mqtt:{self.name}:silence",
                 )
                 group.create_task(self._acknowledge(bus, connection, pending), name=f"mqtt:{self.name}:ack")  # fmt: skip
                 group.create_task(self._echo.run(connection), name=f"mqtt:{self.name}:echo")
@@ -278,16 +262,17 @@ class MqttDriver:
             await self._refuse(bus, peer, message.topic, str(error))
             return Pending(message)
         self._note(peer, reader.kind, message, reading)
-        if peer.lamps and not message.retain:
-            reading = _with_lamps(peer, message, reading)
-        unseen = reader.kind == ONLINE and ONLINE_POINT not in peer.device.profile.by_id
-        if unseen or not (reading.values or reading.quality):
+        if reader.kind == ONLINE and ONLINE_POINT not in peer.device.profile.by_id:
+            reading = reading._replace(values={})
+        if not message.retain:
+            reading = _worked_out(peer, message, reading)
+        if not (reading.values or reading.quality):
             return Pending(message)
         held = message.qos > 0 or reading.source_id is not None
         item = await bus.publish(self._sample(peer, message, reading), held=held)
         if not held:
             return Pending(message)
-        if peer.device.profile.dialect != NATIVE:  # nobody listens for our acknowledgement
+        if not peer.native:  # nobody listens for our acknowledgement
             return Pending(message, item)
         return Pending(message, item, f"d/{peer.topic_id}/ack", reading.source_id)
 
@@ -312,10 +297,13 @@ class MqttDriver:
         bad = [quality.reason for quality in reading.quality.values() if quality.level is Level.BAD]
         health.errors.update(bad)
         if kind != ONLINE and not message.retain:
-            peer.without_ids = reading.source_id is None
-        online = reading.values.get(ONLINE_POINT)
-        if online is not None:
-            health.online = online is True
+            peer.without_ids = peer.native and reading.source_id is None
+        if kind == ONLINE and ONLINE_POINT in reading.values:
+            health.online = reading.values[ONLINE_POINT] is True
+        if not message.retain and (
+            kind != ONLINE or health.online
+        ):  # a last will is no sign of life
+            peer.heard_ns = message.received_ns
         peer.remark()
 
     async def _refuse(self, bus: Publisher, peer: Peer, topic: str, reason: str) -> None:
@@ -365,8 +353,12 @@ def _read_message(reader: Reader, message: Received) -> native.Reading:
     return native.retained(reading) if message.retain and reader.kind == STATE else reading
 
 
-def _with_lamps(peer: Peer, message: Received, reading: native.Reading) -> native.Reading:
-    """With the alarms that are worked out from what the device says."""
+def _worked_out(peer: Peer, message: Received, reading: native.Reading) -> native.Reading:
+    """With the alarms that are worked out from what the device says, and that it says something."""
+    alive = peer.silent is not False and peer.heard_ns == message.received_ns
+    if not (peer.lamps or alive):
+        return reading
     found = {lamp.point: lamp.take(reading.values, message.received_ns) for lamp in peer.lamps}
     known = {name: failed for name, failed in found.items() if failed is not None}
-    return reading._replace(values={**reading.values, **known})
+    news = silence.heard(peer) if alive else {}
+    return reading._replace(values={**reading.values, **known, **news})

@@ -22,9 +22,15 @@ class Peer:
     lamps: tuple[LampWatch, ...] = ()
     last_time_ns: int = 0
     without_ids: bool = False
+    heard_ns: int = 0  # CLOCK_BOOTTIME of the last message of its own, 0: none
+    silent: bool | None = None  # for longer than it may be; None: nothing was heard yet
 
     def __post_init__(self) -> None:
         self.health.level = level_of(self.device)
+
+    @property
+    def native(self) -> bool:
+        return self.device.profile.dialect == "native"
 
     @property
     def topic_id(self) -> str:
@@ -45,6 +51,7 @@ class Peer:
         """Without an id there is nothing that we could acknowledge to the device."""
         remarks = {
             "offline": self.health.online is False,
+            "silent": self.silent is True,
             "no message ids: at least once": self.without_ids,
         }
         self.health.level = "L1" if self.without_ids else level_of(self.device)

@@ -35,14 +35,14 @@ def mapped_command(profile: Profile, captures: Mapping[str, str], command: Comma
 
 
 def group_command(
-    profile: Profile, captures: Mapping[str, str], group: str, command: Command
+    profile: Profile, captures: Mapping[str, str], command: Command
 ) -> Outgoing | None:
-    """The same for all devices of a group at once; None if the model has no such topic."""
+    """The same for the group `command.device` at once; None if the model has no such topic."""
     spec = profile.by_command[command.point]
     target = None if spec.at is None else parse_target(spec.at)
     if target is None or target.group is None:
         return None
-    places = {**captures, "group": group}
+    places = {**captures, "group": command.device}
     return Outgoing(fill(target.group, places), _payload(profile, spec, target, places, command))
 
 

@@ -118,9 +118,11 @@ def _command(daemon: Daemon, options: argparse.Namespace) -> int:
     if options.json:
         print(orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode())
     else:
-        why = f": {answer['reason']}" if answer["reason"] else ""
-        shown = "" if answer["value"] is None else f" (the device reports {answer['value']})"
-        print(f"{options.device} {options.point} {options.value}: {answer['outcome']}{why}{shown}")
+        for one in (*answer["members"], answer):
+            why = f": {one['reason']}" if one["reason"] else ""
+            shown = "" if one["value"] is None else f" (the device reports {one['value']})"
+            name = one["device"] or options.device
+            print(f"{name} {options.point} {options.value}: {one['outcome']}{why}{shown}")
     return 0 if answer["outcome"] == "confirmed" else 1
 
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from drivers.modbus.settings import ModbusDevice, ModbusLink
+from drivers.mqtt.dialect import captures
 from drivers.mqtt.settings import MqttDevice, MqttLink
 from gateway.cli.files import show
 from gateway.cli.main import CONFIG
@@ -20,7 +21,7 @@ from gateway.driver import Device
 from gateway.endpoint import is_loopback
 from gateway.errors import ConfigError, Problem
 from simulators.broker import BrokerError
-from simulators.compound import LampStreet, MeterBus, Plan, PlatformSite, compound
+from simulators.compound import MQTT_PROFILES, LampStreet, MeterBus, Plan, PlatformSite, compound
 from simulators.lights import Place
 from simulators.modbus import METERS_S, NO_TIME, Timing
 from simulators.modbus_meter import SimMeter
@@ -84,11 +85,7 @@ def plan_of(config: Config) -> Plan:
             buses.append(_bus(section, devices))
         elif isinstance(section, MqttLink):
             _loopback(config, ("links", name, "url"), section.url.host, problems)
-            lamps = [
-                Place(device.id, device.section.topic_id, device.profile)
-                for device in devices
-                if isinstance(device.section, MqttDevice)
-            ]
+            lamps = _lamps(config, devices, problems)
             streets.append(LampStreet(section.url.host, section.url.port, lamps))
         else:
             fix = "remove the link from the file that is simulated"
@@ -102,6 +99,22 @@ def plan_of(config: Config) -> Plan:
     if problems:
         raise ConfigError(problems)
     return Plan(buses, streets, platforms)
+
+
+def _lamps(config: Config, devices: Sequence[Device], problems: list[Problem]) -> list[Place]:
+    lamps = []
+    for device in devices:
+        section, profile = device.section, device.profile
+        if not isinstance(section, MqttDevice):
+            continue
+        if profile.dialect != "native" and profile.profile not in MQTT_PROFILES:
+            what = f"profile {profile.profile} has no simulator"
+            path = ("devices", device.id, "profile")
+            problems.append(_problem(config, path, what, "remove the device from the file that is simulated"))  # fmt: skip
+            continue
+        places = captures(profile, section)
+        lamps.append(Place(device.id, section.topic_id, profile, places, section.groups))
+    return lamps
 
 
 def _bus(link: ModbusLink, devices: Sequence[Device]) -> MeterBus:

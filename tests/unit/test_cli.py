@@ -186,7 +186,16 @@ class Daemon:
     async def command(self, request: Mapping[str, object], _uid: int) -> object:
         self.asked.append(request)
         reason = "" if self.outcome == "confirmed" else "no answer"
-        return {"outcome": self.outcome, "reason": reason, "value": 60, "attempts": 1}
+        one = {
+            "device": "light-1",
+            "outcome": self.outcome,
+            "reason": reason,
+            "value": 60,
+            "attempts": 1,
+        }
+        if request["device"] != "yard":
+            return {**one, "members": []}
+        return {**one, "device": "", "value": None, "members": [{**one, "members": []}]}
 
     async def call(self, *arguments: str) -> int:
         return await asyncio.to_thread(main, [*arguments, "-c", str(self.config)])
@@ -242,6 +251,17 @@ async def test_command_exits_1_with_the_reason_when_it_was_not_confirmed(
     assert await daemon.call("command", "light-1", "light.level", "61") == 1
     assert capsys.readouterr().out == (
         "light-1 light.level 61: unconfirmed: no answer (the device reports 60)\n"
+    )
+
+
+async def test_command_to_a_group_tells_of_each_member(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon.outcome = "unconfirmed"
+    assert await daemon.call("command", "yard", "light.level", "61") == 1
+    assert capsys.readouterr().out == (
+        "light-1 light.level 61: unconfirmed: no answer (the device reports 60)\n"
+        "yard light.level 61: unconfirmed: no answer\n"
     )
 
 

@@ -163,7 +163,7 @@ def test_the_shipped_streetlight_profile_is_right() -> None:
     assert path is not None
     lamp, _ = load_profile(path)
     assert list(SPEC.check_profile(lamp)) == []
-    assert lamp.alarms == {"alarm.lamp_failure": 1}
+    assert lamp.alarms == {"alarm.lamp_failure": 1, "alarm.silent": 1}
     level = lamp.by_command["light.level"]
     assert (level.feedback, level.confirm.within, level.confirm.tolerance) == (
         "light.level",

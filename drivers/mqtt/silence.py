@@ -1,0 +1,60 @@
+"""Devices that say nothing for longer than they may: their points are BAD, and an alarm tells."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from drivers.mqtt.dialect import ONLINE_POINT
+from drivers.mqtt.peer import Peer
+from gateway.clock import Clock
+from gateway.driver import Publisher
+from gateway.model import SILENT, Sample, Value
+from gateway.profile import Profile
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 1.0  # silence is told within a second; a look at 1,000 devices takes 0.1 ms
+SILENT_POINT = "alarm.silent"
+
+
+async def watch(link: str, peers: Iterable[Peer], clock: Clock, bus: Publisher) -> None:
+    """Works while there is a connection, and counts from its beginning: without one, nobody is heard."""
+    limits = [(peer, round(s * 1e9)) for peer in peers if (s := peer.device.supervise) is not None]
+    since_ns = clock.boottime_ns()
+    while limits:
+        await asyncio.sleep(LOOK_S)
+        now_ns = clock.boottime_ns()
+        for peer, limit_ns in limits:
+            if peer.silent is not True and now_ns - max(peer.heard_ns, since_ns) > limit_ns:
+                peer.silent = True
+                peer.remark()
+                await bus.publish(_sample(peer, clock))
+                log.warning(
+                    "%s: %s is silent for more than %g s", link, peer.device.id, limit_ns / 1e9,
+                    extra={"component": "mqtt"},
+                )  # fmt: skip
+
+
+def heard(peer: Peer) -> dict[str, Value]:
+    """A live message has come: what is to be added to it after silence, and after a start."""
+    peer.silent = False
+    watched = peer.device.supervise is not None and SILENT_POINT in peer.device.profile.by_id
+    return {SILENT_POINT: False} if watched else {}
+
+
+def _sample(peer: Peer, clock: Clock) -> Sample:
+    profile = peer.device.profile
+    values: dict[str, Value] = {SILENT_POINT: True} if SILENT_POINT in profile.by_id else {}
+    return Sample(
+        peer.device.id, peer.time_ns(clock.time_ns()), clock.boottime_ns(), clock.boot, clock.ok,
+        values, dict.fromkeys(_unknown(profile), SILENT),
+    )  # fmt: skip
+
+
+def _unknown(profile: Profile) -> list[str]:
+    """What nobody knows now: not what happened, what a device keeps, and what the broker says of it."""
+    return [
+        point.id
+        for point in profile.points
+        if point.kind != "event" and not point.latched and point.id not in {ONLINE_POINT, SILENT_POINT}
+    ]  # fmt: skip

@@ -1,0 +1,53 @@
+"""The verb `command` of the control socket: one order of a person at this machine."""
+
+from collections.abc import Mapping
+
+from gateway.clock import Clock
+from gateway.commands import Commands
+from gateway.control import Handler
+from gateway.group import Groups
+from gateway.model import Command, CommandResult, Outcome, uuid7
+from gateway.snapshot import CommandAnswer
+
+COMMAND_LIFE_S = 60.0  # how long it may wait for its turn
+
+
+def order(commands: Commands, groups: Groups, clock: Clock) -> Handler:
+    """A handler that answers when the command is confirmed or has failed, for every member of a group."""
+
+    async def handle(request: Mapping[str, object], uid: int) -> CommandAnswer:
+        device, point, value = (request.get(key) for key in ("device", "point", "value"))
+        if not isinstance(device, str) or not isinstance(point, str) or value is None:
+            raise ValueError("device, point and value are needed")
+        if not isinstance(value, bool | int | float | str):
+            raise ValueError(f"{value!r} is no value")  # noqa: TRY004 -- ValueError is how a handler refuses
+        command = Command(
+            str(uuid7(clock.time_ns())), device, point, value,
+            clock.boottime_ns() + int(COMMAND_LIFE_S * 1e9), "cli", by=f"uid {uid}",
+        )  # fmt: skip
+        if device in groups:
+            return _of_group(await groups.execute(command))
+        return _answer(await commands.execute(command))
+
+    return handle
+
+
+def _answer(result: CommandResult) -> CommandAnswer:
+    return {
+        "device": result.command.device, "outcome": result.outcome, "reason": result.reason,
+        "value": result.value, "attempts": result.attempts, "members": [],
+    }  # fmt: skip
+
+
+def _of_group(results: list[CommandResult]) -> CommandAnswer:
+    """Confirmed if every member is, else as the first that is not."""
+    short = [result for result in results if result.outcome is not Outcome.CONFIRMED]
+    reason = f"{len(results) - len(short)} of {len(results)} confirmed"
+    whole = _answer(short[0] if short else results[0])
+    return {
+        **whole,
+        "device": "",
+        "reason": reason,
+        "value": None,
+        "members": [_answer(r) for r in results],
+    }
