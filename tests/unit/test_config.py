@@ -48,7 +48,7 @@ def test_the_smallest_file_runs_without_any_server(tmp_path: Path) -> None:
 def test_the_shipped_files_are_right() -> None:
     root = Path(__file__).parents[2] / "configs"
     demo = load_config(root / "demo" / "gateway.yaml")
-    assert len(demo.devices) == 12
+    assert len(demo.devices) == 14
     assert demo.rules.rules
     assert demo.notes == ()
 
