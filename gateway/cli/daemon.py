@@ -39,8 +39,8 @@ def run(options: argparse.Namespace) -> int:
     setup(config.log.format, config.log.level)
     for note in config.notes:
         log.warning("%s", note, extra={"component": "config"})
-    # auto is asyncio until uvloop has passed the 500 broker restarts (docs/libraries.md, A13).
-    loop_name = "uvloop" if options.loop == "uvloop" else "asyncio"
+    # auto is uvloop: it has passed the 500 broker restarts (docs/decisions/0008-event-loop.md).
+    loop_name = "asyncio" if options.loop == "asyncio" else "uvloop"
     factory = uvloop.new_event_loop if loop_name == "uvloop" else asyncio.new_event_loop
     _allow_files()
     _share_memory()

@@ -125,7 +125,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--loop",
         choices=("auto", "asyncio", "uvloop"),
         default="auto",
-        help="event loop (auto: asyncio)",
+        help="event loop (auto: uvloop)",
     )
 
     status = _command(
