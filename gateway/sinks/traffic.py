@@ -49,10 +49,8 @@ class Traffic:
         self.line, self.drain, self.meter = Line(), Drain(), meter
         self.progress = asyncio.Event()
         self.urgent, self.bulk = store.subscribe(), store.subscribe()
-        self.lanes = {
-            lane: Lane(Window(lane, store.cursor(name, lane), timing), clock) for lane in lanes
-        }
         self._clock, self._timing, self._tell = clock, timing, tell
+        self.lanes = {lane: Lane(self._window(lane), clock) for lane in lanes}
         self._generation = store.generation
 
     def now(self) -> float:
@@ -71,8 +69,12 @@ class Traffic:
         if self._generation != self.store.generation:
             self._generation = self.store.generation
             for number, lane in self.lanes.items():
-                cursor = self.store.cursor(self.name, number)
-                lane.window = Window(number, cursor, self._timing)
+                lane.window = self._window(number)
+
+    def _window(self, number: int) -> Window:
+        """At the cursor; an earlier process may have sent all that is there."""
+        end = Position(self.store.epoch, self.store.last(number))
+        return Window(number, self.store.cursor(self.name, number), self._timing, end)
 
     def cursor(self, number: int) -> Position | None:
         return self.lanes[number].window.cursor

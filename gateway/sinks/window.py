@@ -62,10 +62,13 @@ class Window:
     `cursor` is the last acknowledged position, `sent` the last one read from the journal, `queue`
     what is read but not yet sent. `in_doubt` is the bytes that wait for an ack. `attempt` rises when
     what is under way is given up: what is told about an earlier one is void. `moved_at`: when
-    something was sent or acknowledged. `now` is seconds of a monotonic clock.
+    something was sent or acknowledged. `now` is seconds of a monotonic clock. `before` is the end
+    of the journal at the start: an earlier process may have sent anything up to it.
     """
 
-    def __init__(self, lane: int, cursor: Position | None, timing: Timing) -> None:
+    def __init__(
+        self, lane: int, cursor: Position | None, timing: Timing, before: Position | None = None
+    ) -> None:
         self.lane = lane
         self.cursor = cursor
         self.sent = cursor
@@ -75,6 +78,7 @@ class Window:
         self.in_doubt = 0
         self.attempt = 0
         self.moved_at = 0.0
+        self._before = before
         self._timing = timing
         self._patience = timing.ack_timeout_s
         self._backoff = timing.backoff_s
@@ -157,12 +161,21 @@ class Window:
         self.encourage()
 
     def judge(self, epoch: int, seq: int) -> Verdict:
-        """An ack counts only for what this process sent, and never moves the cursor back."""
+        """An ack counts only for what was sent, and never moves the cursor back."""
         if self.cursor is not None and epoch == self.cursor.epoch and seq <= self.cursor.seq:
             return Verdict.STALE
-        if seq > self._highest.get(epoch, -1):
+        if seq > self._highest.get(epoch, -1) and not self._sent_earlier(epoch, seq):
             return Verdict.REFUSED
         return Verdict.STALE if seq <= self._acked.get(epoch, -1) else Verdict.NEWS
+
+    def _sent_earlier(self, epoch: int, seq: int) -> bool:
+        """By an earlier process, whose cursor was not stored: the platform answers with what it has.
+
+        Only in an epoch of which something was sent again. Seqs of a lane rise over all epochs.
+        """
+        if self._before is None or epoch not in self._highest:
+            return False
+        return epoch <= self._before.epoch and seq <= self._before.seq
 
     def acknowledge(self, epoch: int, seq: int) -> None:
         """Note an ack that `judge` found to be news; `settle` draws the conclusions."""

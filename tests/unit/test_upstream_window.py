@@ -67,6 +67,20 @@ def test_a_new_process_knows_only_acks_up_to_its_cursor() -> None:
     assert ack(one, 51, epoch=3) is Verdict.REFUSED
 
 
+def test_a_platform_that_has_more_than_was_sent_again_after_a_restart_ends_the_repeat() -> None:
+    """It answers with the end of what it has without a gap, which an earlier process sent."""
+    one = Window(0, None, TIMING, before=Position(2, 900))
+    assert ack(one, 834) is Verdict.REFUSED, "nothing of this epoch was sent again yet"
+    one.restart()
+    send(one, batch(1, 135))
+    assert not one.may_send(0)
+    assert ack(one, 901) is Verdict.REFUSED
+    assert ack(one, 834) is Verdict.NEWS
+    assert settled(one, 0) == (Position(1, 834), 834, ())
+    assert one.sent == Position(1, 834)
+    assert one.may_send(0)
+
+
 def test_an_ack_of_a_later_epoch_waits_for_the_earlier_one() -> None:
     one = window()
     send(one, batch(1, 10), batch(11, 20, epoch=2))
