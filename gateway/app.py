@@ -5,8 +5,6 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import partial
-from importlib import import_module
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from gateway import control
@@ -18,6 +16,7 @@ from gateway.commands import Commands
 from gateway.config import Config
 from gateway.counter import Counters, Range
 from gateway.decider import RuleDecider
+from gateway.destinations import Parts, destinations, sink_lanes
 from gateway.document import suggest
 from gateway.driver import Driver, Listener
 from gateway.errors import StoreFailed, StoreFull
@@ -25,8 +24,6 @@ from gateway.group import Groups
 from gateway.health import LinkHealth, LinkState
 from gateway.model import (
     LANE_ALARM,
-    LANE_DIAGNOSTIC,
-    LANES,
     Event,
     EventKind,
     Severity,
@@ -35,18 +32,15 @@ from gateway.order import order
 from gateway.rekey import rekeying
 from gateway.report import Reports
 from gateway.safemode import SafeMode, reduced
-from gateway.sinks.build import upstreams
+from gateway.sinks.downlink import Downlink
 from gateway.sinks.influx_settings import NAME as INFLUX
 from gateway.sinks.sink import LaneStatus, Sink
-from gateway.snapshot import DeviceReadings, Snapshot, StorePart, StrangerPart
+from gateway.snapshot import AuditPart, DeviceReadings, Snapshot, StorePart, StrangerPart
 from gateway.state import State
 from gateway.status import Alarm, Lane, readings, snapshot
 from gateway.store.points import PointInfo
 from gateway.store.store import Store
 from gateway.supervise import Contained, Run, supervise
-
-if TYPE_CHECKING:
-    from gateway.sinks.influx import InfluxSink
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +73,7 @@ class App:
             config.state_dir, gateway_id=config.gateway.id, settings=config.store, clock=self.clock
         )
         self.journal.describe(_infos(config))
-        self.journal.sinks(_sink_lanes(config))
+        self.journal.sinks(sink_lanes(config))
         self.drivers: Mapping[str, Driver] = {
             name: link.spec.build(name, link.section, config.devices_of(name), self.clock)
             for name, link in config.links.items()
@@ -87,6 +81,7 @@ class App:
         }
         # Made when the store is open: they begin at its cursors.
         self.upstreams: dict[str, Sink] = {}
+        self.downlinks: dict[str, Downlink] = {}
         self.audit = AuditLog(config.state_dir, self.clock)
         self.commands = Commands(
             config.commands, devices=config.devices,
@@ -117,16 +112,14 @@ class App:
             self.decider.restrict(self.config.rules)
         self.bus.restore()
         self.journal.on_reopen(self.bus.reopened)
-        self.upstreams = upstreams(
-            self.config.upstream, gateway_id=self.gateway_id, timezone=self.config.gateway.timezone,
-            state_dir=self.config.state_dir, store=self.journal, clock=self.clock, tell=self._tell,
-        )  # fmt: skip
-        await self._add_influx()
+        parts = Parts(self.journal, self.commands, self.audit, self.clock, self._tell)
+        self.upstreams, self.downlinks = await destinations(self.config, parts)
         self.state.restore(self.journal.alarms)
         self.counted.restore(self.journal.counted, self.journal.alarms)
         await self.journal.start()
         self._report_losses()
         await begin(self.audit, self.config.state_dir, self.config.files)
+        self.commands.settle(self.journal.interrupted())
         try:
             handlers = audited(self._handlers(), self.audit)
             async with control.serve(self.config.state_dir, handlers):
@@ -138,24 +131,16 @@ class App:
                 await self.journal.close()
         log.info("stopped", extra={"component": "app"})
 
-    async def _add_influx(self) -> None:
-        """Its client is imported for those who use it: 0.3 s and 11 MB, and not on the loop."""
-        if self.config.influxdb is None:
-            return
-        module = await asyncio.to_thread(import_module, "gateway.sinks.influx")
-        build: type[InfluxSink] = module.InfluxSink
-        sink = build(
-            self.config.influxdb, gateway_id=self.gateway_id, devices=self.devices,
-            store=self.journal, clock=self.clock,
-        )  # fmt: skip
-        self.upstreams[sink.name] = sink
-
     async def _run_core(self, stop: asyncio.Event) -> None:
         """Core, then sinks, then drivers; stopped the other way round."""
         async with asyncio.TaskGroup() as core:
             tasks = [
                 core.create_task(self.journal.watch(), name="store"),
                 core.create_task(self.commands.run(), name="commands"),
+                *(
+                    core.create_task(x.run(), name=f"downlink:{n}")
+                    for n, x in self.downlinks.items()
+                ),
                 core.create_task(self.bus.run(), name="rules"),
                 core.create_task(self._housekeeping(), name="housekeeping"),
             ]
@@ -330,7 +315,14 @@ class App:
         return dict(self.bus.counters)
 
     def command_counters(self) -> dict[str, int]:
-        return dict(self.commands.counters)
+        counted = {f"{n} {k}": v for n, x in self.downlinks.items() for k, v in x.counters.items()}
+        return {**self.commands.counters, **counted}
+
+    def audit_part(self) -> AuditPart:
+        log = self.audit
+        return {
+            "failing": log.failing, "n": log.head.n, "hash": log.head.hash, "lost": log.counters["lost"],
+        }  # fmt: skip
 
 
 def _infos(config: Config) -> dict[tuple[str, str], PointInfo]:
@@ -355,14 +347,6 @@ def _counters(config: Config) -> tuple[dict[str, list[str]], dict[tuple[str, str
             known[key] = spec.counter_ranges(device.profile) if spec.counter_ranges else {}
         ranges |= {(device.id, point): Range(*ends) for point, ends in known[key].items()}
     return names, ranges
-
-
-def _sink_lanes(config: Config) -> dict[str, list[int]]:
-    """What each sink takes; the journal keeps it for them."""
-    lanes = {name: list(section.lanes) for name, section in config.upstream.items()}
-    if config.influxdb is not None:
-        lanes[INFLUX] = [lane for lane in LANES if lane != LANE_DIAGNOSTIC]
-    return lanes
 
 
 def _lane(x: LaneStatus) -> Lane:

@@ -8,13 +8,16 @@ Two ways in: `execute` for one-shot commands of people and platforms, `claim`/`r
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
+import orjson
+
 from gateway.allow import CommandsSection
 from gateway.clock import Clock
-from gateway.driver import Device
+from gateway.driver import Device, stale_after_s
 from gateway.errors import LinkDown, Refused, StoreFailed, StoreFull
 from gateway.model import (
     RETAINED,
@@ -37,6 +40,8 @@ RETRIES = 2
 BACKOFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 10.0)
 COMMAND_LIFE_S = 60.0  # a claim that could not be written for so long is old news
 MANUAL_LEVEL = 8  # where a person's command stands among claims
+# Whose commands have new ids each time: what is idempotent of theirs may be done without an intent.
+LOCAL = frozenset({"cli", "rules"})
 LIFE_LEVEL = 2  # claims up to here ignore the shortest write interval
 
 
@@ -47,7 +52,7 @@ class Writer(Protocol):
 class Ledger(Protocol):
     """What at-most-once needs of the store."""
 
-    def command_known(self, command_id: str) -> bool: ...
+    def command_outcome(self, command_id: str) -> str | None: ...
     async def command_intent(self, command_id: str, body: bytes) -> None: ...
     def command_done(self, command_id: str, body: bytes) -> None: ...
 
@@ -180,6 +185,26 @@ class Commands:
         """It would be written now."""
         return self._refusal(command) is None and not self._overruled(command, level)
 
+    def refuse(self, command: Command, outcome: Outcome, reason: str) -> CommandResult:
+        """End a command before it began, and tell it as any other."""
+        result = CommandResult(command, outcome, reason)
+        self._tell(result)
+        return result
+
+    def settle(self, interrupted: Iterable[tuple[str, bytes]]) -> None:
+        """Tell what a crash came between: written or not, nobody knows, and never written again."""
+        for command_id, body in interrupted:
+            with suppress(orjson.JSONDecodeError):  # of a version before: told by its id alone
+                fields = orjson.loads(body)
+                command = Command(
+                    command_id, str(fields.get("device")), str(fields.get("point")), fields.get("value"), 0,
+                    str(fields.get("origin")),
+                )  # fmt: skip
+                self.refuse(
+                    command, Outcome.UNKNOWN, "the gateway stopped before its end was known"
+                )
+            self._ledger.command_done(command_id, Outcome.UNKNOWN.encode())
+
     def _refusal(self, command: Command) -> str | None:
         device = self._devices.get(command.device)
         if device is None:
@@ -190,14 +215,25 @@ class Commands:
             return f"{command.point} cannot be written; {device.profile.profile} takes {names}"
         if not self._section.allows(command.origin, device, command.point):
             return f"{command.origin} may not write {command.point} of {command.device}: commands.allow has no such line"
-        if command.precondition is not None:
-            now = self._state.reading(command.device, command.precondition.point)
-            if now is None or now.value != command.precondition.equals:
-                shown = None if now is None else now.value
-                return f"precondition: {command.precondition.point} is {shown}, not {command.precondition.equals}"
-        if self._ledger.command_known(command.id):
-            return f"command {command.id} was executed before"
-        return spec.refuse(command.value)
+        outcome = self._ledger.command_outcome(command.id)
+        if outcome is not None:
+            return f"command {command.id} was executed before: {outcome or 'it is under way'}"
+        return spec.refuse(command.value) or self._unmet(command, device)
+
+    def _unmet(self, command: Command, device: Device) -> str | None:
+        """What is wrong with the precondition: only a fresh, good value can meet it."""
+        if command.precondition is None:
+            return None
+        point, wanted = command.precondition
+        now = self._state.reading(command.device, point)
+        if now is None or not _same(now.value, wanted):
+            return f"precondition: {point} is {None if now is None else now.value}, not {wanted}"
+        if now.quality is not None:
+            return f"precondition: {point} is {now.quality.level}: {now.quality.reason}"
+        age_s = (self._clock.boottime_ns() - now.received_ns) / 1e9
+        if age_s > stale_after_s(device):
+            return f"precondition: {point} was last read {age_s:.0f} s ago"
+        return None
 
     def _overruled(self, command: Command, level: int) -> bool:
         strongest = _strongest(self._claims.get((command.device, command.point), {}))
@@ -210,15 +246,14 @@ class Commands:
     ) -> CommandResult:
         spec = self._devices[command.device].profile.by_command[command.point]
         self._newest[command.device, command.point] = command.id
-        if spec.idempotent:
-            return await self._try(
-                command, spec, level, held=held, attempts=RETRIES + 1, first=first
-            )
+        attempts = RETRIES + 1 if spec.idempotent else 1
+        if spec.idempotent and command.origin in LOCAL:
+            return await self._try(command, spec, level, held=held, attempts=attempts, first=first)
         try:  # at most once: the intent is on disk before anything moves
-            await self._ledger.command_intent(command.id, command.device.encode())
+            await self._ledger.command_intent(command.id, _intent(command))
         except (StoreFull, StoreFailed) as error:
             return CommandResult(command, Outcome.REFUSED, f"the intent cannot be stored: {error}")
-        result = await self._try(command, spec, level, held=held, attempts=1)
+        result = await self._try(command, spec, level, held=held, attempts=attempts)
         self._ledger.command_done(command.id, result.outcome.encode())
         return result
 
@@ -329,6 +364,18 @@ _GOOD = frozenset({Outcome.CONFIRMED, Outcome.SUPERSEDED})
 
 def _strongest(claims: Mapping[str, Claim]) -> Claim | None:
     return min(claims.values(), key=lambda claim: (claim.level, claim.rank), default=None)
+
+
+def _intent(command: Command) -> bytes:
+    return orjson.dumps({
+        "device": command.device, "point": command.point, "value": command.value,
+        "origin": command.origin,
+    })  # fmt: skip
+
+
+def _same(shown: Value | None, wanted: Value) -> bool:
+    """`True` is not 1 here."""
+    return shown == wanted and isinstance(shown, bool) == isinstance(wanted, bool)
 
 
 def _equal(shown: Value | None, wanted: Value, spec: CommandSpec) -> bool:

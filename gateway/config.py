@@ -70,9 +70,11 @@ def default_state_dir(gateway_id: str) -> Path:
     return Path(base, "community-gateway", gateway_id)
 
 
-def load_config(path: Path) -> Config:
-    """Read and check a configuration. Raises ConfigError that holds every problem."""
-    document = load(path)
+def load_config(path: Path, at: Path | None = None) -> Config:
+    """Read and check a configuration, as if it were the file `at`. Raises ConfigError that holds
+    every problem.
+    """
+    document = load(path, str(at or path))
     version = mapping_at(document.value).get("version")
     if isinstance(version, int) and version > VERSION:
         fix = f"install a newer gateway or write version: {VERSION}"
@@ -295,11 +297,10 @@ class _Loader:
                     f"unknown origin '{allow.origin}'",
                     suggest(allow.origin, origins),
                 )
-            elif allow.origin in file.upstream:
+            elif allow.origin in file.upstream and not file.upstream[allow.origin].downlink:
+                what = f"upstream {allow.origin} takes no commands"
                 self._problem(
-                    (*path, "origin"),
-                    "commands from a platform are not in this version",
-                    "remove this entry",
+                    (*path, "origin"), what, f"add downlink: {{}} to upstream.{allow.origin}"
                 )
             for device in allow.ids():
                 if device not in devices:
@@ -309,6 +310,9 @@ class _Loader:
         for name, upstream in file.upstream.items():
             if name in {"cli", "rules", influx_settings.NAME}:
                 self._problem(("upstream", name), f"'{name}' is a reserved name", "choose another")
+            if upstream.downlink and all(line.origin != name for line in file.commands.allow):
+                what, fix = "commands.allow has no line for it", f"add one with origin: {name}"
+                self._note(("upstream", name, "downlink"), what, fix)
             if not upstream.lanes:
                 self._problem(("upstream", name, "lanes"), "no lane", "write e.g. [0, 1]")
         if file.upstream and not any(0 in u.lanes for u in file.upstream.values()):

@@ -76,9 +76,11 @@ def suggest(word: str, known: Iterable[str]) -> str:
     return f"write one of {', '.join(names)}" if names else "remove it"
 
 
-def load(path: Path) -> Document:
-    """Read and parse one file. Raises ConfigError that names every problem found."""
-    name = str(path)
+def load(path: Path, name: str = "") -> Document:
+    """Read and parse one file, called `name` in messages. Raises ConfigError that names every
+    problem found.
+    """
+    name = name or str(path)
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)

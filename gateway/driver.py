@@ -118,6 +118,15 @@ class Device(NamedTuple):
         return self.profile.supervise if own is None else own
 
 
+def stale_after_s(device: Device) -> float:
+    """How long a device may be silent: as it is supervised, else three fast periods, or longer
+    where its points say so.
+    """
+    if device.supervise is not None:
+        return device.supervise
+    return max([3 * device.section.poll.fast, *(p.stale_after or 0 for p in device.profile.points)])
+
+
 class Driver(Protocol):
     """One protocol on one link. Opens nothing before `run`.
 

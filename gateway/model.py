@@ -163,6 +163,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"  # not allowed, out of range, or no such point
     EXPIRED = "expired"  # `not_after_ns` passed before it was written
     SUPERSEDED = "superseded"  # a newer or stronger command took the point over
+    UNKNOWN = "unknown"  # a crash came between the intent and the end; it is never tried again
     OVERRIDDEN = "overridden"  # a claim of higher priority holds the point
 
 

@@ -94,7 +94,8 @@ class CommandSpec(Section):
                 return f"{value!r} is not a number"
             if not low <= value <= high:
                 return f"{value} is outside {low} to {high}"
-        return None
+            return None
+        return f"{value!r} is not a number, true or false" if isinstance(value, str) else None
 
 
 class Identity(Section):

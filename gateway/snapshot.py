@@ -115,6 +115,13 @@ class ClockPart(TypedDict):
     boot: int
 
 
+class AuditPart(TypedDict):
+    failing: str  # why the audit log cannot be written, "" if it can
+    n: int  # its newest line
+    hash: str
+    lost: int  # records since the start
+
+
 class Snapshot(TypedDict):
     v: int
     gateway: str
@@ -132,6 +139,7 @@ class Snapshot(TypedDict):
     store: StorePart
     counters: dict[str, int]
     commands: dict[str, int]
+    audit: AuditPart
 
 
 class PointPart(TypedDict):

@@ -7,12 +7,13 @@ from importlib.metadata import version
 from typing import NamedTuple, Protocol
 
 from gateway.clock import Clock
-from gateway.driver import Device
+from gateway.driver import Device, stale_after_s
 from gateway.health import DeviceHealth, LinkHealth, LinkState, Word
 from gateway.model import Level, Severity
 from gateway.snapshot import (
     VERSION,
     AlarmPart,
+    AuditPart,
     DevicePart,
     DeviceReadings,
     HealthPart,
@@ -92,6 +93,7 @@ class Sources(Protocol):
     def store(self) -> StorePart: ...
     def counters(self) -> dict[str, int]: ...
     def command_counters(self) -> dict[str, int]: ...
+    def audit_part(self) -> AuditPart: ...
 
 
 def snapshot(source: Sources) -> Snapshot:
@@ -100,7 +102,7 @@ def snapshot(source: Sources) -> Snapshot:
     devices = [_device(source, device, now_ns) for device in source.devices.values()]
     links = [_link(source, name, now_ns) for name in source.drivers]
     sinks = [_sink(source, name, *parts) for name, parts in source.sinks().items()]
-    store = source.store()
+    store, audit = source.store(), source.audit_part()
     alarms: list[AlarmPart] = [
         {"instance": a.instance, "rule": a.rule, "device": a.device, "severity": a.severity.name.lower(),
          "title": a.title, "since_s": (now_ns - a.since_ns) / 1e9, "latched": a.latched}
@@ -109,13 +111,15 @@ def snapshot(source: Sources) -> Snapshot:
     return {
         "v": VERSION, "gateway": source.gateway_id, "name": source.gateway_name,
         "version": RELEASE, "pid": os.getpid(), "loop": source.loop_name,
-        "uptime_s": (now_ns - source.started_ns) / 1e9, "health": health(devices, links, sinks, store, source.safe_mode),
+        "uptime_s": (now_ns - source.started_ns) / 1e9,
+        "health": health(devices, links, sinks, store, source.safe_mode, audit["failing"]),
         "clock": {
             "ok": source.clock.ok, "boot": source.clock.boot,
             "time": datetime.fromtimestamp(source.clock.time_ns() / 1e9, UTC).isoformat(timespec="seconds"),
         },
         "devices": devices, "links": links, "upstream": sinks, "alarms": alarms, "store": store,
         "counters": source.counters(), "commands": source.command_counters(),
+        "audit": audit,
     }  # fmt: skip
 
 
@@ -125,9 +129,11 @@ def health(
     sinks: list[SinkPart],
     store: StorePart,
     safe_mode: str = "",
+    audit: str = "",
 ) -> HealthPart:
     """One word and why. Critical: nothing can be kept, or nothing can be heard."""
-    critical, degraded = [safe_mode] if safe_mode else [], []
+    critical = [safe_mode] if safe_mode else []
+    degraded = [f"audit log: {audit}"] if audit else []
     if store["state"] != "ok":
         critical.append(f"storage: {store['reason']}")
     if not store["reserve"]:
@@ -202,15 +208,6 @@ def _quality(reading: Reading) -> str:
     return (
         "good" if reading.quality is None else f"{reading.quality.level}: {reading.quality.reason}"
     )
-
-
-def stale_after_s(device: Device) -> float:
-    """How long a device may be silent: as it is supervised, else three fast periods, or longer
-    where its points say so.
-    """
-    if device.supervise is not None:
-        return device.supervise
-    return max([3 * device.section.poll.fast, *(p.stale_after or 0 for p in device.profile.points)])
 
 
 def _since(then_ns: int, now_ns: int) -> float | None:

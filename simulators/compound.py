@@ -3,10 +3,13 @@
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Literal, TextIO
+
+import aiomqtt
 
 from simulators.broker import Broker, broker
 from simulators.home import Home, HomeRadio, home
@@ -28,6 +31,7 @@ from simulators.zigbee2mqtt import Bridge, bridges_of
 MQTT_PROFILES = frozenset(
     {"tasmota-light", "zigbee2mqtt-light"}
 )  # beside those of the native dialect
+DIM_EVERY_S = 10.0
 INCIDENT_EVERY_S = 45.0
 INCIDENT_FOR_S = 15.0
 OVERVOLTAGE_V = 258.0  # a lost neutral somewhere upstream
@@ -92,7 +96,7 @@ class Compound:
         """Let the lamps and home alarms live, until cancelled.
 
         `incidents`: every 45 s the first meter of each bus shows 258 V for 15 s; doors open, somebody
-        moves, help is called, water leaks, smoke rises.
+        moves, help is called, water leaks, smoke rises; every 10 s the platforms dim a lamp.
         """
         async with asyncio.TaskGroup() as group:
             for index, lights in enumerate(self.lights):
@@ -105,6 +109,7 @@ class Compound:
                 group.create_task(bridge.run(interval_s), name="zigbee2mqtt")
             if incidents:
                 group.create_task(self._incidents(), name="incidents")
+                group.create_task(self._dim(), name="dim")
 
     async def _incidents(self) -> None:
         while True:
@@ -112,6 +117,15 @@ class Compound:
             self._set_voltage(OVERVOLTAGE_V)
             await asyncio.sleep(INCIDENT_FOR_S)
             self._set_voltage(None)
+
+    async def _dim(self) -> None:
+        lamps = [lamp.device for street in self.plan.streets for lamp in street.lamps]
+        for number in count():
+            await asyncio.sleep(DIM_EVERY_S)
+            for one in self.platforms if lamps else ():
+                with suppress(aiomqtt.MqttError):  # not connected just now
+                    lamp = lamps[number % len(lamps)]
+                    await one.command(lamp, "light.level", 40 + number * 7 % 60)
 
     def _set_voltage(self, volts: float | None) -> None:
         for bus, farm in zip(self.plan.buses, self.farms, strict=True):

@@ -8,10 +8,13 @@ import asyncio
 import logging
 import os
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from uuid import uuid4
 
 import aiomqtt
 import orjson
@@ -21,6 +24,8 @@ from simulators.ledger import Json, Ledger
 log = logging.getLogger(__name__)
 
 RECONNECT_S = 0.5
+TOPICS = ("up/+", "state", "cmd/result", "config/reported")
+COMMAND_LIFE_NS = 60_000_000_000
 TIMEOUT_S = 2.0  # for each answer of the broker, a goodbye included
 
 
@@ -34,6 +39,8 @@ class Platform:
     def __init__(self, host: str, port: int, gateway_id: str, *, log: Path) -> None:
         self.ledger: Ledger | None = None  # read from the log by `run`
         self.gateway: dict[str, Any] = {}  # the newest `state` of the gateway
+        self.results: deque[dict[str, Any]] = deque(maxlen=1_000)  # answers to commands
+        self.reported: dict[str, Any] = {}  # what the gateway says of configurations
         self.batches = 0
         self.malformed = 0
         self._host, self._port = host, port
@@ -106,6 +113,21 @@ class Platform:
             raise aiomqtt.MqttError("the platform is not connected")
         await self._client.publish(f"{self._topic}/ack", orjson.dumps(ack), qos=1)
 
+    async def command(self, device: str, point: str, value: object, **more: object) -> str:
+        """Send one command, good for 60 s unless `not_after` is given; returns its id. Raises
+        aiomqtt.MqttError when there is no connection.
+        """
+        order = {"id": str(uuid4()), "device": device, "point": point, "value": value}
+        order |= {"not_after": str(time.time_ns() + COMMAND_LIFE_NS), **more}
+        await self.say("cmd", orjson.dumps(order))
+        return str(order["id"])
+
+    async def say(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Publish anything below the gateway's topic."""
+        if self._client is None:
+            raise aiomqtt.MqttError("the platform is not connected")
+        await self._client.publish(f"{self._topic}/{topic}", payload, qos=1, retain=retain)
+
     async def until(self, condition: Callable[["Platform"], bool]) -> None:
         """Wait until `condition` holds; it is tried after each batch, state and connection."""
         while not condition(self):
@@ -147,7 +169,7 @@ class Platform:
         )
         try:
             async with client:
-                await client.subscribe([(f"{self._topic}/up/+", 1), (f"{self._topic}/state", 1)])
+                await client.subscribe([(f"{self._topic}/{topic}", 1) for topic in TOPICS])
                 self._client = client
                 self._news.set()
                 for ack in ledger.acks():
@@ -166,6 +188,10 @@ class Platform:
             content = orjson.loads(bytes(message.payload))
             if message.topic.value == f"{self._topic}/state":
                 self.gateway = content
+            elif message.topic.value == f"{self._topic}/cmd/result":
+                self.results.append(content)
+            elif message.topic.value == f"{self._topic}/config/reported":
+                self.reported = content
             else:
                 await self._keep(ledger, content)
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:

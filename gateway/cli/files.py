@@ -33,7 +33,7 @@ def init(options: argparse.Namespace) -> int:
 
 def check(options: argparse.Namespace) -> int:
     try:
-        config = load_config(Path(options.file))
+        config = load_config(Path(options.file), Path(options.at) if options.at else None)
     except ConfigError as error:
         show(error.problems, [], as_json=options.json)
         return CONFIG

@@ -13,7 +13,13 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import NoReturn
 
-from gateway.cli import audit_options, device_options, probe_options, profile_options
+from gateway.cli import (
+    audit_options,
+    desired_options,
+    device_options,
+    probe_options,
+    profile_options,
+)
 from gateway.model import LANES
 
 NOT_RUNNING, USAGE, ALREADY_RUNNING, STATE_REFUSED, CONFIG = 3, 64, 73, 74, 78
@@ -89,11 +95,8 @@ def _config_option(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="gateway", description="Community Gateway: the box in the basement.")
-    parser.add_argument("--version", action="version", version=version("community-gateway"))
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-
+def _files(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    """Commands that only look at files."""
     init = _command(
         commands,
         "init",
@@ -112,6 +115,16 @@ def build_parser() -> argparse.ArgumentParser:
     )
     check.add_argument("file", metavar="FILE")
     check.add_argument("--json", action="store_true", help="problems as JSON")
+    text = "as if it were this file: relative names are seen from there"
+    check.add_argument("--at", metavar="FILE", help=text)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="gateway", description="Community Gateway: the box in the basement.")
+    parser.add_argument("--version", action="version", version=version("community-gateway"))
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    _files(commands)
 
     run = _command(
         commands,
@@ -165,6 +178,7 @@ def build_parser() -> argparse.ArgumentParser:
     _store(commands)
 
     audit_options.add(commands, _command, _config_option)
+    desired_options.add(commands, _command, _config_option)
 
     text = "Look at what is connected: who answers, what it shows, how much the bus can carry."
     probe = _command(commands, "probe", "probe:modbus", text, "gateway probe modbus rs485-1 --scan")

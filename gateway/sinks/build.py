@@ -5,6 +5,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from gateway.clock import Clock
+from gateway.sinks.downlink import Downlink
 from gateway.sinks.meter import Meter
 from gateway.sinks.settings import UpstreamSection
 from gateway.sinks.sink import Sink
@@ -22,6 +23,7 @@ def upstreams(
     store: Store,
     clock: Clock,
     tell: Tell,
+    downlinks: Mapping[str, Downlink],
 ) -> dict[str, Sink]:
     """By name. The store is open: they begin at its cursors. Days are those of `timezone`."""
     zone = ZoneInfo(timezone)
@@ -34,6 +36,7 @@ def upstreams(
             clock=clock,
             tell=tell,
             meter=Meter(state_dir, name, zone, clock),
+            downlink=downlinks.get(name),
         )
         for name, section in sections.items()
     }

@@ -2,11 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from gateway.endpoint import MqttEndpoint
 from gateway.model import LANES
-from gateway.settings import Duration, wrong
+from gateway.settings import Duration, Section, wrong
 
 LONGEST_LINGER_S = 60.0
 
@@ -26,6 +26,25 @@ def _linger(value: float) -> float:
     return value
 
 
+def _max_life(value: float) -> float:
+    if not 1 <= value <= 86_400:
+        raise wrong(f"{value:g} s is not allowed", "write 1s to 24h")
+    return value
+
+
+class DownlinkSection(Section):
+    """What this platform may send back. Without it nothing is subscribed and nothing is taken.
+
+    What it may write is `commands.allow`. `rate` (a minute) and `burst` bound commands;
+    `max_life` how far ahead `not_after` may be. `config`: it may propose configurations.
+    """
+
+    rate: Annotated[int, Field(ge=1, le=60)] = 10
+    burst: Annotated[int, Field(ge=1, le=1_000)] = 200
+    max_life: Annotated[Duration, AfterValidator(_max_life)] = 3_600.0
+    config: bool = False
+
+
 class UpstreamSection(MqttEndpoint):
     """A community platform behind an MQTT 5 broker.
 
@@ -40,3 +59,4 @@ class UpstreamSection(MqttEndpoint):
     ack: Literal["platform", "broker"] = "platform"
     lanes: Annotated[list[int], AfterValidator(_lanes)] = [0, 1]
     linger: Annotated[Duration, AfterValidator(_linger)] = 0.25
+    downlink: DownlinkSection | None = None

@@ -17,6 +17,7 @@ from gateway.health import LinkHealth
 from gateway.model import LANE_ALARM, LANE_EVENT, EventKind, Severity
 from gateway.mqtt import Connection, Reason, Subscription, Will, connect
 from gateway.sinks.courier import Courier
+from gateway.sinks.downlink import Downlink
 from gateway.sinks.lane import CLOCK_WAIT_S
 from gateway.sinks.meter import Meter
 from gateway.sinks.receipts import Receipts
@@ -52,6 +53,7 @@ class UpstreamSink:
         tell: Tell,
         meter: Meter,
         timing: Timing = TIMING,
+        downlink: Downlink | None = None,
     ) -> None:
         self.name = name
         self._section = section
@@ -67,6 +69,7 @@ class UpstreamSink:
         self._receipts = Receipts(self._traffic)
         self._store, self._tell = store, tell
         self._component = {"component": f"upstream:{name}"}
+        self._downlink = downlink
         self._synchronized_by = self._traffic.now() + CLOCK_WAIT_S
 
     @property
@@ -88,12 +91,11 @@ class UpstreamSink:
         """Serve one connection; returns when there is a better certificate for the next one."""
         for lane in self._traffic.lanes.values():
             lane.window.restart()
-        by_platform = self._section.ack == "platform"
         async with connect(
             self._section,
             client_id=f"{self._gateway_id}-{self.name}",
             clock=self._clock,
-            subscriptions=(Subscription(f"{self._topic}/ack", 2),) if by_platform else (),
+            subscriptions=self._subscriptions(),
             will=Will(f"{self._topic}/state", self._state(online=False)),
             context=self._certificates.context,
         ) as link:
@@ -173,6 +175,10 @@ class UpstreamSink:
 
     # Connection
 
+    def _subscriptions(self) -> tuple[Subscription, ...]:
+        acks = (Subscription(f"{self._topic}/ack", 2),) if self._section.ack == "platform" else ()
+        return (*acks, *(self._downlink.subscriptions if self._downlink else ()))
+
     async def _announce(self, link: Connection) -> None:
         reason = await self._publish_state(link, online=True)
         # Nobody there to see it is no failure: it is retained.
@@ -200,6 +206,10 @@ class UpstreamSink:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._listen(link), name=f"upstream:{self.name}:listen")
                 tasks.create_task(self._watch(), name=f"upstream:{self.name}:certificates")
+                if self._downlink is not None:
+                    tasks.create_task(
+                        self._downlink.answer(link), name=f"upstream:{self.name}:answer"
+                    )
                 courier = self._courier(link, tasks)
                 tasks.create_task(self._meter.keep(), name=f"upstream:{self.name}:meter")
                 tasks.create_task(courier.bulk(), name=f"upstream:{self.name}:bulk")
@@ -221,7 +231,8 @@ class UpstreamSink:
     async def _listen(self, link: Connection) -> None:
         while True:
             message = await link.receive()
-            await self._receipts.hear(message.payload)
+            if self._downlink is None or not self._downlink.take(message):
+                await self._receipts.hear(message.payload)
             link.ack(message)
 
     def _courier(self, link: Connection, tasks: asyncio.TaskGroup) -> Courier:

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from gateway.model import Event, Sample
 from gateway.store.index import Position
-from gateway.store.journal import CommandRow, DeadLetter
+from gateway.store.journal import DeadLetter
+from gateway.store.orders import CommandRow
 
 
 class Bell:

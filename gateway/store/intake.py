@@ -8,8 +8,8 @@ from gateway.counters import ReplayCounters
 from gateway.model import Event, Item, Sample
 from gateway.store.encode import CHUNK_SAMPLES
 from gateway.store.inbox import Bucket, CommandNote, Entry, Inbox, Retirement
-from gateway.store.journal import CommandRow
 from gateway.store.ledger import Ledger
+from gateway.store.orders import CommandRow
 from gateway.store.report import Commit, Fault
 from gateway.store.ring import Ring
 from gateway.store.writer import CHUNK_BYTES

@@ -15,11 +15,12 @@ import orjson
 
 from gateway.clock import Clock
 from gateway.model import LANE_SAMPLE, LANES, Event, Sample, lane_of
-from gateway.store import replay
+from gateway.store import orders, replay
 from gateway.store.encode import Damaged, alarm_of, chunk_of, dedupe_key, event_of, event_row
 from gateway.store.evictions import Eviction
 from gateway.store.index import Mark, Position, Span
 from gateway.store.mark import Mark as HighWater
+from gateway.store.orders import CommandRow
 from gateway.store.points import Descriptions, Registry
 from gateway.store.recover import MAX_IDS, RESERVE, State
 from gateway.store.rescue import Rescue, Step
@@ -38,7 +39,6 @@ log = logging.getLogger(__name__)
 SLACK_IDS = 8_192  # forget message ids in blocks of this many
 
 DeadLetter = tuple[str, int, int, int, str, bytes, int]  # in the order of table `dead`
-CommandRow = tuple[bytes, str, bytes, int]  # in the order of table `command`
 
 
 @dataclass(slots=True)
@@ -351,7 +351,7 @@ class Journal:
         db.executemany("INSERT OR REPLACE INTO cursor VALUES (?, ?, ?, ?)", cursors)
         seal_cursors(db, cursors)
         db.executemany("INSERT OR REPLACE INTO dead VALUES (?, ?, ?, ?, ?, ?, ?)", chores.dead)
-        db.executemany("INSERT OR REPLACE INTO command VALUES (?, ?, ?, ?)", chores.commands)
+        orders.write(db, chores.commands)
         replay.write(db, chores.counters)
         forget(db, chores.retired)  # last: what they told before counts no more
         self.stock.write(db, chores.evictions)

@@ -18,12 +18,14 @@ import orjson
 
 from gateway.clock import Clock, boot_id
 from gateway.model import LANE_SAMPLE, LANES
+from gateway.store import orders
 from gateway.store.admission import admit, adopted
 from gateway.store.encode import Damaged
 from gateway.store.evictions import evicted_last, evicted_spans, remove_evicted
 from gateway.store.identity import DAMAGE, damaged, next_epoch, read_epoch, write_epoch
 from gateway.store.index import LaneIndex, Mark, Position, Span
 from gateway.store.mark import Mark as HighWater
+from gateway.store.orders import Order
 from gateway.store.points import Point
 from gateway.store.rescue import Found
 from gateway.store.schema import CORE, SCHEMA_VERSION, SEQ_BITS, SEQ_MASK, fits
@@ -46,7 +48,6 @@ MAX_IDS = 65_536  # message ids that are remembered
 MARKS = 256  # per lane of events
 # Damage that does not hide a lost tail.
 HARMLESS = {"corrupt", "segment_damaged", "segment_foreign", "cursor_damaged"}
-COMMANDS_NS = 7 * 86_400 * 1_000_000_000  # how long a command id is known
 DERIVED = {"rollup", "chunk_window"}  # tables that are made from others
 
 
@@ -64,7 +65,7 @@ class State:
     writable: int | None = None  # the segment to go on with
     points: list[Point] = field(default_factory=list)
     cursors: dict[tuple[str, int], Position] = field(default_factory=dict)
-    commands: set[str] = field(default_factory=set)
+    commands: dict[str, Order] = field(default_factory=dict)
     keys: list[bytes] = field(default_factory=list)  # message ids, oldest first
     unsaved_keys: list[tuple[int, bytes]] = field(default_factory=list)
     last_n: int = 0
@@ -112,9 +113,9 @@ def recover(
     with transaction(db):
         state.boot = _boot(db, meta)
         _begin(db, state, gateway_id, new_epoch=not clean)
-        if clock.ok:
-            db.execute("DELETE FROM command WHERE at_ns < ?", (clock.time_ns() - COMMANDS_NS,))
-    state.commands = {bytes(id_).decode() for (id_,) in db.execute("SELECT id FROM command")}
+        orders.write(db, () if found is None else found.commands)
+        orders.sweep(db, clock)
+    state.commands = orders.read(db)
     _fill_index(db, state)
     for what, count in state.damage.items():
         log.error("store damage: %s (%d)", what, count, extra={"component": "store"})

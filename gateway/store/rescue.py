@@ -19,6 +19,7 @@ from gateway.model import LANE_ALARM, LANE_EVENT, Event
 from gateway.store.encode import Damaged, EventRow, event_of
 from gateway.store.identity import DAMAGE, damaged
 from gateway.store.index import Position
+from gateway.store.orders import CommandRow
 from gateway.store.readonly import look_at
 from gateway.store.replay import good
 from gateway.store.salvage import Salvage
@@ -35,6 +36,7 @@ class Found(NamedTuple):
     last_n: int
     alarms: list[Event]  # the newest event of each alarm
     replay: Mapping[str, int]  # the last admitted counter of each device
+    commands: list[CommandRow]
 
 
 class Step(NamedTuple):
@@ -62,7 +64,14 @@ def look_into(path: Path) -> Found:
             if isinstance(row[0], int):
                 last_n = max(last_n, row[0])
     replay = dict(good(_rows(path, "SELECT device, counter, crc FROM replay")))
-    return Found(cursors, last_n, list(_alarms(path)), replay)
+    return Found(cursors, last_n, list(_alarms(path)), replay, list(_commands(path)))
+
+
+def _commands(path: Path) -> Iterator[CommandRow]:
+    for row in _rows(path, "SELECT id, state, body, at_ns FROM command"):
+        match row:
+            case (bytes(id_), "intent" | "done" as state, bytes(body), int(at_ns)):
+                yield id_, state, body, at_ns
 
 
 def _alarms(path: Path) -> Iterator[Event]:

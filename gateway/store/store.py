@@ -15,6 +15,7 @@ from gateway.clock import Clock
 from gateway.counters import ReplayCounters
 from gateway.errors import StoreFailed, StoreFull
 from gateway.model import Event, Item, Sample
+from gateway.store import orders
 from gateway.store.access import Access, Undo, undo
 from gateway.store.books import Books
 from gateway.store.files import OpenFiles, open_files
@@ -23,7 +24,7 @@ from gateway.store.history_thread import HistoryThread
 from gateway.store.inbox import CommandNote, CursorMove, Inbox
 from gateway.store.index import Position
 from gateway.store.intake import Intake
-from gateway.store.journal import CommandRow
+from gateway.store.orders import CommandRow, Order
 from gateway.store.points import Descriptions
 from gateway.store.reader import Slice
 from gateway.store.report import Report
@@ -339,23 +340,29 @@ class Store:
         self._inbox.dead.append(row)
         self._inbox.bell.ring()
 
-    def command_known(self, command_id: str) -> bool:
-        return command_id in self._books.state.commands
+    def command_outcome(self, command_id: str) -> str | None:
+        """How it ended, "" while it is under way, `unknown` after a crash; None: never heard of."""
+        return orders.outcome(self._books.state.commands, command_id)
+
+    def interrupted(self) -> list[tuple[str, bytes]]:
+        return orders.interrupted(self._books.state.commands)
 
     async def command_intent(self, command_id: str, body: bytes) -> None:
         """Durable on return: the command is never executed a second time, whatever happens.
 
         Raises StoreFailed or StoreFull if it cannot be made so; the id is unknown again then.
         """
-        self._books.state.commands.add(command_id)
+        orders.forget(self._books.state.commands, self._clock.time_ns())
+        self._books.state.commands[command_id] = Order("", self._clock.time_ns())
         try:
             await self._intake.intent(self._command(command_id, "intent", body))
         except (StoreFailed, StoreFull):
-            self._books.state.commands.discard(command_id)
+            self._books.state.commands.pop(command_id, None)
             raise
 
     def command_done(self, command_id: str, body: bytes) -> None:
         """How the command ended; on disk within 5 s."""
+        self._books.state.commands[command_id] = Order(body.decode(), self._clock.time_ns())
         self._inbox.commands.append(CommandNote(self._command(command_id, "done", body)))
         self._inbox.bell.ring()
 
@@ -377,13 +384,9 @@ class Store:
         """Runs in the writer thread."""
         repair = None if promised is None else partial(undo, promised=promised)
         files = open_files(
-            self._directory,
-            self._gateway_id,
-            self._clock,
-            lock=self._lock,
-            repair=repair,
-            infos=self._infos,
-        )
+            self._directory, self._gateway_id, self._clock,
+            lock=self._lock, repair=repair, infos=self._infos,
+        )  # fmt: skip
         if self._lock not in {None, files.lock}:
             os.close(self._lock)
         self._files, self._lock = files, files.lock

@@ -14,7 +14,7 @@ from gateway.config import load_config
 from gateway.errors import ConfigError
 from gateway.profile_alarm import AlarmRule
 from gateway.sinks.influx_settings import InfluxSection
-from gateway.sinks.settings import UpstreamSection
+from gateway.sinks.settings import DownlinkSection, UpstreamSection
 from gateway.store.settings import StoreSettings
 from gateway.strategy import Strategy
 from rules.section import RuleSection
@@ -33,7 +33,7 @@ COMMON = keys(driver.DeviceSection)
 CONFIGURATION = {
     "Top level": keys(sections.File), "gateway": keys(sections.GatewaySection),
     "store": keys(StoreSettings), "devices": COMMON,
-    "influxdb": keys(InfluxSection), "upstream": keys(UpstreamSection),
+    "influxdb": keys(InfluxSection), "upstream": keys(UpstreamSection), "upstream: downlink": keys(DownlinkSection),
     "commands": keys(CommandsSection, Allow, Selector), "log": keys(sections.LogSection),
     **{f"links: {name}": keys(spec.link) for name, spec in SPECS.items()},
     **{f"devices: {name}": keys(spec.device) - COMMON for name, spec in SPECS.items()},

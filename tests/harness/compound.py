@@ -26,11 +26,12 @@ devices:
 rules: [{rules}]
 store: {{group_commit: 1s}}
 upstream:
-  platform: {{url: "mqtt://127.0.0.1:{platform}", lanes: [0, 1, 2]}}
+  platform: {{url: "mqtt://127.0.0.1:{platform}", lanes: [0, 1, 2], downlink: {{rate: 60, config: true}}}}
 commands:
   allow:
     - {{origin: rules, devices: {{type: light}}, points: [light.level]}}
     - {{origin: cli, devices: {{type: light}}, points: [light.level]}}
+    - {{origin: platform, devices: [light-1, light-2], points: [light.level]}}
 log: {{format: console, level: info}}
 """
 

@@ -183,7 +183,7 @@ async def look(directory: Path, commands: Iterable[int]) -> tuple[Seen, set[Plac
     await store.start()
     try:
         seen = await _read(store, opened_s)
-        forgotten = [n for n in commands if not store.command_known(str(n))]
+        forgotten = [n for n in commands if store.command_outcome(str(n)) is None]
         seen.faults += [f"command {n} is forgotten" for n in forgotten]
         return seen, await _add(store)
     finally:

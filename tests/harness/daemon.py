@@ -36,7 +36,7 @@ class Daemon:
         self.log = config.with_suffix(".log")
         self.kills = 0
         self.counts_crashes = False  # kills are ours: they must not lead to safe mode
-        self._sabotage = sabotage
+        self.sabotage = sabotage
         self._arguments = arguments
         self._under = under
         self._ready_s = ready_s
@@ -62,8 +62,8 @@ class Daemon:
         if not self.counts_crashes:
             (self.state_dir / safemode.FILE).unlink(missing_ok=True)
         command = ["-c", "import sys; from gateway.cli.main import main; sys.exit(main())"]
-        if self._sabotage:
-            command = ["-m", "tests.harness.sabotage", self._sabotage]
+        if self.sabotage:
+            command = ["-m", "tests.harness.sabotage", self.sabotage]
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self._under,

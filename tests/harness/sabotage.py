@@ -4,16 +4,24 @@ Each function here must turn its promise's test red; a promise whose sabotage st
 tested at all.
 """
 
+import os
+import signal
 import sys
+from typing import Any
 
 from drivers.modbus.link import Connection
 from drivers.mqtt import identity
 from gateway import safemode
+from gateway.allow import CommandsSection
 from gateway.bus import Bus
 from gateway.cli.main import main
-from gateway.model import LANE_ALARM, Item
+from gateway.commands import LOCAL, Commands
+from gateway.model import LANE_ALARM, Command, CommandResult, Item
+from gateway.sinks.downlink import Downlink
 from gateway.store.ballast import Ballast
 from gateway.store.retention import WORTH, Keeper
+from gateway.store.store import Store
+from gateway.supervise import Contained
 
 
 def ack_before_commit() -> None:
@@ -51,6 +59,42 @@ def no_identity_check() -> None:
     setattr(identity, "check", lambda _section, _sender: None)  # noqa: B010 -- as above
 
 
+def no_memory_of_commands() -> None:
+    """A command that comes again is a new one."""
+    setattr(Store, "command_outcome", lambda _self, _id: None)  # noqa: B010 -- as above
+    setattr(Downlink, "_earlier", lambda _self, _id: None)  # noqa: B010 -- as above
+
+
+def everything_is_allowed() -> None:
+    """Whoever asks may write whatever there is."""
+    setattr(CommandsSection, "allows", lambda *_: True)  # noqa: B010 -- as above
+
+
+def die_after_the_intent() -> None:
+    """No sabotage of a promise: power off between the intent of a platform's command and its write."""
+    proper = Commands._try
+
+    async def attempt(self: Commands, command: Command, *rest: Any, **more: Any) -> CommandResult:
+        if command.origin not in LOCAL:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return await proper(self, command, *rest, **more)
+
+    setattr(Commands, "_try", attempt)  # noqa: B010 -- as above
+
+
+def die_after_the_write() -> None:
+    """No sabotage of a promise: power off when the device has the command and nobody knows yet."""
+    proper = Contained.write
+
+    async def write(self: Contained, command: Command) -> CommandResult:
+        result = await proper(self, command)
+        if command.origin not in LOCAL:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(Contained, "write", write)  # noqa: B010 -- as above
+
+
 def short_safe_mode() -> None:
     """No sabotage of a promise: safe mode lasts for 2 s instead of 10 min."""
     safemode.STABLE_S = 2.0
@@ -64,5 +108,9 @@ if __name__ == "__main__":
         "no_identity_check": no_identity_check,
         "evict_alarms_first": evict_alarms_first,
         "short_safe_mode": short_safe_mode,
+        "no_memory_of_commands": no_memory_of_commands,
+        "everything_is_allowed": everything_is_allowed,
+        "die_after_the_intent": die_after_the_intent,
+        "die_after_the_write": die_after_the_write,
     }[sys.argv[1]]()
     sys.exit(main(sys.argv[2:]))

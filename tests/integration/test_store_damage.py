@@ -240,7 +240,7 @@ async def test_a_store_of_the_schema_before_is_brought_up_to_date(tmp_path: Path
     async with opened(tmp_path / "s") as store:
         assert store.stats().damage == {}
         assert [item.n for item in await items(store, 0)] == [1]
-        assert store.command_known("c-1")
+        assert store.command_outcome("c-1") is not None
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("SELECT v FROM meta WHERE k='schema_version'").fetchone() == (1,)
 

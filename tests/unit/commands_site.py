@@ -52,8 +52,9 @@ class Shelf:
         self.done: dict[str, bytes] = {}
         self.failure: GatewayError | None = None
 
-    def command_known(self, command_id: str) -> bool:
-        return command_id in self.known
+    def command_outcome(self, command_id: str) -> str | None:
+        known = "" if command_id in self.known else None
+        return self.done[command_id].decode() if command_id in self.done else known
 
     async def command_intent(self, command_id: str, body: bytes) -> None:
         if self.failure is not None:

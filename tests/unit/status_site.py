@@ -6,7 +6,7 @@ from gateway.driver import Device, DeviceSection
 from gateway.health import DeviceHealth, LinkHealth, LinkState
 from gateway.model import EMPTY, Quality, Sample, Severity, Value
 from gateway.profile import Profile
-from gateway.snapshot import StorePart
+from gateway.snapshot import AuditPart, StorePart
 from gateway.state import State
 from gateway.status import Alarm, Lane
 from tests.harness.clock import FakeClock
@@ -101,6 +101,9 @@ class Site:
 
     def command_counters(self) -> dict[str, int]:
         return {"confirmed": 2}
+
+    def audit_part(self) -> AuditPart:
+        return {"failing": "", "n": 3, "hash": "0" * 64, "lost": 0}
 
 
 def healthy() -> Site:

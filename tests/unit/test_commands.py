@@ -276,7 +276,7 @@ async def test_the_same_command_is_executed_once() -> None:
     results = [task.result() for task in both]
     assert {result.outcome for result in results} == {Outcome.CONFIRMED, Outcome.REFUSED}
     again = await rig.commands.execute(command)
-    assert again.reason == f"command {command.id} was executed before"
+    assert again.reason == f"command {command.id} was executed before: confirmed"
     assert rig.written == [True]
 
 

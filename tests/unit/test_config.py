@@ -95,7 +95,7 @@ BROKEN = {
     "device id that is none": (("meter-1:", "Meter_1:"), 6, "{profile", "devices.Meter_1", "'Meter_1' is no id", "a-z"),
     "no lane": (("devices:", 'upstream: {p: {url: "mqtt://127.0.0.1", lanes: []}}\ndevices:'), 5, "[]", "upstream.p.lanes", "no lane", "[0, 1]"),
     "reserved name": (("devices:", 'upstream: {cli: {url: "mqtt://127.0.0.1"}}\ndevices:'), 5, "{url", "upstream.cli", "reserved name", "another"),
-    "commands of a platform": (("devices:", 'upstream: {p: {url: "mqtt://127.0.0.1"}}\ncommands: {allow: [{origin: p, devices: "*", points: "*"}]}\ndevices:'), 6, "p, dev", "commands.allow[0].origin", "not in this version", "remove"),
+    "commands of a platform": (("devices:", 'upstream: {p: {url: "mqtt://127.0.0.1"}}\ncommands: {allow: [{origin: p, devices: "*", points: "*"}]}\ndevices:'), 6, "p, dev", "commands.allow[0].origin", "takes no commands", "add downlink"),
     "allowed device that does not exist": (("devices:", 'commands: {allow: [{origin: cli, devices: [metre-1], points: "*"}]}\ndevices:'), 5, "[metre", "commands.allow[0].devices", "unknown device 'metre-1'", "meter-1"),
     "unknown origin": (("links:", 'commands: {allow: [{origin: plattform, devices: "*", points: "*"}]}\nlinks:'), 3, "plattform", "commands.allow[0].origin", "unknown origin", "rules"),
 }  # fmt: skip

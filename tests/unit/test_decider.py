@@ -63,8 +63,8 @@ class Lamp:
 class Nothing:
     """A ledger for commands that need none: all of these are idempotent or refused."""
 
-    def command_known(self, _command_id: str) -> bool:
-        return False
+    def command_outcome(self, _command_id: str) -> str | None:
+        return None
 
     async def command_intent(self, _command_id: str, _body: bytes) -> None:
         return

@@ -3,10 +3,11 @@
 import orjson
 import pytest
 
+from gateway.driver import stale_after_s
 from gateway.health import DeviceHealth, LinkState, Word
 from gateway.model import RETAINED, Level, Quality, Value
 from gateway.snapshot import VERSION, DevicePart, HealthPart
-from gateway.status import Lane, readings, snapshot, stale_after_s
+from gateway.status import Lane, readings, snapshot
 from tests.unit.status_site import SENSOR, Site, healthy
 
 VOLTAGE, POWER = "elec.voltage.a", "elec.power.total"

@@ -207,12 +207,12 @@ async def test_a_cursor_survives_a_restart_and_never_moves_back(tmp_path: Path) 
 
 async def test_a_command_id_is_known_after_a_restart(tmp_path: Path) -> None:
     async with opened(tmp_path / "s") as store:
-        assert not store.command_known("c-1")
+        assert store.command_outcome("c-1") is None
         await store.command_intent("c-1", b"{}")
-        assert store.command_known("c-1")
+        assert store.command_outcome("c-1") is not None
         store.command_done("c-1", b'{"outcome":"confirmed"}')
     async with opened(tmp_path / "s") as store:
-        assert store.command_known("c-1")
+        assert store.command_outcome("c-1") is not None
     rows = sqlite3.connect(tmp_path / "s" / "core.db").execute("SELECT id, state FROM command")
     assert rows.fetchall() == [(b"c-1", "done")]
 
@@ -223,7 +223,7 @@ async def test_command_ids_are_forgotten_after_seven_days(tmp_path: Path) -> Non
         await store.command_intent("old", b"{}")
     clock.advance(8 * 86_400)
     async with opened(tmp_path / "s", clock=clock) as store:
-        assert not store.command_known("old")
+        assert store.command_outcome("old") is None
 
 
 async def test_dead_letters_are_kept(tmp_path: Path) -> None:

@@ -94,11 +94,11 @@ async def test_a_second_failure_is_told_and_everything_is_stored_when_it_works(
             assert store.stats().dropped == {"storage_failed": 1}
             with pytest.raises(StoreFailed):
                 await store.command_intent("c-1", b"{}")
-            assert not store.command_known("c-1")
+            assert store.command_outcome("c-1") is None
             card.fail()
             await until_ok(store)
             await store.durable(1)
-            assert not store.command_known("c-1")
+            assert store.command_outcome("c-1") is None
             await store.command_intent("c-1", b"{}")
             assert [item.n for item in await items(store, 0)] == [1]
             assert [item.n for item in await items(store, 2)] == [1]

@@ -1,0 +1,191 @@
+"""The configuration that a platform wishes: kept, checked, reported; never applied by itself.
+
+`gateway config desired` shows it to the operator, who applies it or not.
+"""
+
+import asyncio
+import hashlib
+import logging
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gateway.audit import AuditLog
+from gateway.document import mapping_at, parse
+from gateway.errors import BadData, ConfigError
+from gateway.store.identity import sync_directory
+
+log = logging.getLogger(__name__)
+
+FOLDER = "desired"
+MAX_BYTES = 256 * 1024  # 1,000 devices take about 200 KB
+CHECK_S = 60.0
+ERRORS = 20  # in a report
+_GATEWAY = "import sys; from gateway.cli.main import main; sys.exit(main())"
+
+
+class Wish(BaseModel):
+    """A message on `config/desired` (configs/asyncapi.yaml, schema `Desired`)."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+    id: Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,64}$")]
+    config: str
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+
+
+class Desired:
+    """Of one upstream, in the folder `desired` of the state directory. `config` is the running file."""
+
+    def __init__(
+        self, origin: str, directory: Path, config: Path, *, gateway_id: str, audit: AuditLog
+    ) -> None:
+        self._origin = origin
+        self._file = directory / FOLDER / f"{origin}.yaml"
+        self._config = config
+        self._gateway_id = gateway_id
+        self._audit = audit
+        self._running = ""
+        self._known: dict[str, Any] = {}  # id, sha256, state, errors of the newest wish
+        self._newest: bytes | None = None
+        self._arrived = asyncio.Event()
+
+    def take(self, payload: bytes) -> None:
+        """Only the newest one counts. Never waits."""
+        self._newest = payload
+        self._arrived.set()
+
+    def report(self) -> bytes:
+        """What is to be said on `config/reported`."""
+        running = {"sha256": self._running}
+        return orjson.dumps({"v": 1, "running": running, "desired": self._known or None})
+
+    async def run(self, report: Callable[[bytes], None]) -> None:
+        """Take wishes one after the other, until cancelled."""
+        self._running, self._known = await asyncio.to_thread(self._look)
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            payload, self._newest = self._newest, None
+            if payload:  # an empty one takes a retained wish back from the broker
+                await self._consider(payload)
+                report(self.report())
+
+    def _look(self) -> tuple[str, dict[str, Any]]:
+        known: dict[str, Any] = {}
+        with suppress(OSError, orjson.JSONDecodeError):
+            known = orjson.loads(self._file.with_suffix(".json").read_bytes())
+        running = ""
+        with suppress(OSError):
+            running = hashlib.sha256(self._config.read_bytes()).hexdigest()
+        if known and known.get("sha256") == running:
+            known["state"] = "applied"
+        return running, known
+
+    async def _consider(self, payload: bytes) -> None:
+        try:
+            wish, digest = await asyncio.to_thread(self._read, payload)
+        except BadData as error:
+            self._settle({"id": None, "sha256": None, "state": "refused", "errors": [{"what": str(error)}]})  # fmt: skip
+            return
+        if (wish.id, digest) == (self._known.get("id"), self._known.get("sha256")):
+            return  # retained at the broker: it comes at each connect
+        known: dict[str, Any] = {"id": wish.id, "sha256": digest, "errors": []}
+        try:
+            await asyncio.to_thread(
+                self._keep, wish.config.encode(), {**known, "state": "unchecked"}
+            )
+            known["errors"] = await self._check()
+            known["state"] = "refused" if known["errors"] else "pending"
+            if digest == self._running:
+                known["state"] = "applied"
+            await asyncio.to_thread(self._keep, wish.config.encode(), known)
+        except (OSError, TimeoutError) as error:
+            known |= {"state": "refused", "errors": [{"what": f"not kept: {error}"}]}
+        self._settle(known)
+
+    def _settle(self, known: dict[str, Any]) -> None:
+        self._known = known
+        self._audit.record(
+            self._origin, "desired", known["state"], id=known["id"], sha256=known["sha256"],
+            errors=len(known["errors"]),
+        )  # fmt: skip
+        log.warning(
+            "%s wishes another configuration: %s; see `gateway config desired`", self._origin,
+            known["state"], extra={"component": f"downlink:{self._origin}"},
+        )  # fmt: skip
+
+    def _read(self, payload: bytes) -> tuple[Wish, str]:
+        """Raises BadData. In a thread: a large YAML file takes its time."""
+        if len(payload) > MAX_BYTES:
+            raise BadData(f"{len(payload)} bytes are more than {MAX_BYTES}")
+        try:
+            wish = Wish.model_validate_json(payload)
+            text = wish.config.encode()
+            document = parse(text, self._config.name)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            raise BadData(
+                f"{'.'.join(map(str, first['loc'])) or 'payload'}: {first['msg']}"
+            ) from error
+        except (ConfigError, UnicodeEncodeError) as error:
+            raise BadData(str(error).splitlines()[0]) from error
+        digest = hashlib.sha256(text).hexdigest()
+        if wish.sha256 not in {None, digest}:
+            raise BadData(f"sha256 of config is {digest}, not {wish.sha256}")
+        gateway = mapping_at(mapping_at(document.value).get("gateway")).get("id")
+        if gateway != self._gateway_id:
+            raise BadData(f"it is for gateway {gateway!r}, this is {self._gateway_id!r}")
+        return wish, digest
+
+    def _keep(self, text: bytes, known: dict[str, Any]) -> None:
+        """Durable, text before what is said about it."""
+        self._file.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        for path, content in (
+            (self._file, text),
+            (self._file.with_suffix(".json"), orjson.dumps(known)),
+        ):
+            new = path.with_suffix(".new")
+            with new.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(path)
+        sync_directory(self._file.parent)
+
+    async def _check(self) -> list[dict[str, object]]:
+        """As `gateway check` does, in a process of its own: seconds of work that no alarm waits for.
+
+        Only what is wrong in the wish itself is reported: messages about other files could show a
+        platform what stands in them. Raises OSError, TimeoutError.
+        """
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", _GATEWAY, "check", "--json", "--at", str(self._config), str(self._file),
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(CHECK_S):
+                output, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        try:
+            problems = orjson.loads(output)["problems"]
+        except (orjson.JSONDecodeError, KeyError) as error:
+            raise OSError(f"the check ended with {process.returncode}") from error
+        return _shown(problems, str(self._config))
+
+
+def _shown(problems: list[dict[str, object]], file: str) -> list[dict[str, object]]:
+    own = [{k: p[k] for k in ("line", "column", "path", "what", "fix")} for p in problems if p["file"] == file]  # fmt: skip
+    others = len(problems) - len(own)
+    told: list[dict[str, object]] = (
+        [{"what": f"{others} problems in its rules and profiles"}] if others else []
+    )
+    return [*own[:ERRORS], *told]
