@@ -111,6 +111,7 @@ class _Loader:
             self._check_upstreams(file)
             self._check_influx(file, devices)
             self._check_actions(file, rules, devices)
+        self._check_forgeable(links, rules, devices)
         if self.problems or file is None:
             raise ConfigError(self.problems)
         state_dir = file.gateway.state_dir or default_state_dir(file.gateway.id)
@@ -339,6 +340,14 @@ class _Loader:
             what = f"rule {rule} sets {point}, which commands.allow does not allow to rules"
             fix = f'add {{origin: rules, devices: "*", points: [{point}]}}'
             self._problem(("commands", "allow"), what, fix)
+
+    def _check_forgeable(self, links: Mapping[str, Link], rules: RuleSet, devices: Mapping[str, Device]) -> None:  # fmt: skip
+        """What saves lives acts on nothing that a stranger with a radio can send."""
+        for instance, name, _point in rules.vital():
+            link = links.get(devices[name].section.link)
+            if link and link.spec.forgeable and (why := link.spec.forgeable(devices[name])):
+                what = f"rule {instance.rule.id} acts on {name}: {why}"
+                self._problem(("devices", name), what, "give it a key, or write `act_on_plain: true`")  # fmt: skip
 
     def _is_id(self, name: str, path: tuple[str, ...]) -> bool:
         probe = validate(_Named, self.document, path, {"id": name}, [])

@@ -202,6 +202,7 @@ class DriverSpec:
     (path, what, fix) for each fault. `check` looks at one link with all its devices. `owned`
     names what only one link may use (a serial port, a host and port) and the key that says so.
     `counter_ranges` tells between which numbers (unit of the point) the registers of counters run.
+    `forgeable` tells why a stranger could send what this device sends, None if nobody can.
     """
 
     name: str
@@ -214,6 +215,7 @@ class DriverSpec:
     not_yet: frozenset[str] = field(default=frozenset())
     owned: Callable[[LinkSection], tuple[str, str] | None] | None = None
     counter_ranges: Callable[[Profile], Mapping[str, tuple[float, float]]] | None = None
+    forgeable: Callable[[Device], str | None] | None = None
 
 
 def installed() -> dict[str, Callable[[], DriverSpec]]:

@@ -147,6 +147,8 @@ def health(
         critical.append("no link to any device is up")
     degraded += [f"link {x['name']} {x['state']}: {x['reason']}" for x in down if x["reason"]]
     degraded += [f"link {x['name']} is starting" for x in down if not x["reason"]]
+    up = (link for link in links if link["state"] == LinkState.UP)
+    degraded += [f"link {x['name']}: {x['reason']}" for x in up if x["reason"]]
     for sink in sinks:
         if sink["state"] != LinkState.UP:
             degraded.append(
@@ -218,7 +220,7 @@ def _link(source: Sources, name: str, now_ns: int) -> LinkPart:
     link = source.drivers[name].health
     return {
         "name": name, "driver": source.driver_name(name), "state": link.state.value,
-        "since_s": _since(link.since_ns, now_ns), "reason": link.reason,
+        "since_s": _since(link.since_ns, now_ns), "reason": link.reason or link.note,
         "last_good_s": _since(link.last_good_ns, now_ns), "connects": link.connects,
         "counters": dict(link.counters),
     }  # fmt: skip

@@ -1,6 +1,6 @@
 """What loading makes of rule files: rules, their instances, and the index that `step` runs on."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -88,6 +88,15 @@ class RuleSet:
     slots: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
     readers: tuple[tuple[int, ...], ...] = ()
     notes: Sequence[Problem] = ()
+
+    def vital(self) -> Iterator[tuple[Instance, str, str]]:
+        """(instance, device, point) for each point that a rule reads and acts on to save lives."""
+        where = {slot: (name, point) for name, own in self.slots.items() for point, slot in own}
+        for instance in self.instances:
+            rule = instance.rule
+            vital = rule.level == LEVELS["life"] or rule.severity is Severity.LIFE
+            if instance.sets and vital:
+                yield from ((instance, *where[test.slot]) for test in instance.tests)
 
 
 class Slots:

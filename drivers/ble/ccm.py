@@ -1,15 +1,18 @@
 """AES-CCM as adverts use it: 128-bit keys, a tag of 4 bytes."""
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESCCM
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 
 TAG = 4  # bytes; bthome.io/encryption, and MiBeacon 4 and 5
 
 
 @lru_cache(maxsize=1024)  # as many keys; making a cipher takes longer than using it
-def _cipher(key: bytes) -> AESCCM:
+def _cipher(key: bytes) -> "AESCCM":
+    from cryptography.hazmat.primitives.ciphers.aead import AESCCM  # noqa: PLC0415 -- profiles are checked without it
+
     return AESCCM(key, tag_length=TAG)
 
 
@@ -18,6 +21,8 @@ def decrypt(key: bytes, nonce: bytes, sealed: bytes, extra: bytes | None) -> byt
 
     `key` has 16 bytes, `nonce` 7 to 13, `sealed` at least the tag.
     """
+    from cryptography.exceptions import InvalidTag  # noqa: PLC0415 -- as above
+
     try:
         return _cipher(key).decrypt(nonce, sealed, extra)
     except InvalidTag:

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from unittest.mock import patch
 
@@ -25,11 +25,13 @@ BTHOME: list[OrPatternLike] = [OrPattern(0, SERVICE_DATA, b"\xd2\xfc")]
 
 
 @asynccontextmanager
-async def bluez(policy: Policy | None = None) -> AsyncIterator[Bluez]:
+async def bluez(
+    policy: Policy | None = None, adapters: Mapping[str, str] | None = None
+) -> AsyncIterator[Bluez]:
     """The simulated BlueZ on a bus that clients of this process take for the system bus."""
     async with private_bus() as address:
         with patch.dict(os.environ, DBUS_SYSTEM_BUS_ADDRESS=address):
-            async with simulated(address, policy) as running:
+            async with simulated(address, policy, adapters) as running:
                 yield running
 
 

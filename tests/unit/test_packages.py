@@ -10,8 +10,8 @@ from gateway.driver import installed
 from gateway.profile import load_profile, shipped_folder
 
 ROOT = Path(__file__).parents[2]
-PAGES = {"modbus": "modbus.md", "mqtt": "mqtt-devices.md"}
-SIMULATORS = {"modbus": "modbus.py", "mqtt": "lights.py"}
+PAGES = {"ble": "ble.md", "modbus": "modbus.md", "mqtt": "mqtt-devices.md"}
+SIMULATORS = {"ble": "bluez/bluez.py", "modbus": "modbus.py", "mqtt": "lights.py"}
 
 
 @pytest.mark.parametrize("name", installed())

@@ -1,0 +1,180 @@
+"""What `gateway check` asks of this driver: links with their devices, and profiles. Pure."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.util import find_spec
+
+from drivers.ble import beacons, bthome, mibeacon
+from drivers.ble import characteristic as gatt
+from drivers.ble.frame import Frame, Wire
+from drivers.ble.place import (
+    DIALECTS,
+    REST,
+    SILENT_POINT,
+    TOLD,
+    AtError,
+    Places,
+    is_life,
+    place_of,
+    terms_of,
+)
+from drivers.ble.settings import KEY_BYTES, BleDevice
+from gateway.driver import Device, Finding, LinkSection
+from gateway.model import Severity
+from gateway.point import Point
+from gateway.profile import Profile, Vector
+
+Fault = tuple[tuple[str | int, ...], str, str]  # (path, what, fix)
+
+ANYBODY = "00:00:00:00:00:00"  # sender of a vector
+SEALING = {Wire.BTHOME, Wire.MIBEACON}
+_UNUSED_KEYS = ("bits", "unit_from", "units", "contested", "shared", "formula")
+
+
+def check(name: str, link: LinkSection, devices: Sequence[Device]) -> Iterable[Finding]:
+    """Libraries that are missing, two devices with one address, keys, what anybody could forge."""
+    for library in ("bleak", "cryptography"):
+        if find_spec(library) is None:
+            fix = 'install it: pip install "community-gateway[ble]"'
+            yield Finding("links", name, ("driver",), f"{library} is not installed", fix)
+    owners: dict[str, str] = {}
+    for device in devices:
+        section = device.section
+        if not isinstance(section, BleDevice):
+            continue
+        owner = owners.setdefault(section.address, device.id)
+        if owner != device.id:
+            what = f"{section.address} is the address of {owner} too"
+            yield Finding("devices", device.id, ("address",), what, "correct one of them")
+        for path, what, fix in _device(device, section):
+            yield Finding("devices", device.id, path, what, fix)
+        yield from _notes(device, section)
+
+
+def _device(device: Device, section: BleDevice) -> Iterator[Fault]:
+    dialect = device.profile.dialect
+    given = section.model_fields_set
+    if dialect == gatt.DIALECT:
+        for key in given & {"key", "require_encryption", "supervise"}:
+            yield (key,), f"a connected device has no use for '{key}'", "remove it"
+        return
+    for key in given & {"heartbeat", "grace"}:
+        yield (key,), f"a device that only advertises has no use for '{key}'", "remove it"
+    if section.key is not None and section.secret is None:
+        yield ("key",), f"no key of {KEY_BYTES} bytes", f"write {2 * KEY_BYTES} hex digits into the secret"  # fmt: skip
+    sealable = dialect in SEALING
+    if section.key is not None and not sealable:
+        yield ("key",), f"{dialect} encrypts nothing", "remove it"
+    if section.key is None and section.sealed(life=is_life(device.profile)):
+        what = "points of severity life, and no key: anybody could send its frames, or record them"
+        fix = "add `key: ${file:...}`, or write `require_encryption: false`"
+        yield ("require_encryption",) if "require_encryption" in given else (), what, fix
+
+
+def _notes(device: Device, section: BleDevice) -> Iterator[Finding]:
+    profile = device.profile
+    alarms = [one for one in profile.alarms.values() if one >= Severity.SAFETY]
+    if profile.dialect == gatt.DIALECT or not alarms:
+        return
+    if not section.sealed(life=is_life(profile)):
+        what = f"{device.id} sends in plain: anybody can raise and clear its alarms"
+        yield Finding("devices", device.id, (), what, "use a device with a key", note=True)
+    if SILENT_POINT in profile.by_id and device.supervise is None:
+        what = f"nobody notices when {device.id} falls silent"
+        fix = "write `supervise:` if it sends at intervals"
+        yield Finding("devices", device.id, (), what, fix, note=True)
+
+
+def forgeable(device: Device) -> str | None:
+    """Why nothing that protects people may act on this device alone, None if it may."""
+    section = device.section
+    if not isinstance(section, BleDevice) or section.act_on_plain:
+        return None
+    if device.profile.dialect == gatt.DIALECT or section.sealed(life=is_life(device.profile)):
+        return None
+    return f"the adverts of {device.id} are not encrypted: anybody could send them"
+
+
+def check_profile(profile: Profile) -> Iterable[Fault]:
+    """Dialect, every `at`, keys that would be ignored, and the vectors."""
+    if profile.dialect == gatt.DIALECT:
+        yield from gatt.check_profile(profile)
+        return
+    if profile.dialect not in DIALECTS:
+        said = "no dialect" if profile.dialect is None else f"dialect '{profile.dialect}'"
+        yield ("dialect",), f"{said} of BLE", f"write one of {', '.join((*DIALECTS, gatt.DIALECT))}"
+        return
+    yield from _sections(profile)
+    try:
+        terms_of(profile)
+    except AtError as error:
+        yield ("link",), error.what, error.fix
+    faults = [fault for i, point in enumerate(profile.own_points) for fault in _point(i, point, profile)]  # fmt: skip
+    yield from faults
+    if faults:
+        return
+    places = Places(profile)
+    if not profile.vectors:
+        yield ("vectors",), "no vector", "add one with `response`: the hex bytes of a plain frame"
+    for index, vector in enumerate(profile.vectors):
+        yield from _run(profile, places, index, vector)
+
+
+def _sections(profile: Profile) -> Iterator[Fault]:
+    present = {
+        "defaults": profile.defaults, "identity": profile.identity, "vars": profile.variables,
+        "arrays": profile.arrays, "variants": profile.variants, "commands": profile.commands,
+        "topics": profile.topics, "captures": profile.captures,
+    }  # fmt: skip
+    for key, value in present.items():
+        if value:
+            yield (key,), f"a device that advertises has no use for '{key}'", "remove it"
+
+
+def _point(index: int, point: Point, profile: Profile) -> Iterator[Fault]:
+    at = ("points", index)
+    for key in _UNUSED_KEYS:
+        if getattr(point, key):
+            named = "scale" if key == "formula" else key
+            yield (*at, named), f"a device that advertises has no use for this '{named}'", "remove it"  # fmt: skip
+    if point.kind == "event" and point.enum is not None and REST not in point.enum.values():
+        yield (*at, "enum"), f"no text '{REST}'", f'add {{"0": {REST}}}: what it shows between events'  # fmt: skip
+    if point.at is None:
+        if point.id not in TOLD:
+            yield (*at, "at"), "missing", "write e.g. 0x29"
+        return
+    if point.id in TOLD:
+        yield (*at, "at"), f"{point.id} is told by the gateway", "remove it"
+    try:
+        place_of(point.at, profile.dialect)
+    except AtError as error:
+        yield (*at, "at"), error.what, error.fix
+
+
+def _run(profile: Profile, places: Places, index: int, vector: Vector) -> Iterator[Fault]:
+    at = ("vectors", index)
+    for key in sorted(vector.model_fields_set - {"name", "response", "values"}):
+        yield at, f"a device that advertises has no use for '{key}'", "remove it"
+    try:
+        data = bytes.fromhex(vector.response)
+    except ValueError:
+        yield (*at, "response"), "not hex", "write two hex digits for each byte"
+        return
+    frame = parse_plain(profile.dialect, data)
+    values = places.read(frame).values
+    if not frame.usable or values != vector.values:
+        why = "" if frame.refused is None else f" ({frame.refused})"
+        what = f"'{vector.name}' decodes to {values}{why}, not to {vector.values}"
+        yield (*at, "values"), what, "mend the vector or the points"
+
+
+def parse_plain(dialect: str | None, data: bytes) -> Frame:
+    """A frame as the dialect has it, from anybody and without a key."""
+    match dialect:
+        case Wire.BTHOME:
+            return bthome.parse(ANYBODY, data, None)
+        case Wire.MIBEACON:
+            return mibeacon.parse(ANYBODY, data, None)
+        case Wire.EDDYSTONE:
+            return beacons.parse_eddystone(data)
+        case _:
+            return beacons.parse_ibeacon(data)
