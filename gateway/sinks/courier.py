@@ -1,6 +1,7 @@
 """Sends the lanes of an upstream over one connection: alarms beside everything else, not behind it."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -9,7 +10,7 @@ from gateway.errors import LinkDown
 from gateway.model import LANE_SAMPLE
 from gateway.mqtt import Connection
 from gateway.sinks.encode import MAX_ITEMS, Batch, batches
-from gateway.sinks.lane import Lane
+from gateway.sinks.lane import AHEAD, Lane
 from gateway.sinks.meter import packet_bytes
 from gateway.sinks.traffic import Traffic
 from gateway.sinks.window import Window
@@ -17,7 +18,6 @@ from gateway.store.store import Position
 
 # Lanes that overtake nothing share what lane 0 leaves in this proportion of bytes.
 WEIGHTS = {1: 8, 2: 4, 3: 1}
-AHEAD = 4  # batches that one look into the journal may fill
 GRACE_S = 1.0  # a lane 0 that gets no acks for so long holds nobody up any more
 
 
@@ -25,8 +25,10 @@ class Courier:
     """Two senders share the publishes that the broker allows to be under way.
 
     One slot is kept for lane 0, and behind it only as much travels as the line carries in about a
-    second, so that an alarm overtakes a backlog of telemetry. Each publish is a task of `group`,
-    which a LinkDown ends. `hold_until` is when lane 2 stops waiting for a clock that is right.
+    second, so that an alarm overtakes a backlog of telemetry. Events travel one batch at a time, so
+    that one that the broker refuses is not overtaken by the next; samples several at once. Each
+    publish is a task of `group`, which a LinkDown ends. `hold_until` is when lane 2 stops waiting
+    for a clock that is right.
     """
 
     def __init__(
@@ -47,8 +49,7 @@ class Courier:
         lanes = traffic.lanes.values()
         self._first = [lane for lane in lanes if lane.urgent]
         self._others = [lane for lane in lanes if not lane.urgent]
-        self._under_way = 0
-        self._behind = 0  # of them, those of the other lanes
+        self._under_way: Counter[Lane] = Counter()  # publishes without PUBACK
         self._turn = 0.0  # virtual time of the fair queue: bytes / weight
 
     async def urgent(self) -> None:
@@ -81,6 +82,8 @@ class Courier:
             window = lane.window
             if not window.may_send(now) or self._due(lane, now) != now:
                 continue
+            if self._under_way[lane] and not lane.lingers:
+                continue
             if not window.queue:
                 await self._fill(lane)
             if window is lane.window and window.queue:
@@ -91,8 +94,10 @@ class Courier:
         """A publish of one of these lanes may start."""
         slots = self._link.window
         if lanes is self._first:
-            return self._under_way < slots
-        if self._behind >= min(self._traffic.line.width, max(1, slots - 1)):
+            return self._under_way.total() < slots
+        if sum(self._under_way[lane] for lane in lanes) >= min(
+            self._traffic.line.width, max(1, slots - 1)
+        ):
             return False
         if self._first and self._alarms_wait(self._first[0].window, now):
             return False
@@ -124,7 +129,7 @@ class Courier:
         window, size = lane.window, self._traffic.line.size
         attempt, after = window.attempt, window.sent
         part = await self._traffic.store.read(
-            window.lane, after, max_items=MAX_ITEMS * AHEAD, max_bytes=size * AHEAD
+            window.lane, after, max_items=lane.narrow, max_bytes=size * AHEAD
         )
         # Meanwhile an ack or a refusal may have moved the place to go on from.
         if part is None or window.attempt != attempt or window.sent != after:
@@ -132,16 +137,19 @@ class Courier:
         lane.picked()
         cursor = window.cursor
         acked = cursor.seq if cursor is not None and cursor.epoch == part.epoch else part.base - 1
-        window.queue.extend(batches(part, gateway_id=self._gateway_id, acked=acked, max_bytes=size))
+        window.queue.extend(
+            batches(
+                part, gateway_id=self._gateway_id, acked=acked, max_bytes=size, refused=lane.refused
+            )
+        )
         window.sent = Position(part.epoch, part.last)
 
     def _launch(self, lane: Lane, batch: Batch) -> None:
         traffic, window, size = self._traffic, lane.window, len(batch.payload)
         window.sending(batch, traffic.now(), traffic.drain.acked)
         lane.sent += batch.items
-        self._under_way += 1
+        self._under_way[lane] += 1
         if not lane.urgent:
-            self._behind += 1
             self._turn = max(self._turn, lane.turn)
             lane.turn = self._turn + size / WEIGHTS[window.lane]
             traffic.drain.spend(size)
@@ -157,14 +165,13 @@ class Courier:
         except LinkDown:
             traffic.line.failed()
             raise
-        self._under_way -= 1
-        self._behind -= not lane.urgent
+        self._under_way[lane] -= 1
         traffic.line.took(traffic.now() - started)
         if window is lane.window and window.attempt == attempt:
             if reason.ok:
                 traffic.took(lane, batch, by_broker=self._by_broker)
             else:
-                traffic.refused(lane, reason)
+                traffic.refused(lane, batch, reason)
         traffic.ring()
 
     async def _idle(self, lanes: Sequence[Lane], wake: asyncio.Event, now: float) -> None:

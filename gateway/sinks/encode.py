@@ -1,6 +1,7 @@
 """A slice of the journal as upstream batches (configs/asyncapi.yaml, schema `Batch`). Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import orjson
@@ -11,6 +12,7 @@ from gateway.store.store import Slice
 # Shipped and common brokers refuse packets above 65,536 bytes; topic and MQTT header need some.
 MAX_PAYLOAD = 60_000
 MAX_ITEMS = 500  # in one batch
+NOTHING: Mapping[int, str] = MappingProxyType({})
 
 
 class Unsendable(NamedTuple):
@@ -37,13 +39,19 @@ class Batch(NamedTuple):
 
 
 def batches(
-    part: Slice, *, gateway_id: str, acked: int, max_bytes: int = MAX_PAYLOAD
+    part: Slice,
+    *,
+    gateway_id: str,
+    acked: int,
+    max_bytes: int = MAX_PAYLOAD,
+    refused: Mapping[int, str] = NOTHING,
 ) -> Iterator[Batch]:
     """Splits `part` into batches of at most `max_bytes` and 500 items each; at least one batch.
 
     The seqs between two items belong to the later batch, so that together the batches cover
     `part.first` to `part.last` without a hole. `acked` is the highest seq of this epoch and lane
-    that the platform has acknowledged; below `part.base` if none.
+    that the platform has acknowledged; below `part.base` if none. `refused` says of seqs why the
+    broker takes none of them: they are gaps.
     """
     first, size = part.first, _HEAD + len(gateway_id) + _GAP * len(part.gaps)
     room = max(max_bytes - size, 0)
@@ -56,8 +64,11 @@ def batches(
 
     for seq, item in part.items:
         body = encode(seq, item, durable=part.durable)
-        if isinstance(body, bytes) and len(body) > MAX_PAYLOAD - size - _GAP:
-            body = Unsendable(seq, "too_large", body)
+        if isinstance(body, bytes):
+            if len(body) > MAX_PAYLOAD - size - _GAP:
+                body = Unsendable(seq, "too_large", body)
+            elif seq in refused:
+                body = Unsendable(seq, refused[seq], body)
         need = _GAP if isinstance(body, Unsendable) else len(body) + 1
         if used and (used + need > room or len(bodies) + len(unsendable) == MAX_ITEMS):
             yield batch(previous)

@@ -4,11 +4,14 @@ from collections import deque
 
 from gateway.clock import Clock
 from gateway.model import LANE_ALARM, LANE_DIAGNOSTIC, LANE_SAMPLE
+from gateway.sinks.encode import MAX_ITEMS
 from gateway.sinks.window import Window
 
 # What is known by its time waits this long after the start for a clock that is right.
 CLOCK_WAIT_S = 120.0
 _SPAN_S = 60
+AHEAD = 4  # batches that one look into the journal may fill
+WIDE = AHEAD * MAX_ITEMS
 
 
 class Rate:
@@ -38,7 +41,9 @@ class Rate:
 
 
 class Lane:
-    """`turn` is the lane's place in the fair queue; the counts are items since the start."""
+    """`narrow` is how many items may be read at once: fewer while one is looked for that the broker
+    does not take. `turn` is the lane's place in the fair queue; the counts are items since the start.
+    """
 
     def __init__(self, window: Window, clock: Clock) -> None:
         self.window = window
@@ -49,6 +54,9 @@ class Lane:
         self.rate = Rate(clock)
         self.refusals = 0  # of the broker, in a row
         self.parked = ""  # why the broker takes nothing of it, "" if it does
+        self.refused: dict[int, str] = {}  # items that the broker takes none of: seq -> reason
+        self.alone = 0  # of them, one after the other with nothing taken in between
+        self.narrow = WIDE
         self._since: float | None = None
 
     @property

@@ -4,13 +4,15 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
+import orjson
+
 from gateway.clock import Clock
 from gateway.health import LinkHealth
 from gateway.model import LANE_ALARM, EventKind, Severity
 from gateway.mqtt import Reason
 from gateway.sinks.encode import Batch, Unsendable
 from gateway.sinks.flow import Drain, Line
-from gateway.sinks.lane import Lane
+from gateway.sinks.lane import WIDE, Lane
 from gateway.sinks.meter import Meter
 from gateway.sinks.window import Settled, Timing, Window
 from gateway.store.store import Position, Store
@@ -20,6 +22,10 @@ log = logging.getLogger(__name__)
 # HTTP's numbers for the same verdicts (RFC 9110, 15.5.14 and 15.5.21), as other sinks' servers use.
 TOO_LARGE, UNPROCESSABLE = 413, 422
 NO_SUBSCRIBER = 0x10  # MQTT 5, 3.4.2.1: accepted and thrown away
+# MQTT 5, 2.4: not authorized, topic name invalid, payload format invalid. The others may pass.
+INVALID = 0x99
+LASTING = frozenset({0x87, 0x90, INVALID})
+ALONE = 3  # single items refused in a row: then it is not the items
 PARK_AFTER = 3  # refusals in a row: one may be a restart of the broker under way
 
 Tell = Callable[[EventKind, Severity, dict[str, object]], object]
@@ -91,6 +97,7 @@ class Traffic:
         if settled is None:
             return
         for letter in settled.unsendable:
+            lane.refused.pop(letter.seq, None)
             self.bury(lane, letter, TOO_LARGE if letter.reason == "too_large" else UNPROCESSABLE)
         self.store.advance(self.name, lane.window.lane, settled.position)
         lane.acked += settled.items
@@ -114,6 +121,9 @@ class Traffic:
         self.good()
         lane.window.delivered()
         lane.refusals = 0
+        lane.narrow = min(WIDE, lane.narrow * 2)
+        if batch.items:
+            lane.alone = 0
         if lane.parked:
             self._report(lane, EventKind.UPSTREAM_RESUMED, lane.parked)
             lane.parked = ""
@@ -121,20 +131,42 @@ class Traffic:
             lane.window.taken(batch)
         self.settle(lane)
 
-    def refused(self, lane: Lane, reason: Reason) -> None:
+    def refused(self, lane: Lane, batch: Batch, reason: Reason) -> None:
         """The broker did not take it, or had no one to give it to: everything goes again, later."""
         unheard = reason.code == NO_SUBSCRIBER
         self.health.counters["no_subscriber" if unheard else "publishes_refused"] += 1
         log.debug("lane %d not delivered: %s", lane.window.lane, reason.text, extra=self.component)
+        if reason.code == INVALID and self._look_for(lane, batch, reason.text):
+            lane.window.again()
+            return
         if not unheard:
             lane.refusals += 1
             if lane.refusals >= PARK_AFTER and not lane.parked:
                 lane.parked = reason.text
                 self._report(lane, EventKind.UPSTREAM_PARKED, reason.text)
-        lane.window.refuse(self.now(), unheard=unheard, parked=bool(lane.parked))
+        parked = bool(lane.parked) and reason.code in LASTING
+        lane.window.refuse(self.now(), unheard=unheard, parked=parked)
 
-    def _report(self, lane: Lane, kind: EventKind, reason: str) -> None:
+    def _look_for(self, lane: Lane, batch: Batch, reason: str) -> bool:
+        """Halve a batch until the item that is not wanted is alone; that one becomes a gap.
+
+        False: it is not a single item, everything is refused.
+        """
+        if batch.items > 1:
+            lane.narrow = batch.items // 2
+            return True
+        lane.alone += 1
+        if batch.items == 0 or lane.alone > ALONE:
+            return False
+        seq: int = orjson.loads(batch.payload)["items"][0]["seq"]
+        lane.refused[seq] = reason
+        self._report(lane, EventKind.UPSTREAM_PARKED, reason, seq=seq)
+        return True
+
+    def _report(self, lane: Lane, kind: EventKind, reason: str, **more: object) -> None:
         number = lane.window.lane
         log.warning("lane %d %s: %s", number, kind, reason, extra=self.component)
         severity = Severity.SAFETY if number == LANE_ALARM else Severity.OPERATIONAL
-        self._tell(kind, severity, {"upstream": self.name, "lane": number, "reason": reason})
+        self._tell(
+            kind, severity, {"upstream": self.name, "lane": number, "reason": reason, **more}
+        )

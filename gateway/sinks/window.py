@@ -141,6 +141,11 @@ class Window:
         self.retry_at = now + wait
         self._backoff = min(self._backoff * 2, self._timing.longest_s)
 
+    def again(self) -> None:
+        """Everything goes again now, one batch at a time until one is acknowledged."""
+        self.rewind()
+        self._limit = 1
+
     def delivered(self) -> None:
         """The broker took a batch: the next refusal starts the back-off anew."""
         self.retry_at, self._backoff, self._unheard = 0.0, self._timing.backoff_s, False

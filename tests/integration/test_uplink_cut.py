@@ -14,7 +14,7 @@ import pytest
 
 from simulators.ledger import arrivals
 from simulators.platform import Platform, platform
-from tests.harness.broker import HOST, Mosquitto
+from tests.harness.broker import HOST, Mosquitto, until
 from tests.harness.proxy import Mode, Proxy, proxy
 from tests.harness.site import GATEWAY
 from tests.harness.uplink_child import PER_S
@@ -90,7 +90,7 @@ async def cut_and_heal(tmp_path: Path, *, preload: int, cut_s: float, alarms_per
             await watch.ready.wait()
             await asyncio.sleep(cut_s)
             began, ended = await drained(far, line, preload + int(cut_s * PER_S))
-            await asyncio.sleep(3)  # the last alarms of the drain arrive, and what comes with them
+            await until(lambda: watch.waits(began, ended)[-1:] != [float("inf")])
     waits = watch.waits(began, ended)
     p99 = waits[int(0.99 * len(waits))]
     rate = (preload + cut_s * PER_S) / (ended - began)

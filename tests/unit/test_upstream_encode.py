@@ -30,8 +30,8 @@ def part(
     return Slice(lane=2, epoch=7, base=1, first=first, last=last, gaps=gaps, items=tuple(items))
 
 
-def encoded(slice_: Slice, **options: int) -> list[Batch]:
-    return list(batches(slice_, gateway_id="gw-1", acked=options.pop("acked", 0), **options))
+def encoded(slice_: Slice, acked: int = 0, max_bytes: int = MAX_PAYLOAD) -> list[Batch]:
+    return list(batches(slice_, gateway_id="gw-1", acked=acked, max_bytes=max_bytes))
 
 
 def covered(batch: Batch) -> list[int]:

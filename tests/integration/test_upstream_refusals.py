@@ -1,0 +1,115 @@
+"""A broker that refuses single publishes, for their content or for a while."""
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import pytest
+
+from gateway.model import EventKind, Severity
+from gateway.sinks.upstream import UpstreamSink
+from simulators.ledger import arrivals
+from simulators.platform import Platform, platform
+from tests.harness.broker import HOST, Mosquitto
+from tests.harness.broker import until as holds
+from tests.harness.picky import Judge, picky
+from tests.harness.site import GATEWAY, Site, running, site
+
+QUOTA, INVALID = 0x97, 0x99
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Site]:
+    async with site(tmp_path / "state") as one:
+        yield one
+
+
+@asynccontextmanager
+async def behind(
+    tmp_path: Path, place: Site, judge: Judge
+) -> AsyncIterator[tuple[UpstreamSink, Platform]]:
+    log = tmp_path / "platform.jsonl"
+    async with (
+        Mosquitto(tmp_path / "broker") as broker,
+        picky(HOST, broker.port, judge) as port,
+        platform(HOST, broker.port, GATEWAY, log=log) as far,
+    ):
+        await holds(lambda: far.connected)
+        sink = place.sink(f"mqtt://{HOST}:{port}")
+        async with running(sink):
+            yield sink, far
+
+
+def delivered(place: Site, sink: UpstreamSink, lane: int) -> bool:
+    cursor, last = place.store.cursor(sink.name, lane), place.store.last(lane)
+    return last > 0 and cursor is not None and cursor.seq == last
+
+
+def dead(state: Path) -> list[tuple[int, int, str]]:
+    with closing(sqlite3.connect(f"file:{state}/core.db?mode=ro", uri=True)) as db:
+        return db.execute("SELECT seq, status, error FROM dead ORDER BY seq").fetchall()
+
+
+async def test_a_single_message_that_the_broker_never_takes_is_found_and_put_aside(
+    tmp_path: Path, place: Site
+) -> None:
+    poison = b'"number":123}', b'"number":404}'
+
+    def judge(packet: bytes) -> int:
+        return INVALID if any(mark in packet for mark in poison) else 0
+
+    place.events(600)
+    place.events(50, Severity.OPERATIONAL)
+    await place.durable()
+    async with behind(tmp_path, place, judge) as (sink, far):
+        await holds(lambda: far.items == 648 and delivered(place, sink, 0))
+        assert [lane.dead for lane in sink.lanes()] == [2, 0]
+        assert [lane.parked for lane in sink.lanes()] == ["", ""]
+    numbers = [x["attributes"]["number"] for x in arrivals(tmp_path / "platform.jsonl", 0)]
+    assert numbers == [n for n in range(600) if n not in {123, 404}]
+    await place.close()
+    why = "Payload format invalid"
+    assert dead(place.directory) == [(124, 422, why), (405, 422, why)]
+    assert [what["seq"] for kind, severity, what in place.told] == [124, 405]
+    assert {told[:2] for told in place.told} == {(EventKind.UPSTREAM_PARKED, Severity.SAFETY)}
+
+
+async def test_a_broker_that_calls_everything_invalid_gets_no_more_than_three_items_put_aside(
+    tmp_path: Path, place: Site
+) -> None:
+    place.events(40)
+    await place.durable()
+    async with behind(tmp_path, place, lambda packet: INVALID * (b"/up/0" in packet)) as (sink, _):
+        await holds(lambda: sink.lanes()[0].parked != "")
+        assert place.store.cursor(sink.name, 0) is None
+        assert sink.lanes()[0].dead == 0, "not before the platform knows of the gaps"
+    assert len([what for _kind, _severity, what in place.told if "seq" in what]) <= 3
+
+
+async def test_a_quota_that_is_exceeded_for_a_while_parks_the_lane_and_loses_nothing(
+    tmp_path: Path, place: Site
+) -> None:
+    left = 6
+
+    def judge(packet: bytes) -> int:
+        nonlocal left
+        if b"/up/1" not in packet or left == 0:
+            return 0
+        left -= 1
+        return QUOTA
+
+    place.events(30)
+    place.events(30, Severity.OPERATIONAL)
+    await place.durable()
+    async with behind(tmp_path, place, judge) as (sink, far):
+        await holds(lambda: far.items == 60 and delivered(place, sink, 1))
+        assert sink.health.counters["publishes_refused"] == 6
+        assert sink.health.connects == 1
+    assert [told[0] for told in place.told] == [
+        EventKind.UPSTREAM_PARKED, EventKind.UPSTREAM_RESUMED,
+    ]  # fmt: skip
+    assert far.duplicates == 0
+    for lane in (0, 1):
+        numbers = [x["attributes"]["number"] for x in arrivals(tmp_path / "platform.jsonl", lane)]
+        assert numbers == list(range(30))
