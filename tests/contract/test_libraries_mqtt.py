@@ -173,3 +173,21 @@ async def test_t15_the_shipped_broker_keeps_more_than_its_default_of_1000(
             async with gateway(broker) as connection:
                 await device.publish(TOPIC, b"end")
                 assert len(await drained(connection, b"end")) == kept + 1
+
+
+# T3: how much the broker hands out
+
+
+async def test_t3_receive_maximum_is_exact_while_nothing_is_acked(broker: Mosquitto) -> None:
+    """Relies on (gateway/mqtt.py, `receive_max`): with acks under way Mosquitto sends more."""
+    await away(broker)
+    await send(broker, 200)
+    async with gateway(broker, receive_max=64) as connection:
+        for _ in range(64):
+            await connection.receive()
+        more = asyncio.create_task(connection.receive())
+        await asyncio.wait({more}, timeout=0.3)
+        assert not more.done()
+        more.cancel()
+        await asyncio.wait({more})
+        assert connection.held == 64
