@@ -293,8 +293,8 @@ class Connection:
             raise (LinkDown if reason.passing else Refused)(reason.text)
 
     async def _subscribe(self, subscriptions: Sequence[Subscription]) -> None:
-        for topic, retain_handling in subscriptions:
-            options = SubscribeOptions(qos=1, retainHandling=retain_handling)
+        for topic, retain_handling, qos, needed in subscriptions:
+            options = SubscribeOptions(qos=qos, retainHandling=retain_handling)
             code, mid = self._paho.subscribe(topic, options=options)
             if code != MQTTErrorCode.MQTT_ERR_SUCCESS or mid is None:
                 raise LinkDown(f"subscribing {topic}: {error_string(code)}")
@@ -302,7 +302,7 @@ class Connection:
             reason = await answer
             if reason is None:
                 raise LinkDown(f"subscribing {topic}: {self._lost.result()}")
-            if reason.code >= FAILURE:
+            if reason.code >= FAILURE and needed:
                 raise Refused(f"subscribing {topic}: {reason.text}")
 
     async def _close(self) -> None:

@@ -35,14 +35,17 @@ class Will(NamedTuple):
 
 
 class Subscription(NamedTuple):
-    """A topic filter, always QoS 1: paho drops QoS 2 messages that a crash interrupts.
+    """A topic filter, QoS 1 or 0, never 2: paho drops QoS 2 messages that a crash interrupts.
 
     Retain As Published is off, so `Received.retain` means: stored, not live (MQTT 5 3.3.1.3).
     `retain_handling`: 0 send stored messages, 1 only if the subscription is new, 2 never.
+    One that is not `needed` may be refused.
     """
 
     topic: str
     retain_handling: int = 0
+    qos: int = 1
+    needed: bool = True
 
 
 class Reason(NamedTuple):

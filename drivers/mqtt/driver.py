@@ -19,6 +19,7 @@ from drivers.mqtt.dialect import (
     readers,
     topic_id_in,
 )
+from drivers.mqtt.dropped import Dropped
 from drivers.mqtt.echo import Deaf, Echo
 from drivers.mqtt.lamp import lamp_watches
 from drivers.mqtt.peer import Peer
@@ -88,6 +89,7 @@ class MqttDriver:
         self._refusals = Refusals(name, clock)
         self._left_ns: int | None = None  # when the last connection ended
         self._echo = Echo(self.client_id, self.health)
+        self._dropped = Dropped(self.health)
         self._rival = Rival(link.url)
 
     @property
@@ -102,7 +104,11 @@ class MqttDriver:
             clock=self._clock,
             session_expiry_s=SESSION_EXPIRY_S,
             receive_max=RECEIVE_MAX,
-            subscriptions=[*map(Subscription, self._filters), self._echo.subscription],
+            subscriptions=[
+                *map(Subscription, self._filters),
+                self._echo.subscription,
+                self._dropped.subscription,
+            ],
         ) as connection:
             await self._count_connect(bus, connection)
             self._connection, since_ns = connection, self._clock.boottime_ns()
@@ -249,7 +255,7 @@ class MqttDriver:
         """Hand one message to the bus, or refuse and count it."""
         route = self._routes.get(message.topic)
         if route is None:
-            if not self._echo.take(message):
+            if not self._echo.take(message) and not self._dropped.take(message):
                 self._unknown(message)
             return Pending(message)
         peer, reader = route

@@ -77,6 +77,10 @@ class Forger:
             await self._until(PUBCOMP)
         return "taken"
 
+    def say(self, topic: str, payload: bytes) -> None:
+        """Publish with QoS 0 and do not look back."""
+        self._send(PUBLISH << 4, _text(topic) + b"\0" + payload)
+
     async def subscribe(self, topic: str) -> int:
         """The broker's reason code."""
         self._mid += 1

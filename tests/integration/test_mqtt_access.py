@@ -1,5 +1,6 @@
 """Who may say what, and how much, against a real Mosquitto."""
 
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,12 +10,17 @@ import pytest
 from drivers.mqtt.driver import MqttDriver
 from drivers.mqtt.settings import MqttDevice, MqttLink
 from drivers.mqtt.spec import SPEC
+from gateway.clock import Clock, SystemClock
 from gateway.driver import Device
 from gateway.model import Event, EventKind
 from tests.harness.broker import Mosquitto, until
 from tests.harness.clock import FakeClock
+from tests.harness.forger import Forger
+from tests.harness.mqtt import INBOX, link
 from tests.harness.recorder import Recorder
 from tests.integration.test_mqtt_driver import LAMP, LIGHT, TOPIC, acked, device, running, state
+
+CLOCK = SystemClock()  # it looks into files: not on the loop
 
 
 @pytest.fixture
@@ -24,14 +30,19 @@ async def broker(tmp_path: Path) -> AsyncIterator[Mosquitto]:
 
 
 def new_driver(
-    broker: Mosquitto, clock: FakeClock, *, keys: object = None, **link: object
+    broker: Mosquitto, clock: Clock, *, keys: object = None, **link: object
 ) -> MqttDriver:
     section = {"profile": "streetlight-native", "link": "field", "topic_id": "b3-01"}
     section |= keys if isinstance(keys, dict) else {}
     made = SPEC.build(
         "field",
         MqttLink.model_validate({"driver": "mqtt", "url": broker.url, **link}),
-        [Device(LIGHT, LAMP, MqttDevice.model_validate(section))],
+        [
+            Device(LIGHT, LAMP, MqttDevice.model_validate(section)),
+            Device(
+                "light-b3-02", LAMP, MqttDevice.model_validate({**section, "topic_id": "b3-02"})
+            ),
+        ],
         clock,
     )
     assert isinstance(made, MqttDriver)
@@ -152,3 +163,39 @@ async def test_strangers_are_remembered_with_what_they_say(broker: Mosquitto) ->
         "link": "field", "name": "new-lamp", "topic": "d/new-lamp/state", "count": 3,
         "first_s": 2.0, "last_s": 2.0, "keys": ["values.light.level"],
     }  # fmt: skip
+
+
+async def test_what_the_broker_throws_away_is_counted(tmp_path: Path) -> None:
+    extra = ["sys_interval 1", "max_queued_messages 5", "max_inflight_messages 1"]
+    async with Mosquitto(tmp_path / "broker", extra) as broker:
+        driver = new_driver(broker, FakeClock())
+        async with running(driver, Recorder()):
+            async with link(broker, "sleeper", session_expiry_s=60, subscriptions=INBOX):
+                pass
+            async with device(broker) as lamp:
+                for number in range(40):
+                    await lamp.publish(f"{TOPIC}/other", b"%d" % number)
+            await until(lambda: driver.health.counters["broker_dropped"] >= 30, within_s=10)
+
+
+async def test_one_device_that_floods_does_not_delay_the_alarms_of_another(
+    broker: Mosquitto,
+) -> None:
+    bus = Recorder()
+    driver = new_driver(broker, CLOCK, device_rate=100, device_burst=200)
+    noisy = Forger(broker.port, name="noisy")
+    await noisy.connect()
+    longest_s = 0.0
+    async with running(driver, bus), device(broker) as lamp:
+        for number in range(20):
+            for _ in range(1_000):  # 20,000 in a second or two
+                noisy.say("d/b3-02/state", state(5))
+            started = time.monotonic()
+            await lamp.publish(f"{TOPIC}/event", said(None, f"a-{number}"))
+            assert await acked(lamp) == {"id": f"a-{number}"}
+            longest_s = max(longest_s, time.monotonic() - started)
+        await noisy.settle()
+    await noisy.close()
+    assert longest_s < 1
+    assert driver.devices[LIGHT].errors == {}
+    assert driver.devices["light-b3-02"].errors["too_fast"] > 15_000

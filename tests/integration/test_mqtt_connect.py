@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from gateway import mqtt
 from gateway.endpoint import MqttEndpoint
 from gateway.errors import LinkDown, Refused
-from gateway.mqtt import connect
+from gateway.mqtt import Subscription, connect
 from tests.harness.broker import Mosquitto, established, free_port, password_line, until
 from tests.harness.certificates import make
 from tests.harness.clock import FakeClock
@@ -134,6 +134,13 @@ async def test_what_a_peer_answers_decides_between_retry_and_operator(
         with pytest.raises(kind, match=rf"^gw: connecting to {there.url}: .*({says})"):
             async with connect(there, client_id="gw", clock=FakeClock(), subscriptions=INBOX):
                 pass
+
+
+async def test_a_subscription_that_is_not_needed_may_be_refused() -> None:
+    async with scripted({CONNECT: CONNACK, SUBSCRIBE: "90 04 00 01 00 87"}) as there:
+        spare = (Subscription("$SYS/x", needed=False),)
+        async with connect(there, client_id="gw", clock=FakeClock(), subscriptions=spare) as made:
+            assert made.receive_nowait() is None
 
 
 async def test_a_malformed_message_ends_the_connection() -> None:
