@@ -1,7 +1,7 @@
-"""The other processes of the MQTT chain: `python -m bench.peers ROLE ...`.
+"""Peers of the benchmarks: `python -m bench.peers ROLE ...`.
 
-`generate` publishes numbered device messages as fast as the broker takes them, `forward` is the
-baseline (a bare aiomqtt client that publishes each message on), `collect` counts what arrives.
+`forward` is the baseline of the MQTT chain (a bare aiomqtt client that publishes each message on),
+`collect` acknowledges upstream batches and counts what arrives.
 """
 
 import asyncio
@@ -10,26 +10,8 @@ import time
 
 import aiomqtt
 import orjson
-import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
 
 V5 = aiomqtt.ProtocolVersion.V5
-
-
-def generate(port: int, count: int) -> None:
-    """Prints the time at which it began; ends when the broker has acknowledged everything."""
-    client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
-    client.max_inflight_messages_set(1000)
-    client.connect("127.0.0.1", port)
-    client.loop_start()
-    payloads = [
-        orjson.dumps({"id": f"g-{n}", "values": {"light.level": n % 100, "elec.power.total": 12.5, "elec.energy.total": n / 10}})
-        for n in range(count)
-    ]  # fmt: skip
-    print(time.time(), flush=True)
-    sent = [client.publish("d/l1/state", payload, qos=1) for payload in payloads]
-    sent[-1].wait_for_publish(120)
-    client.disconnect()
 
 
 async def forward(source: int, target: int) -> None:
@@ -71,7 +53,4 @@ async def collect(port: int, count: int) -> None:
 if __name__ == "__main__":
     role, *numbers = sys.argv[1:]
     arguments = [int(number) for number in numbers]
-    if role == "generate":
-        generate(*arguments)
-    else:
-        asyncio.run({"forward": forward, "collect": collect}[role](*arguments))
+    asyncio.run({"forward": forward, "collect": collect}[role](*arguments))

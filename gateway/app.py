@@ -14,7 +14,7 @@ from gateway.bus import Bus
 from gateway.clock import SystemClock
 from gateway.commands import Commands
 from gateway.config import Config
-from gateway.counter import Counters, Range
+from gateway.counter import Counters
 from gateway.decider import RuleDecider
 from gateway.destinations import Parts, destinations, sink_lanes
 from gateway.document import suggest
@@ -22,6 +22,8 @@ from gateway.driver import Driver, Listener
 from gateway.errors import StoreFailed, StoreFull
 from gateway.group import Groups
 from gateway.health import LinkHealth, LinkState
+from gateway.inventory import counters, infos
+from gateway.lag import Lag
 from gateway.model import (
     LANE_ALARM,
     Event,
@@ -38,7 +40,6 @@ from gateway.sinks.sink import LaneStatus, Sink
 from gateway.snapshot import AuditPart, DeviceReadings, Snapshot, StorePart, StrangerPart
 from gateway.state import State
 from gateway.status import Alarm, Lane, readings, snapshot
-from gateway.store.points import PointInfo
 from gateway.store.store import Store
 from gateway.supervise import Contained, Run, supervise
 
@@ -64,6 +65,7 @@ class App:
         self.loop_name = loop_name
         self.clock = SystemClock()
         self.started_ns = self.clock.boottime_ns()
+        self.lag = Lag()
         self.gateway_id = config.gateway.id
         self.gateway_name = config.gateway.name
         self.devices = config.devices
@@ -72,7 +74,7 @@ class App:
         self.journal = Store(
             config.state_dir, gateway_id=config.gateway.id, settings=config.store, clock=self.clock
         )
-        self.journal.describe(_infos(config))
+        self.journal.describe(infos(config))
         self.journal.sinks(sink_lanes(config))
         self.drivers: Mapping[str, Driver] = {
             name: link.spec.build(name, link.section, config.devices_of(name), self.clock)
@@ -94,7 +96,7 @@ class App:
         self.mode = SafeMode(config.state_dir, self.clock)
         self.decider = RuleDecider(config.rules, self.commands)
         self._damage_told: Counter[str] = Counter()
-        self.counted = Counters(*_counters(config))
+        self.counted = Counters(*counters(config))
         self.bus = Bus(
             store=self.journal, state=self.state, clock=self.clock, decider=self.decider,
             counted=self.counted, reports=Reports(config.devices.values()), told=refusals(self.audit),
@@ -143,6 +145,7 @@ class App:
                 ),
                 core.create_task(self.bus.run(), name="rules"),
                 core.create_task(self._housekeeping(), name="housekeeping"),
+                core.create_task(self.lag.run(), name="lag"),
             ]
             async with asyncio.TaskGroup() as downstream:
                 sinks = self._start(
@@ -323,30 +326,6 @@ class App:
         return {
             "failing": log.failing, "n": log.head.n, "hash": log.head.hash, "lost": log.counters["lost"],
         }  # fmt: skip
-
-
-def _infos(config: Config) -> dict[tuple[str, str], PointInfo]:
-    """What the profiles say about each point of each device."""
-    return {
-        (name, point.id): PointInfo(point.unit, point.kind, profile.profile, profile.revision)
-        for name, profile in ((name, device.profile) for name, device in config.devices.items())
-        for point in profile.points
-    }
-
-
-def _counters(config: Config) -> tuple[dict[str, list[str]], dict[tuple[str, str], Range]]:
-    """The counters of each device, and where their registers wrap."""
-    names: dict[str, list[str]] = {}
-    ranges: dict[tuple[str, str], Range] = {}
-    known: dict[tuple[str, str], Mapping[str, tuple[float, float]]] = {}
-    for device in config.devices.values():
-        names[device.id] = [p.id for p in device.profile.points if p.kind == "counter"]
-        spec = config.links[device.section.link].spec
-        key = spec.name, device.profile.profile
-        if key not in known:
-            known[key] = spec.counter_ranges(device.profile) if spec.counter_ranges else {}
-        ranges |= {(device.id, point): Range(*ends) for point, ends in known[key].items()}
-    return names, ranges
 
 
 def _lane(x: LaneStatus) -> Lane:

@@ -129,6 +129,7 @@ class Snapshot(TypedDict):
     version: str
     pid: int
     loop: str
+    loop_lag_ms: dict[str, float]  # "p99" and "worst" of the last minute
     uptime_s: float
     health: HealthPart
     clock: ClockPart

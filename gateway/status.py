@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from gateway.clock import Clock
 from gateway.driver import Device, stale_after_s
 from gateway.health import DeviceHealth, LinkHealth, LinkState, Word
+from gateway.lag import Lag
 from gateway.model import Level, Severity
 from gateway.snapshot import (
     VERSION,
@@ -76,6 +77,8 @@ class Sources(Protocol):
     @property
     def started_ns(self) -> int: ...
     @property
+    def lag(self) -> Lag: ...
+    @property
     def clock(self) -> Clock: ...
     @property
     def state(self) -> State: ...
@@ -111,6 +114,7 @@ def snapshot(source: Sources) -> Snapshot:
     return {
         "v": VERSION, "gateway": source.gateway_id, "name": source.gateway_name,
         "version": RELEASE, "pid": os.getpid(), "loop": source.loop_name,
+        "loop_lag_ms": {"p99": source.lag.p99_ms(), "worst": source.lag.worst_ms()},
         "uptime_s": (now_ns - source.started_ns) / 1e9,
         "health": health(devices, links, sinks, store, source.safe_mode, audit["failing"]),
         "clock": {

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from gateway.driver import Device, DeviceSection
 from gateway.health import DeviceHealth, LinkHealth, LinkState
+from gateway.lag import Lag
 from gateway.model import EMPTY, Quality, Sample, Severity, Value
 from gateway.profile import Profile
 from gateway.snapshot import AuditPart, StorePart
@@ -40,6 +41,7 @@ class Site:
         self.clock = FakeClock()
         self.clock.advance(1000)
         self.started_ns = self.clock.boottime_ns()
+        self.lag = Lag()
         self.devices: dict[str, Device] = {}
         self.drivers: dict[str, Link] = {}
         self.state = State({})

@@ -1,0 +1,31 @@
+"""What the configuration says about points, as the store and the counters want it. Pure."""
+
+from collections.abc import Mapping
+
+from gateway.config import Config
+from gateway.counter import Range
+from gateway.store.points import PointInfo
+
+
+def infos(config: Config) -> dict[tuple[str, str], PointInfo]:
+    """What the profiles say about each point of each device."""
+    return {
+        (name, point.id): PointInfo(point.unit, point.kind, profile.profile, profile.revision)
+        for name, profile in ((name, device.profile) for name, device in config.devices.items())
+        for point in profile.points
+    }
+
+
+def counters(config: Config) -> tuple[dict[str, list[str]], dict[tuple[str, str], Range]]:
+    """The counters of each device, and where their registers wrap."""
+    names: dict[str, list[str]] = {}
+    ranges: dict[tuple[str, str], Range] = {}
+    known: dict[tuple[str, str], Mapping[str, tuple[float, float]]] = {}
+    for device in config.devices.values():
+        names[device.id] = [p.id for p in device.profile.points if p.kind == "counter"]
+        spec = config.links[device.section.link].spec
+        key = spec.name, device.profile.profile
+        if key not in known:
+            known[key] = spec.counter_ranges(device.profile) if spec.counter_ranges else {}
+        ranges |= {(device.id, point): Range(*ends) for point, ends in known[key].items()}
+    return names, ranges

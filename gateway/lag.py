@@ -1,0 +1,30 @@
+"""How late the event loop is: what a task waits for its turn, everything waits for."""
+
+import asyncio
+import math
+from collections import deque
+
+TICK_S = 0.02
+KEPT = 3_000  # the last minute
+
+
+class Lag:
+    """The lateness of ticks of 20 ms over the last minute, in ms; 0 before the first."""
+
+    def __init__(self) -> None:
+        self._late: deque[float] = deque(maxlen=KEPT)
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + TICK_S
+            await asyncio.sleep(TICK_S)
+            self._late.append(max(0.0, loop.time() - due) * 1e3)
+
+    def p99_ms(self) -> float:
+        """99 of 100 ticks were at most so late."""
+        late = sorted(self._late)
+        return late[math.ceil(len(late) * 0.99) - 1] if late else 0.0
+
+    def worst_ms(self) -> float:
+        return max(self._late, default=0.0)
