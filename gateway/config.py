@@ -341,7 +341,9 @@ class _Loader:
             fix = f'add {{origin: rules, devices: "*", points: [{point}]}}'
             self._problem(("commands", "allow"), what, fix)
 
-    def _check_forgeable(self, links: Mapping[str, Link], rules: RuleSet, devices: Mapping[str, Device]) -> None:  # fmt: skip
+    def _check_forgeable(
+        self, links: Mapping[str, Link], rules: RuleSet, devices: Mapping[str, Device]
+    ) -> None:
         """What saves lives acts on nothing that a stranger with a radio can send."""
         for instance, name, _point in rules.vital():
             link = links.get(devices[name].section.link)

@@ -345,15 +345,7 @@ class Connection:
         self._inbox += messages
         self._arrived.set()
         if max(len(self._held), len(self._inbox)) >= self._most_held:
-            self._reader.pause()
-            self._loop.call_later(self._longest_pause_s, self._still_paused)
-
-    def _still_paused(self) -> None:
-        """Nothing is acked, so more will not help: with a new session the broker counts anew."""
-        since = self._reader.paused_at
-        if since is not None and self._loop.time() - since >= self._longest_pause_s * 0.99:
-            self._lose(f"{len(self._held)} messages wait for their commit: not read any more")
-            self._paho._sock_close()
+            self._reader.pause(self._longest_pause_s)
 
     # Callbacks of paho, on our loop. None may close the socket: paho's lock is not re-entrant.
 

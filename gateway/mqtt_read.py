@@ -67,11 +67,15 @@ class SocketReader:
             self._sock = sock
             self._loop.add_reader(sock.fileno(), self._readable)
 
-    def pause(self) -> None:
-        """Read no more: what comes waits in the socket, then at the peer."""
+    def pause(self, longest_s: float) -> None:
+        """Read no more: what comes waits in the socket, then at the peer.
+
+        After `longest_s` the connection is ended: with the next one the broker counts anew.
+        """
         if self.paused_at is None and self._sock is not None and self._sock.fileno() >= 0:
-            self.paused_at = time.monotonic()
+            self.paused_at = since = time.monotonic()
             self._loop.remove_reader(self._sock.fileno())
+            self._loop.call_later(longest_s, self._give_up, since)
 
     def resume(self) -> None:
         if self.paused_at is not None:
@@ -79,6 +83,11 @@ class SocketReader:
             if self._sock is not None and self._sock.fileno() >= 0:
                 self.start(self._sock)
                 self._loop.call_soon(self._readable)  # TLS may hold what the socket does not
+
+    def _give_up(self, since: float) -> None:
+        if self.paused_at == since and self._sock is not None:
+            self._end("too many messages wait for their commit: not read any more")
+            self._paho._sock_close()
 
     def stop(self) -> None:
         """The socket is closed: let go of it."""

@@ -7,8 +7,8 @@ import gc
 import logging
 import os
 import resource
-import sys
 import signal
+import sys
 from contextlib import suppress
 
 import uvloop
