@@ -57,11 +57,18 @@ def patterns(device: Device, section: MqttDevice) -> set[str]:
 
 
 def command_topics(device: Device, section: MqttDevice) -> set[str]:
-    """What the gateway publishes for the device, acknowledgements apart."""
+    """What the gateway publishes for the device and its groups, acknowledgements apart."""
     if device.profile.dialect == NATIVE:
         return {f"d/{section.topic_id}/cmd"}
     places = captures(device.profile, section)
-    return {fill(parse_target(spec.at).topic, places) for spec in device.profile.commands}
+    targets = [parse_target(spec.at) for spec in device.profile.commands]
+    groups = [
+        fill(target.group, {**places, "group": name})
+        for name in section.groups
+        for target in targets
+        if target.group is not None
+    ]
+    return {*groups, *(fill(target.topic, places) for target in targets)}
 
 
 def outgoing(device: Device, section: MqttDevice, command: Command) -> Outgoing:

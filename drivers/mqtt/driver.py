@@ -270,7 +270,7 @@ class MqttDriver:
         self._note(peer, reader.kind, message, reading)
         if reader.kind == ONLINE and ONLINE_POINT not in peer.device.profile.by_id:
             reading = reading._replace(values={})
-        if not message.retain:
+        if (peer.lamps or peer.silent is not False) and not message.retain:
             reading = _worked_out(peer, message, reading)
         if not (reading.values or reading.quality):
             return Pending(message)
@@ -362,8 +362,6 @@ def _read_message(reader: Reader, message: Received) -> native.Reading:
 def _worked_out(peer: Peer, message: Received, reading: native.Reading) -> native.Reading:
     """With the alarms that are worked out from what the device says, and that it says something."""
     alive = peer.silent is not False and peer.heard_ns == message.received_ns
-    if not (peer.lamps or alive):
-        return reading
     found = {lamp.point: lamp.take(reading.values, message.received_ns) for lamp in peer.lamps}
     known = {name: failed for name, failed in found.items() if failed is not None}
     news = silence.heard(peer) if alive else {}

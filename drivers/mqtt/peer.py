@@ -20,17 +20,16 @@ class Peer:
     health: DeviceHealth
     pace: Pace
     lamps: tuple[LampWatch, ...] = ()
+    native: bool = True  # it waits for our acknowledgement
     last_time_ns: int = 0
     without_ids: bool = False
     heard_ns: int = 0  # CLOCK_BOOTTIME of the last message of its own, 0: none
     silent: bool | None = None  # for longer than it may be; None: nothing was heard yet
+    _remarked: tuple[bool | None, ...] = ()
 
     def __post_init__(self) -> None:
         self.health.level = level_of(self.device)
-
-    @property
-    def native(self) -> bool:
-        return self.device.profile.dialect == "native"
+        self.native = self.device.profile.dialect == "native"
 
     @property
     def topic_id(self) -> str:
@@ -49,6 +48,10 @@ class Peer:
 
     def remark(self) -> None:
         """Without an id there is nothing that we could acknowledge to the device."""
+        now = (self.health.online, self.silent, self.without_ids)
+        if now == self._remarked:  # it is called for every message
+            return
+        self._remarked = now
         remarks = {
             "offline": self.health.online is False,
             "silent": self.silent is True,

@@ -9,7 +9,7 @@ from typing import NamedTuple, cast
 
 import orjson
 
-from drivers.mqtt.guess import guess
+from drivers.mqtt.guess import guess, guess_topic
 from drivers.mqtt.settings import TOPIC_ID
 from gateway.cli import hearing_page
 from gateway.cli.live import Daemon, with_daemon
@@ -100,13 +100,16 @@ def introduced(parts: Sequence[StrangerPart], config: Path) -> Iterator[Stranger
     profiles = list(_mqtt_profiles(folders))
     taken = set(mapping_at(value.get("devices")))
     for part in parts:
-        profile = guess(part["keys"], profiles)
+        other = guess_topic(part["topic"], part["name"], part["keys"], profiles)
+        profile = other.profile if other is not None else guess(part["keys"], profiles)
         if profile is None or not TOPIC_ID.fullmatch(part["name"]):
             yield Stranger(part, profile.profile if profile else None, None)
             continue
         name = _free_id(part["name"], taken)
         taken.add(name)
         keys = f'profile: {profile.profile}, link: {part["link"]}, topic_id: "{part["name"]}"'
+        if other is not None and other.captures:
+            keys += f", captures: {orjson.dumps(other.captures).decode()}"  # JSON is YAML
         yield Stranger(part, profile.profile, f"{name}: {{{keys}}}")
 
 

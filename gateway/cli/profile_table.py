@@ -44,11 +44,14 @@ def _merged(profile: Profile, point: Point) -> Mapping[str, object]:
     if point.at is None:
         return {}
     defaults = profile.defaults.get("at")
-    at = point.at if isinstance(point.at, dict) else {"addr": point.at}
+    short = "path" if profile.topics else "addr"
+    at = point.at if isinstance(point.at, dict) else {short: point.at}
     return {**(defaults if isinstance(defaults, dict) else {}), **at}
 
 
 def _address(at: Mapping[str, object]) -> str:
+    if at.keys() & {"path", "topic", "byte", "lit"}:
+        return _place(at)
     addr = at.get("addr")
     shown = f"{addr:#06x}" if isinstance(addr, int) else "" if addr is None else str(addr)
     return f"{at.get('table', '')} {shown}".strip()
@@ -58,3 +61,13 @@ def _words(at: Mapping[str, object], keys: tuple[str, ...]) -> Iterator[str]:
     for key in keys:
         if key in at:
             yield str(at[key]) if key in {"type", "order"} else f"{key} {at[key]}"
+
+
+def _place(at: Mapping[str, object]) -> str:
+    """Of MQTT: topic and path or byte; or what the point is worked out from."""
+    if "lit" in at:
+        return f"from {at['lit']}, {at.get('power')}"
+    topic = at.get("topic", "main")
+    names = "+".join(map(str, topic)) if isinstance(topic, list) else str(topic)
+    where = f"byte {at['byte']}" if "byte" in at else str(at.get("path", ""))
+    return f"{names} {where}".strip()

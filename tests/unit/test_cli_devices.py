@@ -181,6 +181,19 @@ async def test_without_strangers_it_says_so(
     assert capsys.readouterr().out == "Nobody speaks who is not configured\n"
 
 
+def test_a_stranger_of_another_make_gets_its_parts_of_the_topic(tmp_path: Path) -> None:
+    config = tmp_path / "gateway.yaml"
+    config.write_text(CONFIG)
+    part = stranger("hall-1", "state", "brightness", "linkquality") | {"topic": "zb/north/hall-1"}
+    (found,) = introduced([part], config)
+    wanted = (
+        'profile: zigbee2mqtt-light, link: field, topic_id: "hall-1", captures: {"base":"zb/north"}'
+    )
+    assert found.snippet == f"hall-1: {{{wanted}}}"
+    config.write_text(config.read_text() + f"  {found.snippet}\n")
+    assert load_config(config).devices["hall-1"].profile.profile == "zigbee2mqtt-light"
+
+
 def test_a_profile_that_cannot_be_read_keeps_no_other_from_being_guessed(tmp_path: Path) -> None:
     (tmp_path / "profiles").mkdir()
     (tmp_path / "profiles" / "broken.yaml").write_text("profile: [")

@@ -6,6 +6,8 @@ import pytest
 
 from drivers.mqtt import layout, path
 from drivers.mqtt.dialect import captures, command_topics, outgoing, patterns, readers, topic_id_in
+from drivers.mqtt.grants import of_devices
+from drivers.mqtt.guess import guess_topic
 from drivers.mqtt.lamp import lamp_watches
 from drivers.mqtt.mapped import decoders
 from drivers.mqtt.settings import MqttDevice, MqttLink
@@ -306,3 +308,31 @@ def test_a_lamp_that_was_told_to_burn_and_says_it_is_off_has_failed() -> None:
     watch.commanded("light.level", 60)
     watch.take(LIT, 0)  # it did burn: whoever switched it off since then is right
     assert [watch.take(OFF, minute * MIN) for minute in (1, 9)] == [False, False]
+
+
+PROFILES = [shipped(name) for name in SHIPPED]
+
+
+@pytest.mark.parametrize(
+    ("topic", "name", "keys", "found"),
+    [
+        ("tele/yard-9/STATE", "yard-9", (), ("tasmota-light", {})),
+        ("zigbee2mqtt/hall-9", "hall-9", ("state", "linkquality"), ("zigbee2mqtt-light", {})),
+        ("zb/north/hall-9", "hall-9", ("state", "brightness", "x"), ("zigbee2mqtt-light", {"base": "zb/north"})),
+        ("zb/north/hall-9", "hall-9", ("humidity",), None),
+        ("application/app-1/device/0a01/event/up", "0a01", (), ("chirpstack-lamp", {"application": "app-1"})),
+        ("d/lamp-1/state", "lamp-1", (), None),
+    ],
+)  # fmt: skip
+def test_the_topic_of_a_stranger_tells_its_make(
+    topic: str, name: str, keys: tuple[str, ...], found: tuple[str, dict[str, str]] | None
+) -> None:
+    guessed = guess_topic(topic, name, keys, PROFILES)
+    assert (None if guessed is None else (guessed.profile.profile, guessed.captures)) == found
+
+
+def test_a_device_may_hear_the_topics_of_its_groups() -> None:
+    lamp = device("tasmota-light", groups=["yard"])
+    assert {"cmnd/yard/Dimmer", "cmnd/yard/POWER", "cmnd/l-1/Dimmer"} <= command_topics(*lamp)
+    (grants,) = of_devices([lamp[0]])
+    assert {"cmnd/yard/Dimmer", "cmnd/l-1/#"} <= set(grants.read)
