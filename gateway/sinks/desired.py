@@ -27,6 +27,7 @@ FOLDER = "desired"
 MAX_BYTES = 256 * 1024  # 1,000 devices take about 200 KB
 CHECK_S = 60.0
 ERRORS = 20  # in a report
+UNCHECKED = "unchecked"
 _GATEWAY = "import sys; from gateway.cli.main import main; sys.exit(main())"
 
 
@@ -53,6 +54,7 @@ class Desired:
         self._running = ""
         self._known: dict[str, Any] = {}  # id, sha256, state, errors of the newest wish
         self._newest: bytes | None = None
+        self._last = b""  # retained at the broker, it comes again at each connect
         self._arrived = asyncio.Event()
 
     def take(self, payload: bytes) -> None:
@@ -60,30 +62,35 @@ class Desired:
         self._newest = payload
         self._arrived.set()
 
-    def report(self) -> bytes:
-        """What is to be said on `config/reported`."""
+    def report(self) -> bytes | None:
+        """What is to be said on `config/reported`; None before `run` knows it."""
+        if not self._running:
+            return None
         running = {"sha256": self._running}
         return orjson.dumps({"v": 1, "running": running, "desired": self._known or None})
 
-    async def run(self, report: Callable[[bytes], None]) -> None:
-        """Take wishes one after the other, until cancelled."""
+    async def run(self, report: Callable[[], None]) -> None:
+        """Take wishes one after the other, until cancelled; `report` is called when there is news."""
         self._running, self._known = await asyncio.to_thread(self._look)
         while True:
+            report()
             await self._arrived.wait()
             self._arrived.clear()
             payload, self._newest = self._newest, None
-            if payload:  # an empty one takes a retained wish back from the broker
+            if payload and payload != self._last:  # an empty one takes a wish back from the broker
+                self._last = payload
                 await self._consider(payload)
-                report(self.report())
 
     def _look(self) -> tuple[str, dict[str, Any]]:
         known: dict[str, Any] = {}
         with suppress(OSError, orjson.JSONDecodeError):
             known = orjson.loads(self._file.with_suffix(".json").read_bytes())
-        running = ""
-        with suppress(OSError):
-            running = hashlib.sha256(self._config.read_bytes()).hexdigest()
-        if known and known.get("sha256") == running:
+        running = hashlib.sha256(self._config.read_bytes()).hexdigest()
+        if (
+            known.get("state") == UNCHECKED
+        ):  # a stop came between: it is checked when it comes again
+            known = {}
+        if known.get("sha256") == running:
             known["state"] = "applied"
         return running, known
 
@@ -94,12 +101,10 @@ class Desired:
             self._settle({"id": None, "sha256": None, "state": "refused", "errors": [{"what": str(error)}]})  # fmt: skip
             return
         if (wish.id, digest) == (self._known.get("id"), self._known.get("sha256")):
-            return  # retained at the broker: it comes at each connect
+            return  # known since before the last start
         known: dict[str, Any] = {"id": wish.id, "sha256": digest, "errors": []}
         try:
-            await asyncio.to_thread(
-                self._keep, wish.config.encode(), {**known, "state": "unchecked"}
-            )
+            await asyncio.to_thread(self._keep, wish.config.encode(), {**known, "state": UNCHECKED})
             known["errors"] = await self._check()
             known["state"] = "refused" if known["errors"] else "pending"
             if digest == self._running:
@@ -186,6 +191,6 @@ def _shown(problems: list[dict[str, object]], file: str) -> list[dict[str, objec
     own = [{k: p[k] for k in ("line", "column", "path", "what", "fix")} for p in problems if p["file"] == file]  # fmt: skip
     others = len(problems) - len(own)
     told: list[dict[str, object]] = (
-        [{"what": f"{others} problems in its rules and profiles"}] if others else []
+        [{"what": f"problems in its rules and profiles: {others}"}] if others else []
     )
     return [*own[:ERRORS], *told]

@@ -98,8 +98,7 @@ class Downlink:
 
     async def answer(self, link: Connection) -> None:
         """Send answers over a connection for as long as it lives. Raises LinkDown."""
-        if self._desired is not None:
-            self._report(self._desired.report())
+        self._report()
         while True:
             while self._outbox:
                 letter = self._outbox[0]
@@ -232,8 +231,10 @@ class Downlink:
         }  # fmt: skip
         self._send(Letter(f"{self._topic}/cmd/result", orjson.dumps(whole)))
 
-    def _report(self, payload: bytes) -> None:
-        self._send(Letter(f"{self._topic}/config/reported", payload, retain=True))
+    def _report(self) -> None:
+        payload = self._desired.report() if self._desired is not None else None
+        if payload is not None:
+            self._send(Letter(f"{self._topic}/config/reported", payload, retain=True))
 
     def _send(self, letter: Letter) -> None:
         if len(self._outbox) >= OUTBOX:

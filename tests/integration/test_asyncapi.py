@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from gateway.model import Command, Severity
 from gateway.sinks.encode import MAX_PAYLOAD
 from simulators.platform import platform
 from tests.harness.broker import HOST, Mosquitto
+from tests.harness.compound import site as site_of_all
 from tests.harness.site import GATEWAY, running, site
 
 DOCUMENT = Path(__file__).parents[2] / "configs" / "asyncapi.yaml"
@@ -65,15 +66,19 @@ class Tap:
         return [json.loads(p) for t, ps in self.seen.items() if t.endswith(end) for p in ps]
 
 
+def tapped(broker: Mosquitto) -> AbstractAsyncContextManager[Tap]:
+    return tapped_at(broker.port)
+
+
 @asynccontextmanager
-async def tapped(broker: Mosquitto) -> AsyncIterator[Tap]:
+async def tapped_at(port: int) -> AsyncIterator[Tap]:
     tap = Tap()
 
     async def listen(client: aiomqtt.Client) -> None:
         async for message in client.messages:
             tap.seen[message.topic.value].append(bytes(message.payload))
 
-    async with aiomqtt.Client(HOST, broker.port, protocol=aiomqtt.ProtocolVersion.V5) as client:
+    async with aiomqtt.Client(HOST, port, protocol=aiomqtt.ProtocolVersion.V5) as client:
         await client.subscribe("gw/#", qos=1)
         task = asyncio.create_task(listen(client))
         yield tap
@@ -140,6 +145,43 @@ async def test_the_traffic_of_the_sink_and_the_platform_is_as_published(
     assert any("event_id" in item for batch in batches for item in batch["items"])
     assert any(ack.get("rejects") for ack in acks)
     assert [state["online"] for state in states] == [True, False]
+
+
+@pytest.mark.timeout(60)
+async def test_commands_and_configurations_go_over_the_wire_as_published(
+    contract: dict[str, Any], tmp_path: Path
+) -> None:
+    async with site_of_all(tmp_path, meters=1) as one, tapped_at(one.platform._port) as tap:
+        far = one.platform
+        await one.daemon.until(lambda s: s["health"]["word"] == "healthy")
+        good = await far.command("light-1", "light.level", 40)
+        await far.command("light-1", "light.level", 40, id=good)
+        await far.command(
+            "light-3", "light.level", 40, **{"if": {"point": "light.on", "equals": True}}
+        )
+        await tap.until(lambda: len(tap.all("/cmd/result")) == 3)
+        text = one.daemon.config.read_text()
+        for config in (text + "# the same\n", text.replace("profile:", "profil:")):
+            await far.say("config/desired", json.dumps({"id": "r", "config": config}).encode())
+            count = len(tap.all("/config/reported"))
+            await tap.until(lambda: len(tap.all("/config/reported")) > count)  # noqa: B023 -- awaited
+        await far.say("cmd", b"{}")
+        await tap.until(lambda: len(tap.all("/cmd/result")) == 4)
+    for end, least in (
+        ("/cmd", 3),
+        ("/cmd/result", 4),
+        ("/config/desired", 2),
+        ("/config/reported", 3),
+    ):
+        topic = f"gw/{GATEWAY}{end}"
+        payloads = [p for p in tap.seen[topic] if p != b"{}"]
+        assert len(payloads) >= least, topic
+        for payload in payloads:
+            validator(contract, schema_of(contract, topic)).validate(json.loads(payload))
+    assert {r["outcome"] for r in tap.all("/cmd/result")} == {"confirmed", "refused"}
+    assert any("earlier" in r for r in tap.all("/cmd/result"))
+    states = [r["desired"] and r["desired"]["state"] for r in tap.all("/config/reported")]
+    assert states == [None, "pending", "refused"]
 
 
 async def test_the_broker_tells_the_death_of_a_gateway_that_says_no_goodbye(

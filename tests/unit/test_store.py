@@ -8,9 +8,12 @@ from uuid import UUID
 import pytest
 
 from gateway.model import EventKind, Level, Quality, Severity
+from gateway.store import orders
+from gateway.store.orders import KNOWN_NS, Order
 from gateway.store.store import Position
 from tests.harness.clock import FakeClock
 from tests.harness.stores import NOW_NS, event, items, opened, sample, slices
+from tests.unit.test_store_replay import spoil
 
 
 @pytest.mark.both_loops
@@ -231,3 +234,36 @@ async def test_dead_letters_are_kept(tmp_path: Path) -> None:
         store.dead_letter("influx", 2, 17, 400, "bad line", b"x=1")
     rows = sqlite3.connect(tmp_path / "s" / "core.db").execute("SELECT * FROM dead").fetchall()
     assert rows == [("influx", 2, 17, 400, "bad line", b"x=1", NOW_NS)]
+
+
+async def test_a_command_whose_end_is_not_known_is_told_once_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path / "s") as store:
+        await store.command_intent("c-1", b'{"device":"lamp-1"}')
+        await store.command_intent("c-2", b'{"device":"lamp-2"}')
+        assert store.command_outcome("c-1") == ""
+        store.command_done("c-2", b"confirmed")
+    async with opened(tmp_path / "s") as store:
+        assert store.interrupted() == [("c-1", b'{"device":"lamp-1"}')]
+        assert store.command_outcome("c-1") == "unknown"
+        assert store.command_outcome("c-2") == "confirmed"
+        store.command_done("c-1", b"unknown")
+    async with opened(tmp_path / "s") as store:
+        assert (store.interrupted(), store.command_outcome("c-1")) == ([], "unknown")
+
+
+async def test_commands_are_known_after_core_db_was_put_aside(tmp_path: Path) -> None:
+    async with opened(tmp_path / "s") as store:
+        await store.command_intent("c-1", b"{}")
+        store.command_done("c-1", b"confirmed")
+    await asyncio.to_thread(spoil, tmp_path / "s" / "core.db", "epoch")
+    async with opened(tmp_path / "s") as store:
+        assert store.stats().damage["core_quarantined"] == 1
+        assert store.command_outcome("c-1") == "confirmed"
+
+
+def test_old_commands_are_forgotten_in_memory_too() -> None:
+    known = {"old": Order("confirmed", 0), "new": Order("confirmed", KNOWN_NS)}
+    orders.forget(known, KNOWN_NS + 1)
+    assert list(known) == ["new"]
