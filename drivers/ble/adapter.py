@@ -53,13 +53,13 @@ class Adapter:
         """hci0, hci1 ..."""
         return self.path.rpartition("/")[2]
 
-    async def ready(self, *, keep_on: bool) -> None:
+    async def ready(self, *, keep_on: bool, within_s: float | None = None) -> None:
         """Wait for bluetoothd, the adapter and its power. Raises LinkDown, Refused.
 
-        `keep_on`: switch it on.
+        `keep_on`: switch it on. `within_s`: READY_S unless given.
         """
         loop = asyncio.get_running_loop()
-        end = loop.time() + READY_S
+        end = loop.time() + (READY_S if within_s is None else within_s)
         while True:
             self._changed.clear()
             missing = await self._missing(keep_on=keep_on)

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
+from drivers.ble.place import SILENT_POINT, AtError
 from gateway.errors import BadData
 from gateway.model import Level, Quality, Value
 from gateway.profile import Point, Profile, Vector
 
 DIALECT = "gatt"
-LINK_LOST = "alarm.link_lost"  # told by the gateway itself: the device stayed away for too long
 MAX_VALUE = 512  # bytes of an attribute (Core 5.4, Vol 3, Part F, 3.2.9)
 _BASE = "-0000-1000-8000-00805f9b34fb"  # Core 5.4, Vol 3, Part B, 2.5.1
 _SHORT = re.compile(r"[0-9a-f]{4}|[0-9a-f]{8}")
@@ -66,14 +66,6 @@ class Write(NamedTuple):
     service: str
     characteristic: str
     value: bytes
-
-
-class AtError(ValueError):
-    """An `at` that cannot be used: `what` is wrong with it, and the `fix`."""
-
-    def __init__(self, what: str, fix: str) -> None:
-        super().__init__(f"{what}: {fix}")
-        self.what, self.fix = what, fix
 
 
 def uuid_of(value: object) -> str:
@@ -153,9 +145,9 @@ def check_profile(profile: Profile) -> Iterable[Fault]:
         on_connect(profile)
     except AtError as error:
         yield ("link", "on_connect"), error.what, error.fix
-    lost = profile.by_id.get(LINK_LOST)
+    lost = profile.by_id.get(SILENT_POINT)
     if lost is None or lost.at is not None:
-        example = f"write {{id: {LINK_LOST}, kind: state, severity: safety}}"
+        example = f"write {{id: {SILENT_POINT}, kind: state, severity: safety}}"
         yield ("points",), "no point tells that the device is gone", example
     faults = [fault for i, point in enumerate(profile.own_points) for fault in _check(i, point)]
     yield from faults
@@ -213,7 +205,7 @@ def _judged(point: Point, raw: Value) -> Value:
 
 def _check(index: int, point: Point) -> Iterable[Fault]:
     if point.at is None:
-        if point.id != LINK_LOST:
+        if point.id != SILENT_POINT:
             yield ("points", index, "at"), "missing", 'write {service: "180f", characteristic: ...}'
         return
     try:

@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import NamedTuple, Protocol
 
 from drivers.ble import characteristic as gatt
 from drivers.ble.link import Found, Link, connected
+from drivers.ble.place import SILENT_POINT
 from gateway.clock import Clock
 from gateway.driver import Device, Publisher
 from gateway.errors import BadData, LinkDown, Refused
@@ -35,7 +36,8 @@ BACKOFF_S = (1.0, 10.0)  # nobody hears the device meanwhile
 MS = 1_000_000
 
 AWAY = Quality(Level.BAD, "link_lost")
-NOT_BONDED = Quality(Level.UNCERTAIN, "not_bonded")
+NOT_BONDED = Quality(Level.BAD, "not_bonded")
+DOUBT_NS = 60 * 10**9  # between two words of doubt about one point
 
 
 class Radio(Protocol):
@@ -54,7 +56,7 @@ class Terms(NamedTuple):
     address: str
     heartbeat_s: float  # between two reads that prove that the link lives
     grace_s: float  # away for longer: an alarm
-    plain: bool = False  # points of severity life count although the link is not bonded
+    plain: bool = False  # points of severity life may act although the link is not bonded
 
 
 class GattDevice:
@@ -78,6 +80,7 @@ class GattDevice:
         self._gone.set()
         self._gone_ns = clock.boottime_ns()
         self._last_ns = 0
+        self._doubted: dict[str, int] = {}
         self._failures = 0
 
     async def run(self, bus: Publisher) -> None:
@@ -138,7 +141,7 @@ class GattDevice:
         for write in self._writes:
             await link.write(*write)
         readable = [place for place in wanted if link.readable(*place)]
-        values: dict[str, Value] = {gatt.LINK_LOST: False}
+        values: dict[str, Value] = {SILENT_POINT: False}
         quality: dict[str, Quality] = {}
         for service, characteristic in readable:
             data = await link.read(service, characteristic)
@@ -146,7 +149,13 @@ class GattDevice:
             values |= some
             quality |= bad
         await self._found(bus, link, values, quality)
-        self._health.note = "" if readable else "nothing can be read: no heartbeat"
+        remarks = {
+            "nothing can be read: no heartbeat": not readable,
+            "not bonded: pair it, else its life alarms act on nothing": not (
+                link.bonded or self._terms.plain
+            ),
+        }
+        self._health.note = "; ".join(text for text, holds in remarks.items() if holds)
         return next((place for place in readable if "2a19" in place[1][:8]), next(iter(readable), None))  # fmt: skip
 
     async def _serve(self, link: Link, bus: Publisher, beat: tuple[str, str] | None) -> None:
@@ -167,7 +176,7 @@ class GattDevice:
             got = await link.receive()
             told = gatt.read(self._profile, self._places, got.characteristic, got.value)
             if any(told):
-                await self._publish(bus, *self._trusted(link, *told), got.received_ns)
+                await self._publish(bus, *await self._trusted(bus, link, *told), got.received_ns)
             else:
                 self._health.errors["not_understood"] += 1
 
@@ -177,7 +186,8 @@ class GattDevice:
             await asyncio.sleep(self._terms.heartbeat_s)
             data = await link.read(*place)
             told = gatt.read(self._profile, self._places, place[1], data)
-            await self._publish(bus, *self._trusted(link, *told), self._clock.boottime_ns())
+            trusted = await self._trusted(bus, link, *told)
+            await self._publish(bus, *trusted, self._clock.boottime_ns())
 
     async def _watch(self, bus: Publisher) -> None:
         """A missing detector is an alarm itself."""
@@ -188,7 +198,7 @@ class GattDevice:
                 async with asyncio.timeout(max(0.0, left_s)):
                     await self._here.wait()
             except TimeoutError:
-                values: dict[str, Value] = {gatt.LINK_LOST: True}
+                values: dict[str, Value] = {SILENT_POINT: True}
                 await self._publish(bus, values, EMPTY, self._clock.boottime_ns())
                 await self._here.wait()
 
@@ -198,9 +208,10 @@ class GattDevice:
         self._failures = 0
         self._gone.clear()
         self._here.set()
-        await self._tell(bus, EventKind.LINK_UP, "bonded" if link.bonded else "not bonded")
-        told = self._trusted(link, values, quality)
-        await self._publish(bus, *told, self._clock.boottime_ns())
+        told = {"reason": "bonded" if link.bonded else "not bonded"}
+        await self._tell(bus, EventKind.LINK_UP, Severity.OPERATIONAL, told)
+        trusted = await self._trusted(bus, link, values, quality)
+        await self._publish(bus, *trusted, self._clock.boottime_ns())
 
     async def _failed(self, bus: Publisher, reason: str) -> None:
         self._health.errors["link_down"] += 1
@@ -215,25 +226,43 @@ class GattDevice:
         self._gone_ns = self._clock.boottime_ns()
         self._gone.set()
         self._health.note = f"not connected: {reason}"
-        await self._tell(bus, EventKind.LINK_DOWN, reason)
+        await self._tell(bus, EventKind.LINK_DOWN, Severity.OPERATIONAL, {"reason": reason})
         await self._publish(bus, {}, dict.fromkeys(self._places, AWAY), self._gone_ns)
 
-    def _trusted(
-        self, link: Link, values: Mapping[str, Value], quality: Mapping[str, Quality]
+    async def _trusted(
+        self,
+        bus: Publisher,
+        link: Link,
+        values: Mapping[str, Value],
+        quality: Mapping[str, Quality],
     ) -> tuple[Mapping[str, Value], Mapping[str, Quality]]:
-        """Anybody can pose as a device that is not bonded: what is a matter of life is in doubt."""
-        if link.bonded or self._terms.plain:
-            return values, quality
+        """What may act. Anybody can pose as a device that is not bonded: what is a matter of life
+        is told to people then, and acts on nothing.
+        """
         alarms = self._profile.alarms
         doubtful = [name for name in values if alarms.get(name) is Severity.LIFE]
-        return values, {**quality, **dict.fromkeys(doubtful, NOT_BONDED)}
+        if link.bonded or self._terms.plain or not doubtful:
+            return values, quality
+        await self._doubt(bus, [name for name in doubtful if values[name]])
+        kept = {name: value for name, value in values.items() if name not in doubtful}
+        return kept, {**quality, **dict.fromkeys(doubtful, NOT_BONDED)}
 
-    async def _tell(self, bus: Publisher, kind: EventKind, reason: str) -> None:
+    async def _doubt(self, bus: Publisher, active: Sequence[str]) -> None:
+        now_ns = self._clock.boottime_ns()
+        points = [n for n in active if now_ns - self._doubted.get(n, -DOUBT_NS) >= DOUBT_NS]
+        if not points:
+            return
+        self._doubted |= dict.fromkeys(points, now_ns)
+        told = {"reason": "not_bonded", "points": points}
+        await self._tell(bus, EventKind.SUSPICION, Severity.LIFE, told)
+
+    async def _tell(
+        self, bus: Publisher, kind: EventKind, severity: Severity, attributes: Mapping[str, object]
+    ) -> None:
         now_ns = self._clock.time_ns()
-        attributes = {"device": self.id, "reason": reason}
         await bus.publish(
             Event(
-                uuid7(now_ns), kind, Severity.OPERATIONAL, self.id, now_ns, self._clock.boottime_ns(),
+                uuid7(now_ns), kind, severity, self.id, now_ns, self._clock.boottime_ns(),
                 self._clock.boot, self._clock.ok, attributes,
             )
         )  # fmt: skip

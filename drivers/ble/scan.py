@@ -57,7 +57,7 @@ class Scan:
         self._adapter, self._known, self._heard, self._clock = adapter, known, heard, clock
         self._scanner: BleakScanner | None = None
         self._monitor: Monitor | None = None
-        self._seen: dict[str, tuple[object, object]] = {}
+        self._seen: dict[str, tuple[object, ...]] = {}
         self._wanted: dict[str, asyncio.Future[BLEDevice]] = {}
         self._lock = asyncio.Lock()  # who starts, stops, or connects
 
@@ -168,19 +168,18 @@ class Scan:
         receptions. Data that was received is a new object.
         """
         properties = data.platform_data[1]
-        service, company = properties.get("ServiceData"), properties.get("ManufacturerData")
-        before = self._seen.get(device.address, (None, None))
-        self._seen[device.address] = (service, company)
-        new_service, new_company = service is not before[0], company is not before[1]
+        now = tuple(properties.get(key) for key in ("ServiceData", "ManufacturerData", "RSSI"))
+        before = self._seen.get(device.address, (None, None, None))
+        self._seen[device.address] = now
+        new_service, new_company, new_rssi = (a is not b for a, b in zip(now, before, strict=True))
+        if new_service or new_company or new_rssi:
+            self._found(device)
         if not (new_service or new_company):
             return
         self.last_ns = self._clock.boottime_ns()
         if device.address not in self._known:
             self.foreign += 1
             return
-        wanted = self._wanted.pop(device.address, None)
-        if wanted is not None and not wanted.done():
-            wanted.set_result(device)
         found = _services(data) if new_service else {}
         apple = data.manufacturer_data.get(APPLE) if new_company else None
         self._heard(
@@ -189,6 +188,14 @@ class Scan:
                 {} if apple is None else {APPLE: apple},
             )
         )  # fmt: skip
+
+    def _found(self, device: BLEDevice) -> None:
+        """Whoever waits to connect to it may. Its adverts need not hold any data: a signal strength
+        that was measured is a new object, too.
+        """
+        wanted = self._wanted.pop(device.address, None)
+        if wanted is not None and not wanted.done():
+            wanted.set_result(device)
 
 
 def _nobody(why: str) -> None:

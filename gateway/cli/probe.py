@@ -2,16 +2,14 @@
 
 import argparse
 import asyncio
-import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from importlib import import_module
 
 from drivers.modbus.budget import Budget, Request, check_time
 from gateway.cli import probe_pages as pages
 from gateway.cli.main import ALREADY_RUNNING, CONFIG, USAGE
-from gateway.cli.probe_bus import Bus, InUseError, UsageError, find_bus
+from gateway.cli.probe_bus import Bus, InUseError, UsageError, find_bus, silent
 from gateway.errors import ConfigError, GatewayError
 
 _LIVE = {
@@ -26,7 +24,7 @@ def modbus(options: argparse.Namespace) -> int:
     """Exit code 0 when what was asked for was found, else 1."""
     try:
         bus = find_bus(options)
-        with _silent_driver():
+        with silent("drivers.modbus"):
             return _work(options)(bus, options)
     except ConfigError as error:
         print(error, file=sys.stderr)
@@ -40,18 +38,6 @@ def modbus(options: argparse.Namespace) -> int:
     except GatewayError as error:
         print(error, file=sys.stderr)
         return 1
-
-
-@contextmanager
-def _silent_driver() -> Iterator[None]:
-    """What fails is told in the answer; the driver's log would tell it again."""
-    log = logging.getLogger("drivers.modbus")
-    before = log.level
-    log.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        log.setLevel(before)
 
 
 def _work(options: argparse.Namespace) -> Callable[[Bus, argparse.Namespace], int]:

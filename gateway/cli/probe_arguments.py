@@ -85,12 +85,16 @@ def range_of(text: str) -> range:
 
 
 def timeout_s(options: argparse.Namespace, default_s: float) -> float:
-    if options.timeout is None:
+    return time_s("--timeout", options.timeout, default_s, _LONGEST_S)
+
+
+def time_s(option: str, text: str | None, default_s: float, longest_s: float) -> float:
+    if text is None:
         return default_s
     try:
-        seconds: float = TypeAdapter(Duration).validate_python(options.timeout)
+        seconds: float = TypeAdapter(Duration).validate_python(text)
     except ValidationError:
-        raise UsageError(f"--timeout {options.timeout}: write e.g. 500ms or 2s") from None
-    if not 0 < seconds <= _LONGEST_S:
-        raise UsageError(f"--timeout {options.timeout}: write 1ms to {_LONGEST_S:g}s")
+        raise UsageError(f"{option} {text}: write e.g. 500ms or 2s") from None
+    if not 0 < seconds <= longest_s:
+        raise UsageError(f"{option} {text}: write 1ms to {longest_s:g}s")
     return seconds

@@ -1,8 +1,10 @@
 """Which bus `gateway probe modbus LINK` means, and whether the running gateway has it."""
 
 import argparse
+import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +26,18 @@ class UsageError(Exception):
 
 class InUseError(Exception):
     """The running gateway has this port."""
+
+
+@contextmanager
+def silent(name: str) -> Iterator[None]:
+    """What fails is told in the answer; the driver's log would tell it again."""
+    log = logging.getLogger(name)
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 class Bus(NamedTuple):
@@ -59,20 +73,20 @@ def find_bus(options: argparse.Namespace) -> Bus:
     path = config_path(options)
     if not is_uri(options.link):
         config = load_config(path)
-        return _of_config(options.link, config, _folders(path))
+        return _of_config(options.link, config, folders_of(path))
     try:
         link = link_of(options.link)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    config_ = _config_beside(path, wanted=options.config is not None)
+    config_ = config_beside(path, wanted=options.config is not None)
     if config_ is not None:
         for name, other in config_.links.items():
             if isinstance(other.section, ModbusLink) and other.section.owned[0] == link.owned[0]:
-                return _of_config(name, config_, _folders(path))._replace(link=link)
-    return Bus("", link, [], _folders(path) if config_ is not None else [], None)
+                return _of_config(name, config_, folders_of(path))._replace(link=link)
+    return Bus("", link, [], folders_of(path) if config_ is not None else [], None)
 
 
-def _config_beside(path: Path, *, wanted: bool) -> Config | None:
+def config_beside(path: Path, *, wanted: bool) -> Config | None:
     """The configuration of this place; a bus that is written out can do without."""
     try:
         return load_config(path) if wanted or path.is_file() else None
@@ -94,7 +108,7 @@ def _of_config(name: str, config: Config, folders: Sequence[Path]) -> Bus:
     return Bus(name, found.section, config.devices_of(name), folders, config.state_dir)
 
 
-def _folders(path: Path) -> list[Path]:
+def folders_of(path: Path) -> list[Path]:
     listed = mapping_at(load(path).value).get("profiles")
     return [path.parent / str(entry) for entry in listed] if isinstance(listed, list) else []
 

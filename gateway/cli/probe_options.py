@@ -37,6 +37,22 @@ def add(
     modbus.add_argument("--yes", action="store_true", help="with --write: do not ask")
     modbus.add_argument("--json", action="store_true")
     config_option(modbus)
+    text = "Listen who is in the air: what it shows, which profile reads it, lines to configure it."
+    ble = command(protocols, "ble", "probe_ble:ble", text, "gateway probe ble --for 1m")
+    ble.add_argument(
+        "link", metavar="LINK", nargs="?",
+        help="a BLE link of the configuration, or the address of an adapter (default: the only one)",
+    )  # fmt: skip
+    ble.add_argument("--for", dest="seconds", metavar="TIME", help="how long (default 30s)")
+    ble.add_argument(
+        "--key", action="append", default=[], metavar="ADDRESS=FILE",
+        help="read what this device encrypts; the file holds the 32 hex digits of its key",
+    )  # fmt: skip
+    ble.add_argument(
+        "--all", action="store_true", help="also who sends in formats that we cannot read"
+    )
+    ble.add_argument("--json", action="store_true")
+    config_option(ble)
 
 
 def _works(works: argparse._MutuallyExclusiveGroup) -> None:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from bleak import BleakScanner
 from bleak.backends.device import BLEDevice
@@ -16,7 +15,7 @@ from gateway.clock import SystemClock
 from gateway.driver import Device, DeviceSection
 from gateway.health import DeviceHealth
 from gateway.model import Event, EventKind, Sample
-from gateway.profile import load_profile
+from gateway.profile import load_profile, shipped_folder
 from simulators.bluez.bluez import Bluez
 from simulators.bluez.peripheral import Advert, Characteristic, Peripheral, Service
 from tests.harness.bluez import bluez, monitor
@@ -28,7 +27,7 @@ ADVERT_S = 0.02
 UNREAD, CONTROL, LEVEL, BATTERY = "2a45", "2a44", "2a06", "2a19"
 ASK_UNREAD = b"\x05\xff"
 CLOCK = SystemClock()  # it looks at files, so not on the loop
-PROFILE, _DOCUMENT = load_profile(Path(__file__).with_name("ble-alert.yaml"))
+PROFILE, _DOCUMENT = load_profile(shipped_folder() / "ble-alert.yaml")
 
 
 class TestRadio:
@@ -159,7 +158,7 @@ class Kept:
         return await self.sample(lambda sample: sample.values.get("alarm.sos") is on)
 
     async def lost(self, *, lost: bool) -> Sample:
-        return await self.sample(lambda sample: sample.values.get("alarm.link_lost") is lost)
+        return await self.sample(lambda sample: sample.values.get("alarm.silent") is lost)
 
     async def event(self, kind: EventKind) -> Event:
         found = await self.bus.until(lambda x: isinstance(x, Event) and x.kind is kind, after=self._after)  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 
 from drivers.ble import gatt, link
 from gateway.errors import LinkDown, Refused
-from gateway.model import Command, EventKind, Level, Outcome
+from gateway.model import Command, Event, EventKind, Level, Outcome, Severity
 from simulators.bluez.faults import Fault
 from tests.harness.bluez import needs_dbus, until
 from tests.harness.gatt import ASK_UNREAD, BATTERY, Kept, kept
@@ -113,7 +113,7 @@ async def test_a_device_that_is_back_within_the_grace_time_is_no_alarm() -> None
         for _ in range(5):
             await reconnected(site)
 
-        assert not any(sample.values.get("alarm.link_lost") for sample in site.bus.samples)
+        assert not any(sample.values.get("alarm.silent") for sample in site.bus.samples)
 
 
 async def test_a_device_that_never_comes_is_an_alarm_too() -> None:
@@ -141,7 +141,7 @@ async def test_a_heartbeat_keeps_the_battery_level_fresh() -> None:
         site.mark()
         site.pendant.peripheral.characteristic(BATTERY).value = bytes([12])
 
-        await site.sample(lambda sample: sample.values.get("device.battery") == 12)
+        await site.sample(lambda sample: sample.values.get("battery.level") == 12)
 
 
 async def test_a_press_does_not_wait_for_a_heartbeat_that_hangs() -> None:
@@ -193,14 +193,24 @@ async def test_the_active_scan_is_paused_while_it_connects_and_then_goes_on() ->
         await until(lambda: site.bluez.discovering)
 
 
-async def test_an_alarm_of_a_device_that_is_not_bonded_is_in_doubt() -> None:
-    async with kept(bonded=False) as site:
+async def test_an_alarm_of_a_device_that_is_not_bonded_is_told_to_people_and_acts_on_nothing() -> (
+    None
+):
+    async with kept(bonded=False, start=False) as site:
+        await site.lost(lost=False)
+        await site.sample(lambda sample: "alarm.sos" in sample.quality)
         site.mark()
         site.pendant.press()
+        site.pendant.press()
 
-        sample = await site.alarm(on=True)
-
-        assert sample.quality == {"alarm.sos": (Level.UNCERTAIN, "not_bonded")}
+        event = await site.event(EventKind.SUSPICION)
+        assert event.severity is Severity.LIFE
+        assert event.attributes == {"reason": "not_bonded", "points": ["alarm.sos"]}
+        sample = await site.sample(lambda sample: sample.values.get("alert.unread") == 2)
+        assert sample.quality == {"alarm.sos": (Level.BAD, "not_bonded")}
+        assert "not bonded" in site.health.note
+        assert not any("alarm.sos" in one.values for one in site.bus.samples)
+        assert sum(isinstance(x, Event) and x.kind is EventKind.SUSPICION for x in site.bus.items) == 1  # fmt: skip
 
 
 async def test_the_configuration_may_trust_a_device_that_is_not_bonded() -> None:

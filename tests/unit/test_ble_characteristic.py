@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.ble.characteristic import (
-    AtError,
     Place,
     Type,
     check_profile,
@@ -19,6 +18,7 @@ from drivers.ble.characteristic import (
     subscribed,
     uuid_of,
 )
+from drivers.ble.place import AtError
 from gateway.document import load
 from gateway.errors import BadData, Problem
 from gateway.profile import Profile
@@ -43,15 +43,15 @@ points:
     kind: state
     severity: life
     at: {service: "1811", characteristic: "2a45", type: bool, byte: 1, match: "08"}
-  - {id: device.battery, unit: "%", min: 0, max: 100, sentinels: [254], at: {service: "180f", characteristic: "2a19", type: u8}}
+  - {id: battery.level, unit: "%", min: 0, max: 100, sentinels: [254], at: {service: "180f", characteristic: "2a19", type: u8}}
   - {id: env.temperature, unit: Cel, scale: "0.01", at: {service: "181a", characteristic: "2a6e", type: i16}}
   - {id: alert.level, kind: state, enum: {"0": none, "2": high}, at: {service: "1802", characteristic: "2a06", type: u8}}
   - {id: alert.text, kind: event, at: {service: "1811", characteristic: "2a46", type: text, byte: 2}}
-  - {id: alarm.link_lost, kind: state, severity: safety}
+  - {id: alarm.silent, kind: state, severity: safety}
 commands:
   - {id: alert.level, point: alert.level, enum: {"0": none, "2": high}, at: {service: "1802", characteristic: "2a06", type: u8}}
 vectors:
-  - {name: at 87 % (computed), request: "2a19", response: "57", values: {device.battery: 87}}
+  - {name: at 87 % (computed), request: "2a19", response: "57", values: {battery.level: 87}}
 """
 
 
@@ -72,7 +72,7 @@ def profile(tmp_path: Path, old: str = "", new: str = "") -> Profile:
         ("2a45", "0801", {"alarm.sos": True}),
         ("2a45", "0800", {"alarm.sos": False}),
         ("2a45", "0101", {}),
-        ("2a19", "64", {"device.battery": 100}),
+        ("2a19", "64", {"battery.level": 100}),
         ("2a6e", "18fc", {"env.temperature": -10}),
         ("2a6e", "d209", {"env.temperature": 25.14}),
         ("2a06", "02", {"alert.level": "high"}),
@@ -175,12 +175,12 @@ def test_a_right_profile_has_no_faults(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "path"),
     [
-        ("  - {id: alarm.link_lost, kind: state, severity: safety}\n", "", ("points",)),
+        ("  - {id: alarm.silent, kind: state, severity: safety}\n", "", ("points",)),
         ('value: "01ff"', 'value: "01f"', ("link", "on_connect")),
         ('characteristic: "2a19", type: u8}}', 'characteristic: "2a19", type: u9}}', ("points", 1, "at")),
         ("kind: state, severity: safety}", "kind: state, severity: safety, shared: true, at: 1}", ("points",)),
         (', at: {service: "1802", characteristic: "2a06", type: u8}}\nvectors', "}\nvectors", ("commands", 0, "at")),
-        ("{device.battery: 87}", "{device.battery: 86}", ("vectors", 0, "values")),
+        ("{battery.level: 87}", "{battery.level: 86}", ("vectors", 0, "values")),
         ('request: "2a19"', 'request: "2a1"', ("vectors", 0)),
     ],
 )  # fmt: skip

@@ -1,0 +1,63 @@
+"""Listens to everybody for a while, for people who look for their devices; the driver scans on its own."""
+
+import asyncio
+from collections.abc import Callable
+
+from bleak import BleakScanner
+from bleak.backends.device import BLEDevice
+from bleak.backends.scanner import AdvertisementData
+from bleak.exc import BleakError
+
+from drivers.ble.adapter import watching
+from drivers.ble.frame import Advert
+from drivers.ble.survey import Heard
+from gateway.clock import Clock
+from gateway.errors import LinkDown
+
+READY_S = 0.5  # a person waits: say at once what is missing
+START_S, STOP_S = 15.0, 5.0
+_BASE = "-0000-1000-8000-00805f9b34fb"  # Core 5.4, Vol 3, Part B, 2.5.1
+_FAULTS = (BleakError, EOFError, OSError, TimeoutError)
+
+
+async def look(adapter: str | None, heard: Callable[[Heard], None], clock: Clock) -> None:
+    """Until cancelled, or the adapter is lost. `adapter`: its address; None: the only one.
+
+    Raises LinkDown, Refused. The scan of a running gateway goes on beside ours.
+    """
+
+    def called(device: BLEDevice, data: AdvertisementData) -> None:
+        heard(_heard(device, data, clock.boottime_ns()))
+
+    async with watching(adapter) as found:
+        await found.ready(keep_on=False, within_s=READY_S)
+        scanner = BleakScanner(
+            called, bluez={"adapter": found.name, "filters": {"DuplicateData": True}}
+        )
+        try:
+            async with asyncio.timeout(START_S):
+                await scanner.start()
+        except _FAULTS as error:
+            raise LinkDown(f"starting the scan: {str(error) or type(error).__name__}") from error
+        try:
+            raise LinkDown(await found.lost())
+        finally:
+            await _stop(scanner)
+
+
+async def _stop(scanner: BleakScanner) -> None:
+    """A scan that cannot be stopped ends with our D-Bus connection."""
+    try:
+        async with asyncio.timeout(STOP_S):
+            await scanner.stop()
+    except _FAULTS:
+        return
+
+
+def _heard(device: BLEDevice, data: AdvertisementData, now_ns: int) -> Heard:
+    short = {
+        u: d for u, d in data.service_data.items() if u.startswith("0000") and u.endswith(_BASE)
+    }
+    service = {int(uuid[4:8], 16): content for uuid, content in short.items()}
+    advert = Advert(device.address, data.rssi, now_ns, service, data.manufacturer_data)
+    return Heard(advert, data.local_name or "", tuple(data.service_uuids))
