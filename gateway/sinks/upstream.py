@@ -180,7 +180,9 @@ class UpstreamSink:
         return (*acks, *(self._downlink.subscriptions if self._downlink else ()))
 
     async def _announce(self, link: Connection) -> None:
+        before = self._traffic.now()
         reason = await self._publish_state(link, online=True)
+        self._traffic.line.begin(self._traffic.now() - before)
         # Nobody there to see it is no failure: it is retained.
         if not reason.ok and reason.code != NO_SUBSCRIBER:
             raise Refused(f"{self.name}: publishing {self._topic}/state: {reason.text}")

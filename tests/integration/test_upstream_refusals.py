@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.model import EventKind, Severity
+from gateway.mqtt import Reason
 from gateway.sinks.upstream import UpstreamSink
 from simulators.ledger import arrivals
 from simulators.platform import Platform, platform
@@ -85,6 +86,19 @@ async def test_a_broker_that_calls_everything_invalid_gets_no_more_than_three_it
         assert place.store.cursor(sink.name, 0) is None
         assert sink.lanes()[0].dead == 0, "not before the platform knows of the gaps"
     assert len([what for _kind, _severity, what in place.told if "seq" in what]) <= 3
+
+
+async def test_without_a_look_at_the_reason_what_nobody_heard_would_be_lost(
+    tmp_path: Path, place: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Teeth: PUBACK 0x10, no subscriber, counts as delivery."""
+    monkeypatch.setattr(Reason, "ok", property(lambda _reason: True))
+    async with Mosquitto(tmp_path / "broker") as broker:
+        sink = place.sink(broker.url, ack="broker")
+        place.events(10)
+        async with running(sink):
+            await holds(lambda: delivered(place, sink, 0))
+            assert sink.lanes()[0].backlog == 0, "and nobody has any of them"
 
 
 async def test_a_quota_that_is_exceeded_for_a_while_parks_the_lane_and_loses_nothing(

@@ -19,6 +19,7 @@ def test_a_fast_line_carries_the_largest_batches_several_at_once() -> None:
 @pytest.mark.parametrize("bytes_per_s", [1_000, 3_000, 10_000, 30_000, 100_000])
 def test_on_a_slow_line_an_alarm_waits_for_hardly_more_than_two_seconds(bytes_per_s: int) -> None:
     line = Line()
+    line.begin(200 / bytes_per_s)
     for _ in range(100):
         line.took(0.05 + line.width * line.size / bytes_per_s)
     worst = 0
@@ -30,8 +31,9 @@ def test_on_a_slow_line_an_alarm_waits_for_hardly_more_than_two_seconds(bytes_pe
 
 def test_a_long_way_is_no_slow_line() -> None:
     line = Line()
+    line.begin(2.5)
     for _ in range(20):
-        line.took(0.7)
+        line.took(2.7)
     assert (line.size, line.width) == (MAX_PAYLOAD, WIDEST)
 
 
@@ -52,6 +54,7 @@ class Peer:
         self.now = 0.0
         self.free_at = 0.0
         self.flying: list[tuple[float, int, float, int]] = []  # (done, size, sent at, mark)
+        self.way_s = 0.01
         self.queued_s = 0.0  # the longest time that something waited for its ack
 
     def run(self, seconds: float) -> float:
@@ -66,7 +69,9 @@ class Peer:
             if self.drain.may(self.now, sum(f[1] for f in self.flying), MAX_PAYLOAD):
                 self.free_at = max(self.free_at, self.now) + MAX_PAYLOAD / self.per_s
                 self.drain.spend(MAX_PAYLOAD)
-                self.flying.append((self.free_at + 0.01, MAX_PAYLOAD, self.now, self.drain.acked))
+                self.flying.append(
+                    (self.free_at + self.way_s, MAX_PAYLOAD, self.now, self.drain.acked)
+                )
         return (self.drain.acked - before) / seconds
 
 
@@ -89,6 +94,14 @@ def test_a_platform_that_slows_down_is_not_pressed_and_one_that_recovers_is_used
     peer.per_s = 4_000_000
     peer.run(5)
     assert peer.run(10) >= 0.75 * 4_000_000
+
+
+def test_a_way_that_becomes_longer_is_no_queue_after_a_minute() -> None:
+    peer = Peer(400_000)
+    peer.run(5)
+    peer.way_s = 0.9
+    peer.run(90)
+    assert peer.run(20) >= 0.25 * 400_000, "a window of half a second over a way of 0.9 s"
 
 
 def test_the_rate_stays_within_its_bounds_whatever_the_acks_say() -> None:
