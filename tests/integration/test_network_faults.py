@@ -94,3 +94,32 @@ async def test_alarms_arrive_once_though_the_uplink_is_cut_again_and_again(tmp_p
     shown = changes_shown(tmp_path / "devices.jsonl", "light-1", "alarm.lamp_failure", rest=False)
     assert len(shown) == 12
     assert changes_told(arrived, "light-1", "alarm.lamp_failure") == shown
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(120)
+async def test_a_half_open_uplink_is_noticed_within_25_s_and_nothing_is_missing_when_it_heals(
+    tmp_path: Path,
+) -> None:
+    """With the times as shipped; the supervisor's own pause after the fault is up to 60 s."""
+    async with site(tmp_path) as one:
+        lamp = one.running.lights[0].lamps["light-1"]
+        await one.daemon.until(delivered)
+        loop = asyncio.get_running_loop()
+        began, one.uplink.mode = loop.time(), Mode.BLACK_HOLE
+        for _ in range(4):
+            lamp.fail(failed=not lamp.failed)
+            await asyncio.sleep(0.5)
+        await one.daemon.until(lambda s: s["upstream"][0]["state"] == "down", 40)
+        noticed_s = loop.time() - began
+        status = await one.daemon.status()
+        assert state_of(status, "lights") == state_of(status, "meters") == "up"
+        healed, one.uplink.mode = loop.time(), Mode.PASS
+        await one.daemon.until(lambda s: s["upstream"][0]["state"] == "up", 70)
+        print(f"noticed after {noticed_s:.1f} s, back after {loop.time() - healed:.1f} s")
+        assert noticed_s <= 25
+        await one.daemon.until(delivered, 30)
+    arrived = Arrived.read(tmp_path / "platform.jsonl")
+    shown = changes_shown(tmp_path / "devices.jsonl", "light-1", "alarm.lamp_failure", rest=False)
+    assert len(shown) == 4
+    assert changes_told(arrived, "light-1", "alarm.lamp_failure") == shown
