@@ -368,7 +368,9 @@ class _Loader:
 
 def _view(device: Device) -> DeviceView:
     section = device.section
-    return DeviceView(device.id, device.profile, section.tags, section.limits, section.labels)
+    return DeviceView(
+        device.id, device.profile, section.tags, section.limits, section.labels, device.supervise
+    )
 
 
 class _Named(Section):

@@ -94,7 +94,7 @@ def _instances(bound: Bound, device: DeviceView, slots: Slots) -> list[Instance]
         tests = [
             Threshold(
                 point=side.at(index).id, slot=slots.of(device.id, side.at(index).id),
-                holds=OPERATORS[side.test.op], limit=limit, stale_ns=stale_ns(side.at(index)),
+                holds=OPERATORS[side.test.op], limit=limit, stale_ns=stale_ns(side.at(index), device.supervise),
             )
             for side, limit in zip(bound.sides, limits, strict=True)
             if limit is not None and not isinstance(limit, Fault)

@@ -48,12 +48,17 @@ class Report:
             self.notes.append(note)
 
 
-def stale_ns(point: Point) -> int:
-    """Age at which a value of `point` is no longer known; latched and once-read ones never are."""
+def stale_ns(point: Point, supervise_s: float | None = None) -> int:
+    """Age at which a value of `point` is no longer known; latched and once-read ones never are.
+
+    What a supervised device said holds until it has been silent for too long: its driver tells then.
+    """
     if point.latched or point.poll == "once":
         return NEVER_NS
     if point.stale_after is not None:
         return round(point.stale_after * 1e9)
+    if supervise_s is not None:
+        return round(max(supervise_s, STALE_AFTER_S) * 1e9)
     period = point.poll if isinstance(point.poll, float) else 0.0
     return round((3 * period or STALE_AFTER_S) * 1e9)
 

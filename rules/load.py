@@ -130,7 +130,7 @@ def _instance(rule: Rule, device: DeviceView, bound: Bound, slots: Slots) -> Ins
             slot=slots.of(device.id, point),
             holds=OPERATORS[comparison.op],
             limit=comparison.number,
-            stale_ns=stale_ns(device.profile.by_id[point]),
+            stale_ns=stale_ns(device.profile.by_id[point], device.supervise),
         )
 
     until = test(bound.until) if bound.until is not None else None

@@ -15,7 +15,8 @@ class DeviceView(NamedTuple):
     """What rules need to know of a configured device.
 
     `limits` are the numbers that alarms of its profile ask for; `labels` say by array and number
-    of the element what this is, for people.
+    of the element what this is, for people. `supervise` is after how many seconds of silence the
+    device is missing.
     """
 
     id: str
@@ -23,6 +24,7 @@ class DeviceView(NamedTuple):
     tags: Mapping[str, str]
     limits: Mapping[str, SiteLimit] = MappingProxyType({})
     labels: Mapping[str, Mapping[str, str | Mapping[str, str]]] = MappingProxyType({})
+    supervise: float | None = None
 
 
 class Site:

@@ -135,6 +135,17 @@ def test_a_value_is_known_for_as_long_as_its_point_says(condition: str, stale_s:
     assert rules.instances[0].when.stale_ns == stale_s * 1e9
 
 
+@pytest.mark.parametrize(("supervise", "stale_s"), [(None, 180), (60.0, 180), (960.0, 960)])
+def test_a_value_of_a_supervised_device_is_known_until_it_is_missing(
+    supervise: float | None, stale_s: float
+) -> None:
+    devices = [device._replace(supervise=supervise) for device in DEVICES]
+    text = f"{HEAD}  when: it.elec.voltage.a > 253 V\n{NOTHING}"
+    rules, problems = load_rules([parse(text.encode(), "a.yaml")], devices)
+    assert problems == []
+    assert rules.instances[0].when.stale_ns == stale_s * 1e9
+
+
 @pytest.mark.parametrize(
     ("selector", "what", "fix"),
     [
