@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import logging
 import os
+import time
 from collections import Counter, deque
 from contextlib import suppress
 from itertools import islice, pairwise
@@ -29,7 +30,7 @@ from gateway.audit_chain import (
 )
 from gateway.clock import Clock
 from gateway.store.identity import sync_directory
-from gateway.store.inbox import Bell
+from gateway.store.inbox import Bell, Bucket
 from gateway.store.thread import WorkerThread
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class AuditLog:
         self._lost = 0
         self._bell = Bell()
         self._closing = False
+        self._bucket = Bucket()  # syncs wear the card out
         self._thread: WorkerThread | None = None
         self._progress = asyncio.Event()
         self._fd = -1
@@ -103,8 +105,8 @@ class AuditLog:
         """Write what is queued, then end the thread; what is left after `timeout_s` is told and lost."""
         if self._thread is None:
             return
-        self._put_losses()
         self._closing = True
+        self._put_losses()  # the last one: the queue may be full
         self._bell.ring()
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
@@ -117,7 +119,7 @@ class AuditLog:
             self._lost = 0
 
     def _put(self, who: str, what: str, result: str, about: dict[str, object]) -> bool:
-        if len(self._queue) >= QUEUE:
+        if len(self._queue) >= QUEUE and not self._closing:
             return False
         self._queue.append({
             "time": str(self._clock.time_ns()), "boot": self._clock.boot, "who": _cut(who),
@@ -161,6 +163,8 @@ class AuditLog:
                 self._shut()
                 return
             self._bell.wait(None)
+            if not self._closing:
+                time.sleep(self._bucket.delay_s(time.monotonic()))
 
     def _write_queue(self) -> None:
         if self._fd < 0:

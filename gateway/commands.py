@@ -9,7 +9,6 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -194,15 +193,10 @@ class Commands:
     def settle(self, interrupted: Iterable[tuple[str, bytes]]) -> None:
         """Tell what a crash came between: written or not, nobody knows, and never written again."""
         for command_id, body in interrupted:
-            with suppress(orjson.JSONDecodeError):  # of a version before: told by its id alone
-                fields = orjson.loads(body)
-                command = Command(
-                    command_id, str(fields.get("device")), str(fields.get("point")), fields.get("value"), 0,
-                    str(fields.get("origin")),
-                )  # fmt: skip
-                self.refuse(
-                    command, Outcome.UNKNOWN, "the gateway stopped before its end was known"
-                )
+            command = _intended(command_id, body)
+            if command is not None:
+                why = "the gateway stopped before its end was known"
+                self.refuse(command, Outcome.UNKNOWN, why)
             self._ledger.command_done(command_id, Outcome.UNKNOWN.encode())
 
     def _refusal(self, command: Command) -> str | None:
@@ -371,6 +365,18 @@ def _intent(command: Command) -> bytes:
         "device": command.device, "point": command.point, "value": command.value,
         "origin": command.origin,
     })  # fmt: skip
+
+
+def _intended(command_id: str, body: bytes) -> Command | None:
+    """None for the intents of a version before: these were the name of the device."""
+    try:
+        fields = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(fields, dict):
+        return None
+    device, point, origin = (str(fields.get(key)) for key in ("device", "point", "origin"))
+    return Command(command_id, device, point, fields.get("value", ""), 0, origin)
 
 
 def _same(shown: Value | None, wanted: Value) -> bool:

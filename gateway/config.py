@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from gateway import profile_choice, report
+from gateway import profile_choice, report, section_checks
 from gateway.allow import CommandsSection
 from gateway.document import Document, Plain, load, mapping_at, suggest
 from gateway.driver import NOT_YET as DEVICE_NOT_YET
@@ -19,7 +19,6 @@ from gateway.profile import Profile, find, load_profile, names, own_files
 from gateway.secret import resolve
 from gateway.sections import NOT_YET, File, GatewaySection, LogSection
 from gateway.settings import Id, Section
-from gateway.sinks import influx_settings
 from gateway.sinks.influx_settings import InfluxSection
 from gateway.sinks.line import faults
 from gateway.sinks.settings import UpstreamSection
@@ -107,8 +106,9 @@ class _Loader:
         self._check_links(links, devices)
         self._check_sections(devices)
         if file:
-            self._check_commands(file, devices)
-            self._check_upstreams(file)
+            for fault in (*section_checks.commands(file, devices), *section_checks.upstreams(file)):
+                tell = self._note if fault.note else self._problem
+                tell(fault.path, fault.what, fault.fix)
             self._check_influx(file, devices)
             self._check_actions(file, rules, devices)
         self._check_forgeable(links, rules, devices)
@@ -287,39 +287,6 @@ class _Loader:
             if first != name:
                 fix = f"move its devices to {first}, or name another port"
                 self._problem(("links", name, key), f"{what} belongs to link {first} already", fix)
-
-    def _check_commands(self, file: File, devices: Mapping[str, Device]) -> None:
-        origins = {"cli", "rules", *file.upstream}
-        for index, allow in enumerate(file.commands.allow):
-            path = ("commands", "allow", index)
-            if allow.origin not in origins:
-                self._problem(
-                    (*path, "origin"),
-                    f"unknown origin '{allow.origin}'",
-                    suggest(allow.origin, origins),
-                )
-            elif allow.origin in file.upstream and not file.upstream[allow.origin].downlink:
-                what = f"upstream {allow.origin} takes no commands"
-                self._problem(
-                    (*path, "origin"), what, f"add downlink: {{}} to upstream.{allow.origin}"
-                )
-            for device in allow.ids():
-                if device not in devices:
-                    self._problem((*path, "devices"), f"unknown device '{device}'", suggest(device, devices))  # fmt: skip
-
-    def _check_upstreams(self, file: File) -> None:
-        for name, upstream in file.upstream.items():
-            if name in {"cli", "rules", influx_settings.NAME}:
-                self._problem(("upstream", name), f"'{name}' is a reserved name", "choose another")
-            if upstream.downlink and all(line.origin != name for line in file.commands.allow):
-                what, fix = "commands.allow has no line for it", f"add one with origin: {name}"
-                self._note(("upstream", name, "downlink"), what, fix)
-            if not upstream.lanes:
-                self._problem(("upstream", name, "lanes"), "no lane", "write e.g. [0, 1]")
-        if file.upstream and not any(0 in u.lanes for u in file.upstream.values()):
-            self._note(
-                ("upstream",), "no upstream has lane 0: alarms stay here", "add 0 to its lanes"
-            )
 
     def _check_influx(self, file: File, devices: Mapping[str, Device]) -> None:
         """What no line can carry is refused now: at run time it would hold the whole sink."""

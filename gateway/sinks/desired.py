@@ -8,6 +8,7 @@ import hashlib
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gateway.audit import AuditLog
 from gateway.document import mapping_at, parse
 from gateway.errors import BadData, ConfigError
+from gateway.sinks.allowance import Allowance
 from gateway.store.identity import sync_directory
 
 log = logging.getLogger(__name__)
@@ -26,6 +28,7 @@ log = logging.getLogger(__name__)
 FOLDER = "desired"
 MAX_BYTES = 256 * 1024  # 1,000 devices take about 200 KB
 CHECK_S = 60.0
+CHECKS = 1, 20  # a minute in the long run, and at once: each is a second of work
 ERRORS = 20  # in a report
 UNCHECKED = "unchecked"
 _GATEWAY = "import sys; from gateway.cli.main import main; sys.exit(main())"
@@ -56,6 +59,7 @@ class Desired:
         self._newest: bytes | None = None
         self._last = b""  # retained at the broker, it comes again at each connect
         self._arrived = asyncio.Event()
+        self._allowance = Allowance(*CHECKS)
 
     def take(self, payload: bytes) -> None:
         """Only the newest one counts. Never waits."""
@@ -75,10 +79,14 @@ class Desired:
         while True:
             report()
             await self._arrived.wait()
+            await asyncio.sleep(
+                self._allowance.wait_s(time.monotonic())
+            )  # the newest is taken then
             self._arrived.clear()
             payload, self._newest = self._newest, None
             if payload and payload != self._last:  # an empty one takes a wish back from the broker
                 self._last = payload
+                self._allowance.take(time.monotonic())
                 await self._consider(payload)
 
     def _look(self) -> tuple[str, dict[str, Any]]:

@@ -18,6 +18,7 @@ from gateway.commands import Commands, Ledger
 from gateway.errors import BadData
 from gateway.model import Command, CommandResult, Outcome, Precondition
 from gateway.mqtt import Connection, Received, Subscription
+from gateway.sinks.allowance import Allowance
 from gateway.sinks.desired import Desired
 from gateway.sinks.order import Order, id_of, parse_order
 from gateway.sinks.settings import DownlinkSection
@@ -34,22 +35,6 @@ class Letter(NamedTuple):
     topic: str
     payload: bytes
     retain: bool = False
-
-
-class Allowance:
-    """A token bucket: `burst` at once, `rate` a minute in the long run."""
-
-    def __init__(self, rate: float, burst: int) -> None:
-        self._per_s, self._burst = rate / 60, float(burst)
-        self._tokens, self._at = self._burst, 0.0
-
-    def take(self, now: float) -> bool:
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._per_s)
-        self._at = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
 
 
 class Downlink:

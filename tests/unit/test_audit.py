@@ -1,7 +1,10 @@
 """The audit log: what is told stays told, and nothing in it changes without a trace."""
 
 import asyncio
+import os
 import shutil
+import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -181,3 +184,21 @@ def test_an_empty_log_and_one_that_is_gone_begin_with_line_one(tmp_path: Path) -
     shutil.rmtree(tmp_path / FOLDER)
     fill(tmp_path, 1)
     assert next(newest_first(tmp_path)).prev == GENESIS
+
+
+async def test_a_disk_that_hangs_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs = threading.Event()
+    proper = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda fd: (hangs.wait(20), proper(fd))[1])
+    async with log(tmp_path) as one:
+        started = time.monotonic()
+        for number in range(2 * audit.QUEUE):
+            one.record("rules", "command", "confirmed", value=number)
+        assert time.monotonic() - started < 1.0
+        assert not await one.settled(0.05)
+        assert one.counters["lost"] >= audit.QUEUE
+        hangs.set()
+    found = await looked(tmp_path)
+    assert (found.faults, found.lines) == ([], 2 * audit.QUEUE - one.counters["lost"] + 1)
