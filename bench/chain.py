@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.report import Row
+from gateway.cli.daemon import SETTLED_S
 from gateway.errors import GatewayError
 from simulators.broker import broker
 from tests.harness.daemon import Daemon
@@ -158,6 +159,7 @@ async def _ours(*options: str, count: int) -> Outcome:
         for task in Path(f"/proc/{daemon.process.pid}/task").iterdir():
             os.sched_setaffinity(int(task.name), OURS)
         await daemon.until(lambda s: all(x["state"] == "up" for x in (*s["links"], *s["upstream"])))
+        await asyncio.sleep(SETTLED_S[0] + 1)  # the garbage collector leaves alone what is there
         before, idle = _cpu_s(daemon), _mib(daemon, "VmRSS")
         flow = await _flow(source, target, count, *options)
         status = await daemon.status()

@@ -16,8 +16,8 @@ from gateway.errors import BadData
 from gateway.mqtt_connect import PACKET_BYTES
 from gateway.mqtt_wire import Arrived, Packet, split
 
-# About 100 messages of a device: what follows them on the loop waits 5 ms at most.
-READ_BYTES = 16_384
+# About 60 messages of a device: what follows them on the loop waits 2 ms at most.
+READ_BYTES = 8_192
 KNOWN_TOPICS = 10_000  # decoded once; more are forgotten and decoded again
 
 
