@@ -5,6 +5,7 @@ and has no alarm: what of a case is in the journal or reaches the lamp was accep
 """
 
 import itertools
+import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -65,6 +66,40 @@ def platform() -> Iterator[Case]:
     ):  # fmt: skip
         for qos in (0, 1, 2):
             yield Case(f"platform {name} QoS {qos}", f"gw/{GATEWAY}/{name}", payload, qos)
+
+
+def orders() -> Iterator[Case]:
+    """Commands on the platform's topic. It may dim lamp A and nothing else."""
+    soon, past = str(time.time_ns() + 60 * 10**9), str(time.time_ns() - 10**9)
+    good = {"device": "light-a", "point": "light.level", "value": 11.5, "not_after": soon}
+    changes: dict[str, dict[str, object]] = {
+        "for lamp B": {"device": "light-b"}, "says it is the CLI": {"device": "light-b", "origin": "cli"},
+        "says it is a rule": {"device": "light-b", "origin": "rules"}, "expired": {"not_after": past},
+        "no time": {"not_after": None}, "time is a number": {"not_after": time.time_ns() + 10**10},
+        "too far ahead": {"not_after": "9223372036854775807"}, "nobody": {"device": "light-z"},
+        "everybody": {"device": "*"}, "list of devices": {"device": ["light-a"]},
+        "another point": {"point": "light.on"}, "no point": {"point": "light.levels"},
+        "out of range": {"value": 101}, "below": {"value": -1}, "text": {"value": "100"}, "list": {"value": [1]},
+        "null": {"value": None}, "object": {"value": {"a": 1}}, "truth": {"value": True}, "no id": {"id": None},
+        "long id": {"id": "x" * 65}, "id with a newline": {"id": "a\nb"}, "another state": {"if": {"point": "light.level", "equals": 99}},
+        "odd condition": {"if": "true"},
+    }  # fmt: skip
+    topic = f"gw/{GATEWAY}/cmd"
+    for number, (what, change) in enumerate(changes.items()):
+        yield Case(f"order: {what}", topic, orjson.dumps({"id": f"o-{number}", **good, **change}))
+    whole = orjson.dumps({"id": "o-big", **good})
+    for what, payload in {
+        "5 KB": whole.ljust(5_000), "not a number": whole.replace(b"11.5", b"NaN"), "twice": whole * 2,
+        "list": b"[" + whole + b"]", "half": whole[:-3], "empty": b"", "bytes": bytes(range(256)),
+    }.items():  # fmt: skip
+        yield Case(f"order: {what}", topic, payload)
+
+
+def kept_order() -> Case:
+    """One that the broker keeps for whoever comes."""
+    order = {"id": "o-kept", "device": "light-a", "point": "light.level", "value": 11.5}
+    payload = orjson.dumps({**order, "not_after": str(time.time_ns() + 600 * 10**9)})
+    return Case("order kept by the broker", f"gw/{GATEWAY}/cmd", payload, 1, retain=True)
 
 
 def odd_topics() -> Iterator[Case]:

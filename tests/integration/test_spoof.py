@@ -13,6 +13,7 @@ from typing import Any, Self
 import pytest
 
 from gateway.cli.main import main
+from gateway.snapshot import Snapshot
 from tests.harness.broker import free_port
 from tests.harness.daemon import Daemon
 from tests.harness.forger import Forger
@@ -24,8 +25,10 @@ from tests.harness.spoofs import (
     as_another,
     broken,
     is_forged,
+    kept_order,
     names_another,
     odd_topics,
+    orders,
     platform,
     replays,
     retained,
@@ -43,7 +46,13 @@ devices:
   light-b: {{profile: streetlight-native, link: field, topic_id: b}}
 {upstream}
 """
-UPSTREAM = 'upstream: {{platform: {{url: "mqtt://127.0.0.1:{port}", lanes: [0, 1]}}}}'
+UPSTREAM = """
+upstream:
+  platform: {{url: "mqtt://127.0.0.1:{port}", username: up, password: "${{file:secret}}", lanes: [0, 1], downlink: {{config: true}}}}
+commands:
+  allow:
+    - {{origin: platform, devices: [light-a], points: [light.level]}}
+"""
 ANYTHING = "pattern readwrite #\n"
 
 
@@ -62,7 +71,7 @@ class Scene:
         if not open_to_all:
             acl = made(self.config, folder / "made")
         extra = ["allow_anonymous true"] if open_to_all else []
-        self.broker = guarded(folder / "broker", acl, ["gw", "a", "b"], port)
+        self.broker = guarded(folder / "broker", acl, ["gw", "a", "b", "up"], port)
         self.broker.extra = [*self.broker.extra, *extra]
         self.daemon = Daemon(self.config, folder / "state", sabotage=sabotage)
         self.lamp = Forger(port, VICTIM, PASSWORD)
@@ -113,9 +122,16 @@ def accepted(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     for record in records:
         values = record.get("values") or {}
         good = {k: v for k, v in values.items() if k not in (record.get("quality") or {})}
-        if is_forged(good) or record.get("kind") in {"point_alarm", "command_result"}:
+        written = record.get("kind") == "command_result" and record["attributes"]["attempts"] > 0
+        if is_forged(good) or written or record.get("kind") == "point_alarm":
             found.append(record)
     return found
+
+
+def sum_of(status: Snapshot, *names: str) -> int:
+    """Of the counters of platform commands that begin so."""
+    wanted = tuple(f"platform {name}" for name in names)
+    return sum(n for name, n in status["commands"].items() if name.startswith(wanted))
 
 
 async def with_the_list(scene: Scene) -> None:
@@ -174,12 +190,16 @@ async def test_with_the_access_list_no_device_can_be_another(tmp_path: Path) -> 
 async def without_the_list(scene: Scene) -> None:
     async with scene:
         assert await scene.thief.connect() == 0
-        await scene.attack(map(retained, (0, 1, 2)))
+        await scene.attack([*map(retained, (0, 1, 2)), kept_order()])
+        await scene.thief.subscribe("d/a/cmd")
         await scene.up()
+        await scene.daemon.until(lambda s: s["upstream"][0]["state"] == "up")
         await scene.lamp_on()
         await scene.say("real-1")
         await scene.attack([*replays("real-1"), *names_another(), *broken()])
-        await scene.attack([*odd_topics(), *platform()])
+        await scene.attack([*odd_topics(), *platform(), *orders()])
+        orders_refused = await scene.daemon.until(lambda s: sum_of(s, "answered_") >= 35)
+        assert sum_of(orders_refused, "answered_refused", "answered_expired") == 35
         await scene.daemon.kill()
         await scene.attack(replays("real-1"))
         await scene.up()
@@ -211,13 +231,14 @@ async def test_an_access_list_that_allows_everything_is_found_out(tmp_path: Path
 async def test_without_an_access_list_the_gateway_refuses_what_it_can_tell(tmp_path: Path) -> None:
     scene = await asyncio.to_thread(Scene, tmp_path, open_to_all=True)
     await without_the_list(scene)
-    assert len(scene.tried) >= 100
+    assert len(scene.tried) >= 150
     records = await asyncio.to_thread(scene.exported)
     assert accepted(records) == []
     told = {r["attributes"]["reason"] for r in records if r.get("kind") == "message_refused"}
     assert told == {"identity_mismatch", "retained"}
     assert sum(r.get("kind") == "message_refused" for r in records) <= 4
     assert "d/b/cmd" not in {x.topic for x in scene.lamp.heard}
+    assert "d/a/cmd" not in {x.topic for x in scene.thief.heard}
     log = b"".join(f.read_bytes() for f in (tmp_path / "state" / "audit").glob("*.jsonl"))
     assert b'"who":"device light-b","what":"message","result":"refused"' in log
 
