@@ -36,7 +36,10 @@ class Rival:
         """The second time it is up to the operator, and we come back slowly."""
         again = now - self._seen_at < RIVAL_S
         self._seen_at = now
-        fix = "another client uses our identifier: two gateways with one name, or one started twice"
+        fix = (
+            "does another client use our identifier (two gateways with one name, one started twice)? "
+            "The broker's log tells"
+        )
         return LinkState.REFUSED if again else LinkState.DOWN, f"{error}; {fix}"
 
 

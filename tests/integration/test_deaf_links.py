@@ -191,4 +191,4 @@ async def test_a_stranger_with_our_identifier_is_told_and_left_alone(
                 await until(lambda: health.state is not LinkState.UP)
                 assert health.counters["taken_over"] == max(0, times - 1)
     assert health.state is LinkState.REFUSED
-    assert "another client uses our identifier" in health.reason
+    assert "does another client use our identifier" in health.reason

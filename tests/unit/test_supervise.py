@@ -121,7 +121,7 @@ async def test_the_second_time_that_somebody_takes_our_place_is_for_the_operator
     await rig.to_the_end()
     assert rig.health.counters["taken_over"] == 2
     assert rig.health.state is LinkState.REFUSED
-    assert rig.health.reason.startswith("gw: taken over; another client uses our identifier")
+    assert rig.health.reason.startswith("gw: taken over; does another client use our identifier")
     assert rig.peer.pauses[0] <= 2
     assert rig.peer.pauses[-1] >= 30
 
