@@ -10,6 +10,7 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
+from drivers.ble.settings import BleDevice, BleLink
 from drivers.modbus.settings import ModbusDevice, ModbusLink
 from drivers.mqtt.dialect import captures
 from drivers.mqtt.settings import MqttDevice, MqttLink
@@ -22,6 +23,7 @@ from gateway.endpoint import is_loopback
 from gateway.errors import ConfigError, Problem
 from simulators.broker import BrokerError
 from simulators.compound import MQTT_PROFILES, LampStreet, MeterBus, Plan, PlatformSite, compound
+from simulators.home import BUS, CONNECTED, SENSORS, HomeAlarm, HomeRadio
 from simulators.lights import Place
 from simulators.modbus import METERS_S, NO_TIME, Timing
 from simulators.modbus_meter import SimMeter
@@ -65,6 +67,8 @@ async def _main(plan: Plan, options: argparse.Namespace) -> None:
         for bus in plan.buses:
             if bus.transport == "rtu":
                 print(f"serial port {bus.path} is {bus.path.readlink()}", flush=True)
+        if running.home is not None:
+            print(f"Bluetooth: start the gateway with {BUS}={running.home.bus}", flush=True)
         playing = group.create_task(running.play(incidents=options.incidents), name="play")
         await stop.wait()
         playing.cancel()
@@ -73,7 +77,7 @@ async def _main(plan: Plan, options: argparse.Namespace) -> None:
 def plan_of(config: Config) -> Plan:
     """What to serve. Raises ConfigError for an address that is not on this machine."""
     problems: list[Problem] = []
-    buses, streets = [], []
+    buses, streets, radios = [], [], []
     for name, link in config.links.items():
         devices = config.devices_of(name)
         section = link.section
@@ -87,6 +91,8 @@ def plan_of(config: Config) -> Plan:
             _loopback(config, ("links", name, "url"), section.url.host, problems)
             lamps = _lamps(config, devices, problems)
             streets.append(LampStreet(section.url.host, section.url.port, lamps))
+        elif isinstance(section, BleLink):
+            radios.append(HomeRadio(section.adapter, _alarms(config, devices, problems)))
         else:
             fix = "remove the link from the file that is simulated"
             problems.append(
@@ -98,7 +104,21 @@ def plan_of(config: Config) -> Plan:
         platforms.append(PlatformSite(upstream.url.host, upstream.url.port, config.gateway.id))
     if problems:
         raise ConfigError(problems)
-    return Plan(buses, streets, platforms)
+    return Plan(buses, streets, platforms, radios)
+
+
+def _alarms(config: Config, devices: Sequence[Device], problems: list[Problem]) -> list[HomeAlarm]:
+    found = []
+    for device in devices:
+        name = device.profile.profile
+        if not isinstance(device.section, BleDevice):
+            continue
+        if name not in SENSORS and name != CONNECTED:
+            what, fix = f"profile {name} has no simulator", f"use one of {', '.join(SENSORS)}"
+            problems.append(_problem(config, ("devices", device.id, "profile"), what, fix))
+            continue
+        found.append(HomeAlarm(device.id, name, device.section.address, device.section.secret))
+    return found
 
 
 def _lamps(config: Config, devices: Sequence[Device], problems: list[Problem]) -> list[Place]:

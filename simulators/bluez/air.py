@@ -13,9 +13,16 @@ from simulators.bluez.sensor import Kind, Sensor
 COPIES = 6  # of each frame
 SPACING_S = 0.1  # between two copies
 DELAY_S = 0.01  # each copy is late by up to this: Core 6.0, vol. 6 part B, 4.4.2.2.1
-# How often a sensor repeats its state; the button is only heard when it is pressed.
-REPEAT_S = {Kind.SMOKE: 20.0, Kind.LEAK: 20.0, Kind.DOOR: 15.0, Kind.MOTION: 15.0}
-ALERT_S = 1.0  # an alarm that waits for a connection
+# How often a sensor repeats its state, on average; real ones do so every 8 s to 1 h.
+REPEAT_S = {
+    Kind.SMOKE: 20.0,
+    Kind.LEAK: 20.0,
+    Kind.DOOR: 15.0,
+    Kind.MOTION: 15.0,
+    Kind.BUTTON: 30.0,
+}
+WAITS_S = 1.0  # between two adverts of an alarm that waits for a connection
+ALERT_EVERY_S, ALERT_FOR_S = 55.0, 10.0
 FIRST_WITHIN_S = 3.0
 
 
@@ -56,6 +63,8 @@ class Air:
                 group.create_task(self._repeat(sensor), name=f"ble:{sensor.device}")
             for alert in self.alerts:
                 group.create_task(self._wait_for_client(alert), name=f"ble:{alert.name}")
+            if incidents and self.alerts:
+                group.create_task(self._call_for_help(), name="ble:alerts")
             for incident in INCIDENTS if incidents else ():
                 group.create_task(self._happen(incident), name=f"ble:{incident.kind}")
 
@@ -67,8 +76,6 @@ class Air:
             await asyncio.sleep(SPACING_S + self._random.uniform(0, DELAY_S))
 
     async def _repeat(self, sensor: Sensor) -> None:
-        if sensor.kind not in REPEAT_S:
-            return
         await asyncio.sleep(self._random.uniform(0, FIRST_WITHIN_S))
         while True:
             sensor.renew()
@@ -79,7 +86,14 @@ class Air:
         while True:
             if not self.bluez.connected(alert.peripheral) and self._arrives():
                 self.bluez.advertise(alert.peripheral, alert.advert())
-            await asyncio.sleep(ALERT_S + self._random.uniform(0, DELAY_S))
+            await asyncio.sleep(WAITS_S + self._random.uniform(0, DELAY_S))
+
+    async def _call_for_help(self) -> None:
+        for alert in itertools.cycle(self.alerts):
+            await asyncio.sleep(ALERT_EVERY_S - ALERT_FOR_S)
+            alert.raise_alert()
+            await asyncio.sleep(ALERT_FOR_S)
+            alert.clear()
 
     async def _happen(self, incident: Incident) -> None:
         concerned = [sensor for sensor in self.sensors if sensor.kind is incident.kind]

@@ -16,7 +16,7 @@ NEW_ALERT, UNREAD_ALERT, CONTROL_POINT, ALERT_LEVEL, BATTERY_LEVEL = (
 )
 SUPPORTED_NEW, SUPPORTED_UNREAD = "2a47", "2a48"
 # Alert Notification Service 1.0, 3.3.1: tell what there is, now
-_NOTIFY_NEW_NOW, _NOTIFY_UNREAD_NOW = 4, 5
+_NEW_NOW, _UNREAD_NOW = b"\x04", b"\x05"
 HIGH_PRIORITY = 8  # category "high prioritized alert", Assigned Numbers 6.5.1
 
 
@@ -33,19 +33,17 @@ class Alert:
     commands: list[bytes] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        told = [
-            "notify",
-            "read",
-        ]  # read: not in the specification, but common, and what a driver prefers
         supported = bytes([0, 1])  # a bit mask: category 8 is bit 0 of the second byte
         alerts = [
             Characteristic(SUPPORTED_NEW, ["read"], supported),
-            Characteristic(NEW_ALERT, told, self._state()),
+            Characteristic(NEW_ALERT, ["notify"]),
             Characteristic(SUPPORTED_UNREAD, ["read"], supported),
-            Characteristic(UNREAD_ALERT, told, self._state()),
+            Characteristic(UNREAD_ALERT, ["notify"], self._unread()),
             Characteristic(CONTROL_POINT, ["write"], on_write=self._commanded),
         ]
-        level = Characteristic(ALERT_LEVEL, ["write-without-response"], on_write=self._sound)
+        # Reading it is not in the specification, but usual; without it no command can be confirmed.
+        flags = ["read", "write-without-response"]
+        level = Characteristic(ALERT_LEVEL, flags, bytes([0]), on_write=self._sound)
         battery = Characteristic(BATTERY_LEVEL, ["read", "notify"], bytes([88]))
         services = [
             Service(ALERT_NOTIFICATION, alerts),
@@ -58,33 +56,34 @@ class Alert:
         return Advert(uuids=[ALERT_NOTIFICATION], name=self.name, rssi=self.rssi)
 
     def raise_alert(self) -> bool:
-        """True if a client is told."""
-        return self._show(active=True)
+        """A new alert, then one that is unread; true if a client is told."""
+        self.active = True
+        told = self.bluez.notify(self.peripheral, NEW_ALERT, self._new())
+        return self.bluez.notify(self.peripheral, UNREAD_ALERT, self._unread()) or told
 
     def clear(self) -> bool:
-        """True if a client is told."""
-        return self._show(active=False)
+        """Somebody has seen it; true if a client is told."""
+        self.active = False
+        return self.bluez.notify(self.peripheral, UNREAD_ALERT, self._unread())
 
     def set_battery(self, percent: int) -> bool:
+        """True if a client is told."""
         return self.bluez.notify(self.peripheral, BATTERY_LEVEL, bytes([percent]))
 
-    def _show(self, *, active: bool) -> bool:
-        self.active = active
-        told = [
-            self.bluez.notify(self.peripheral, one, self._state())
-            for one in (NEW_ALERT, UNREAD_ALERT)
-        ]
-        return any(told)
+    def _new(self) -> bytes:
+        """Category, number of alerts, text."""
+        return bytes([HIGH_PRIORITY, self.active]) + b"SOS"
 
-    def _state(self) -> bytes:
-        """Category and number of alerts."""
+    def _unread(self) -> bytes:
         return bytes([HIGH_PRIORITY, self.active])
 
     def _commanded(self, value: bytes) -> None:
+        """Tell at once what the command asks for; switching reports on and off is not simulated."""
         self.commands.append(value)
-        answers = {_NOTIFY_NEW_NOW: NEW_ALERT, _NOTIFY_UNREAD_NOW: UNREAD_ALERT}
-        if value and value[0] in answers:
-            self.bluez.notify(self.peripheral, answers[value[0]], self._state())
+        if value[:1] == _NEW_NOW and self.active:
+            self.bluez.notify(self.peripheral, NEW_ALERT, self._new())
+        elif value[:1] == _UNREAD_NOW:
+            self.bluez.notify(self.peripheral, UNREAD_ALERT, self._unread())
 
     def _sound(self, value: bytes) -> None:
         self.level = value[0] if value else 0

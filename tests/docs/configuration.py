@@ -94,11 +94,11 @@ def _load(kind: str, text: str) -> None:
     """Raises ConfigError. Makes the files and folders that a configuration names."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for part in ("profiles", "rules", "secrets"):
+        for part in ("profiles", "rules", "secrets", "keys"):
             (folder / part).mkdir()
-        for secret in re.findall(r"\$\{file:([^}]+)\}", text):
+        for secret in re.findall(r"\$\{file:([^}]+)\}", text + DEMO):
             (folder / secret).touch(mode=0o600)
-            (folder / secret).write_text("example")
+            (folder / secret).write_text("0" * 32)  # a password, and the key of a Bluetooth device
         if kind == "profile":
             _load_profile(folder / f"{text.split()[1]}.yaml", text)
         elif kind in {"version", "rules"}:

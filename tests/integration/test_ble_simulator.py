@@ -138,7 +138,7 @@ async def test_an_alert_is_notified_acknowledged_and_sounds() -> None:
             assert running.connected(alert.peripheral)
             await client.start_notify(NEW_ALERT, lambda _one, value: heard.append(bytes(value)))
             assert alert.raise_alert()
-            await until(lambda: heard == [b"\x08\x01"])
+            await until(lambda: heard == [b"\x08\x01SOS"])
             await client.write_gatt_char(CONTROL_POINT, b"\x04\xff", response=True)
             await until(lambda: len(heard) == 2)
             await client.write_gatt_char(ALERT_LEVEL, b"\x02", response=False)
