@@ -8,6 +8,7 @@ from typing import Any
 from dbus_fast import Message, MessageType, NameFlag, RequestNameReply, Variant
 from dbus_fast.aio import MessageBus
 
+from simulators.bluez import names
 from simulators.bluez.adapter import Adapter, Hardware
 from simulators.bluez.controller import Policy
 from simulators.bluez.device import Device
@@ -156,6 +157,7 @@ class Daemon:
             (MONITORS, "UnregisterMonitor"): self._unregister_monitor,
             (DEVICE, "Connect"): self._connect,
             (DEVICE, "Disconnect"): self._disconnect,
+            (DEVICE, "Pair"): self._pair,
             (CHARACTERISTIC, "ReadValue"): self._read,
             (CHARACTERISTIC, "WriteValue"): self._write,
             (CHARACTERISTIC, "StartNotify"): self._start_notify,
@@ -180,14 +182,17 @@ class Daemon:
 
     async def _set(self, message: Message) -> None:
         interface, name, value = message.body
-        adapter = self.adapters.get(str(message.path))
-        if adapter is None:
+        path = str(message.path)
+        if path not in self.objects:
             raise unknown_object("Set", message.signature, PROPERTIES)
-        if (interface, name) != (ADAPTER, "Powered"):
-            raise BluezError(
-                f"{_DRIVER}.Error.PropertyReadOnly", f"Property '{name}' is not writable"
-            )
-        adapter.set_powered(on=value.value)
+        match (interface, name):
+            case (names.ADAPTER, "Powered"):
+                self.adapters[path].set_powered(on=value.value)
+            case (names.DEVICE, "Trusted"):
+                self._device(message).set(Trusted=value)
+            case _:
+                text = f"Property '{name}' is not writable"
+                raise BluezError(f"{_DRIVER}.Error.PropertyReadOnly", text)
 
     async def _set_filter(self, message: Message) -> None:
         self._adapter(message).set_filter(str(message.sender), message.body[0])
@@ -245,6 +250,16 @@ class Daemon:
             raise bluez_error("NotConnected", "Not Connected")
         await asyncio.sleep(DISCONNECT_S)
         device.drop(asyncio.get_running_loop().time())
+
+    async def _pair(self, message: Message) -> None:
+        """Nobody is asked: agents are not simulated."""
+        device = self._device(message)
+        if device.peripheral.bonded:
+            raise bluez_error("AlreadyExists", "Already Exists")
+        if not device.connected:
+            await self._connect(message)
+        device.peripheral.bonded = True
+        device.set(Paired=YES, Bonded=YES)
 
     async def _read(self, message: Message) -> Reply:
         device = self._device(message)

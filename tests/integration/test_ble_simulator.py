@@ -147,6 +147,20 @@ async def test_an_alert_is_notified_acknowledged_and_sounds() -> None:
         await until(lambda: not running.connected(alert.peripheral))
 
 
+async def test_a_device_that_was_paired_once_stays_bonded() -> None:
+    async with bluez() as running, monitor():
+        alert = Alert(running, "C4:7C:8D:6A:00:01")
+        for _ in range(2):
+            ear = Ear()
+            async with ear.scanner():
+                running.advertise(alert.peripheral, alert.advert())
+                await ear.hears(b"")
+            async with BleakClient(ear.devices[alert.address], pair=True):
+                assert running.connected(alert.peripheral)
+        assert running.calls["Pair"] == 1
+        assert alert.peripheral.bonded
+
+
 async def test_the_air_lives_until_it_is_cancelled() -> None:
     async with bluez() as running, monitor():
         await until(lambda: running.monitored)
