@@ -14,8 +14,9 @@ class LampWatch:
 
     The lamp should burn when the device says that it does, or when a command asked for it and the
     device has not said since that it did: a broken lamp often reports that it is off. The alarm
-    begins with a message that comes after `hold` of too little power, and ends when power is drawn;
-    switching a failed lamp off does not mend it.
+    begins `hold` after the first report of too little power; many devices report changes only, so
+    another one need not come. It ends when power is drawn; switching a failed lamp off does not mend
+    it.
     """
 
     def __init__(self, point: str, rule: Lamp) -> None:
@@ -36,17 +37,25 @@ class LampWatch:
         if lit is not None:
             self._lit = bool(lit)
             self._asked = self._asked and not self._lit
-        if not isinstance(power, int | float):
-            return self._failed
-        if power > self._rule.below:
-            self._since_ns, self._failed = None, False
-        elif not (self._lit or self._asked):
+        if not (self._lit or self._asked):
             self._since_ns = None
-        elif self._since_ns is None:
+        elif self._since_ns is None and _below(power, self._rule.below):
             self._since_ns = now_ns
-        elif now_ns - self._since_ns >= self._rule.hold * NS_PER_S:
-            self._failed = True
+        if isinstance(power, int | float) and power > self._rule.below:
+            self._since_ns, self._failed = None, False
+        self.due(now_ns)
         return self._failed
+
+    def due(self, now_ns: int) -> bool:
+        """The alarm begins now; asked with every message, and while none comes."""
+        since_ns, before = self._since_ns, self._failed
+        if since_ns is not None and now_ns - since_ns >= self._rule.hold * NS_PER_S:
+            self._failed = True
+        return self._failed is True and before is not True
+
+
+def _below(power: Value | None, limit: float) -> bool:
+    return isinstance(power, int | float) and power <= limit
 
 
 def lamp_watches(profile: Profile) -> tuple[LampWatch, ...]:

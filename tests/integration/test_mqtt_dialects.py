@@ -244,10 +244,27 @@ async def test_a_lamp_that_should_burn_and_draws_no_power_raises_an_alarm(
     await broken_lamp(broker, Street(broker, [device("yard-1", TASMOTA)]))
 
 
+async def test_a_failed_lamp_is_told_of_also_when_it_reports_changes_only(
+    broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(silence, "LOOK_S", 0.02)
+    street = Street(broker, [device("hall-1", ZIGBEE)])
+    async with running(street), client(broker) as bridge:
+        dark = '{"state":"ON","brightness":254,"power":0.4}'
+        await bridge.publish("zigbee2mqtt/hall-1", dark, qos=1)
+        failed = await street.bus.sample(
+            "hall-1", lambda s: s.values.get("alarm.lamp_failed") is True
+        )
+        assert failed.received_ns == street.bus.samples[0].received_ns  # it was not heard again
+        await bridge.publish("zigbee2mqtt/hall-1", '{"power":58.2}', qos=1)
+        await until(lambda: street.value("hall-1", "alarm.lamp_failed") is False)
+
+
 async def test_sabotage_without_a_watch_a_failed_lamp_is_not_noticed(
     broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(LampWatch, "take", lambda *_: False)
+    monkeypatch.setattr(LampWatch, "due", lambda *_: False)
     street = Street(broker, [device("yard-1", TASMOTA)])
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(1.5):

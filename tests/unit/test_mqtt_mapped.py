@@ -286,13 +286,15 @@ MIN = 60 * 10**9
     ("messages", "expected"),
     [
         ([(0, LIT)], [False]),
-        ([(0, DARK), (4, DARK), (5, DARK), (6, OFF), (9, LIT)], [None, None, True, True, False]),
-        ([(0, DARK), (4, OFF), (5, DARK), (9, DARK), (10, DARK)], [None, None, None, None, True]),
-        ([(0, DARK), (5, {"light.level": 60})], [None, None]),  # no word about power
+        ([(0, DARK), (4, DARK), (6, DARK), (7, OFF), (9, LIT)], [None, None, True, True, False]),
+        ([(0, DARK), (4, OFF), (5, DARK), (10, DARK), (11, DARK)], [None, None, None, None, True]),
+        ([(0, DARK), (6, {"light.level": 60})], [None, True]),
+        ([(0, DARK), (1, {"light.level": 0}), (7, {"device.online": True})], [None, None, None]),
         ([(0, OFF), (60, OFF)], [None, None]),
-        ([(0, {"light.level": 60}), (1, POWER_ONLY), (6, POWER_ONLY)], [None, None, True]),
+        ([(0, OFF), (1, {"light.level": 60}), (8, {"light.level": 60})], [None, None, None]),
+        ([(0, {"light.level": 60}), (1, POWER_ONLY), (7, POWER_ONLY)], [None, None, True]),
     ],
-)
+)  # fmt: skip
 def test_a_lamp_that_should_burn_and_draws_no_power_has_failed(
     messages: list[tuple[int, dict[str, Value]]], expected: list[bool | None]
 ) -> None:
@@ -300,10 +302,16 @@ def test_a_lamp_that_should_burn_and_draws_no_power_has_failed(
     assert [watch.take(values, minute * MIN) for minute, values in messages] == expected
 
 
+def test_a_lamp_that_says_nothing_more_has_failed_in_time() -> None:
+    (watch,) = lamp_watches(shipped("tasmota-light"))
+    watch.take(DARK, 0)
+    assert [watch.due(minute * MIN) for minute in (5, 6, 7)] == [False, True, False]
+
+
 def test_a_lamp_that_was_told_to_burn_and_says_it_is_off_has_failed() -> None:
     (watch,) = lamp_watches(shipped("tasmota-light"))
     watch.commanded("light.level", 60)
-    assert [watch.take(OFF, minute * MIN) for minute in (0, 5)] == [None, True]
+    assert [watch.take(OFF, minute * MIN) for minute in (0, 6)] == [None, True]
     (watch,) = lamp_watches(shipped("tasmota-light"))
     watch.commanded("light.level", 60)
     watch.take(LIT, 0)  # it did burn: whoever switched it off since then is right
