@@ -90,9 +90,8 @@ class App:
             writers={name: Contained(driver.write) for name, driver in self.drivers.items()}, state=self.state,
             ledger=self.journal, clock=self.clock, emit=self._emit, told=telling(self.audit),
         )  # fmt: skip
-        self.order = order(
-            self.commands, Groups(config.devices, self.drivers, self.commands), self.clock
-        )
+        self.groups = Groups(config.devices, self.drivers, self.commands)
+        self.order = order(self.commands, self.groups, self.clock)
         self.mode = SafeMode(config.state_dir, self.clock)
         self.decider = RuleDecider(config.rules, self.commands)
         self._damage_told: Counter[str] = Counter()
@@ -114,7 +113,7 @@ class App:
             self.decider.restrict(self.config.rules)
         self.bus.restore()
         self.journal.on_reopen(self.bus.reopened)
-        parts = Parts(self.journal, self.commands, self.audit, self.clock, self._tell)
+        parts = Parts(self.journal, self.commands, self.groups, self.audit, self.clock, self._tell)
         self.upstreams, self.downlinks = await destinations(self.config, parts)
         self.state.restore(self.journal.alarms)
         self.counted.restore(self.journal.counted, self.journal.alarms)

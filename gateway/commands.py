@@ -247,7 +247,8 @@ class Commands:
             await self._ledger.command_intent(command.id, _intent(command))
         except (StoreFull, StoreFailed) as error:
             return CommandResult(command, Outcome.REFUSED, f"the intent cannot be stored: {error}")
-        result = await self._try(command, spec, level, held=held, attempts=attempts)
+        together = first if spec.idempotent else None
+        result = await self._try(command, spec, level, held=held, attempts=attempts, first=together)
         self._ledger.command_done(command.id, result.outcome.encode())
         return result
 

@@ -11,7 +11,7 @@ from gateway.config import Config
 from gateway.model import LANE_DIAGNOSTIC, LANES
 from gateway.sinks.build import upstreams
 from gateway.sinks.desired import Desired
-from gateway.sinks.downlink import Downlink
+from gateway.sinks.downlink import Downlink, GroupCommands
 from gateway.sinks.influx_settings import NAME as INFLUX
 from gateway.sinks.sink import Sink
 from gateway.sinks.traffic import Tell
@@ -26,6 +26,7 @@ class Parts(NamedTuple):
 
     store: Store
     commands: Commands
+    groups: GroupCommands
     audit: AuditLog
     clock: Clock
     tell: Tell
@@ -64,7 +65,7 @@ def _downlink(name: str, config: Config, parts: Parts) -> Downlink | None:
         )
     return Downlink(
         name, section, gateway_id=config.gateway.id, commands=parts.commands, ledger=parts.store,
-        audit=parts.audit, clock=parts.clock, desired=desired,
+        audit=parts.audit, clock=parts.clock, desired=desired, groups=parts.groups,
     )  # fmt: skip
 
 

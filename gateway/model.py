@@ -7,7 +7,7 @@ thousands a second.
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
@@ -175,6 +175,14 @@ class CommandResult(NamedTuple):
     reason: str = ""
     value: Value | None = None
     attempts: int = 0
+
+
+def whole_of(command: Command, members: Sequence[CommandResult]) -> CommandResult:
+    """How a command to a group ended: confirmed if every member has, else as the first that has not."""
+    short = [result.outcome for result in members if result.outcome is not Outcome.CONFIRMED]
+    reason = f"{len(members) - len(short)} of {len(members)} confirmed"
+    attempts = max((result.attempts for result in members), default=0)
+    return CommandResult(command, short[0] if short else Outcome.CONFIRMED, reason, None, attempts)
 
 
 def uuid7(time_ns: int | None = None) -> UUID:

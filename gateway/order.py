@@ -6,7 +6,7 @@ from gateway.clock import Clock
 from gateway.commands import Commands
 from gateway.control import Handler
 from gateway.group import Groups
-from gateway.model import Command, CommandResult, Outcome, uuid7
+from gateway.model import Command, CommandResult, uuid7, whole_of
 from gateway.snapshot import CommandAnswer
 
 COMMAND_LIFE_S = 60.0  # how long it may wait for its turn
@@ -26,7 +26,9 @@ def order(commands: Commands, groups: Groups, clock: Clock) -> Handler:
             clock.boottime_ns() + int(COMMAND_LIFE_S * 1e9), "cli", by=f"uid {uid}",
         )  # fmt: skip
         if device in groups:
-            return _of_group(await groups.execute(command))
+            members = await groups.execute(command)
+            whole = _answer(whole_of(command, members))
+            return {**whole, "device": "", "members": [_answer(one) for one in members]}
         return _answer(await commands.execute(command))
 
     return handle
@@ -37,17 +39,3 @@ def _answer(result: CommandResult) -> CommandAnswer:
         "device": result.command.device, "outcome": result.outcome, "reason": result.reason,
         "value": result.value, "attempts": result.attempts, "members": [],
     }  # fmt: skip
-
-
-def _of_group(results: list[CommandResult]) -> CommandAnswer:
-    """Confirmed if every member is, else as the first that is not."""
-    short = [result for result in results if result.outcome is not Outcome.CONFIRMED]
-    reason = f"{len(results) - len(short)} of {len(results)} confirmed"
-    whole = _answer(short[0] if short else results[0])
-    return {
-        **whole,
-        "device": "",
-        "reason": reason,
-        "value": None,
-        "members": [_answer(r) for r in results],
-    }

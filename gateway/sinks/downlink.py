@@ -8,7 +8,8 @@ the audit log as any result is.
 import asyncio
 import logging
 from collections import Counter, OrderedDict, deque
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 import orjson
 
@@ -16,7 +17,7 @@ from gateway.audit import AuditLog
 from gateway.clock import Clock
 from gateway.commands import Commands, Ledger
 from gateway.errors import BadData
-from gateway.model import Command, CommandResult, Outcome, Precondition
+from gateway.model import Command, CommandResult, Outcome, Precondition, whole_of
 from gateway.mqtt import Connection, Received, Subscription
 from gateway.sinks.allowance import Allowance
 from gateway.sinks.desired import Desired
@@ -37,6 +38,14 @@ class Letter(NamedTuple):
     retain: bool = False
 
 
+class GroupCommands(Protocol):
+    """Commands to many devices by one name: `gateway.group`."""
+
+    def __contains__(self, name: str) -> bool: ...
+    async def execute(self, command: Command) -> list[CommandResult]:
+        """Raises ValueError: no member takes it."""
+
+
 class Downlink:
     """The way back of one upstream. `run` carries commands out, whether the connection lives or not;
     `take` gets what came over it, `answer` sends over it what is to be said.
@@ -53,6 +62,7 @@ class Downlink:
         audit: AuditLog,
         clock: Clock,
         desired: Desired | None = None,
+        groups: GroupCommands | None = None,
     ) -> None:
         self.counters: Counter[str] = Counter()
         self._origin = origin
@@ -61,6 +71,7 @@ class Downlink:
         self._commands, self._ledger, self._audit = commands, ledger, audit
         self._clock = clock
         self._desired = desired
+        self._groups = groups
         self._allowance = Allowance(section.rate, section.burst)
         self._over = 0  # refused since the allowance was used up
         self._answered: OrderedDict[str, str] = OrderedDict()  # id -> outcome
@@ -191,14 +202,21 @@ class Downlink:
     # -- carrying out and answering -------------------------------------------------------------
 
     async def _execute(self, command: Command) -> None:
+        members: list[CommandResult] = []
         try:
-            result = await self._commands.execute(command)
+            if self._groups is not None and command.device in self._groups:
+                members = await self._groups.execute(command)
+                result = whole_of(command, members)
+            else:
+                result = await self._commands.execute(command)
+        except ValueError as error:
+            result = self._commands.refuse(command, Outcome.REFUSED, str(error))
         finally:
             self._under_way.discard(command.id)
         await self._audit.settled(AUDIT_S)  # so that the head in the answer covers it
-        self._reply(result)
+        self._reply(result, members)
 
-    def _reply(self, result: CommandResult) -> None:
+    def _reply(self, result: CommandResult, members: Sequence[CommandResult] = ()) -> None:
         command = result.command
         self._answered[command.id] = result.outcome.value
         if len(self._answered) > ANSWERED:
@@ -206,6 +224,7 @@ class Downlink:
         self._answer({
             "id": command.id, "outcome": result.outcome, "reason": result.reason, "device": command.device,
             "point": command.point, "reported": result.value, "attempts": result.attempts,
+            **({"members": [_of_member(one) for one in members]} if members else {}),
         })  # fmt: skip
 
     def _answer(self, fields: dict[str, object]) -> None:
@@ -230,3 +249,10 @@ class Downlink:
 
     def _now(self) -> float:
         return self._clock.boottime_ns() / 1e9
+
+
+def _of_member(result: CommandResult) -> dict[str, object]:
+    return {
+        "device": result.command.device, "outcome": result.outcome, "reason": result.reason,
+        "reported": result.value, "attempts": result.attempts,
+    }  # fmt: skip

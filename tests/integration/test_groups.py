@@ -25,10 +25,11 @@ devices:
   yard-2: {{profile: tasmota-light, link: lights, topic_id: y2, groups: [night]}}
   hall-1: {{profile: zigbee2mqtt-light, link: lights, topic_id: h1, groups: [night]}}
 upstream:
-  platform: {{url: "mqtt://127.0.0.1:{platform}"}}
+  platform: {{url: "mqtt://127.0.0.1:{platform}", downlink: {{}}}}
 commands:
   allow:
     - {{origin: cli, devices: {{type: light}}, points: [light.level]}}
+    - {{origin: platform, devices: {{type: light}}, points: [light.level]}}
 """
 LAMPS = ["street-1", "yard-1", "yard-2", "hall-1"]
 
@@ -68,6 +69,13 @@ async def test_one_command_dims_lamps_of_three_makes_and_each_answers(tmp_path: 
             assert (code, text.count("refused")) == (1, 5), text
             status = await daemon.status()
             assert status["commands"]["confirmed"] == 4
+            site = running.platforms[0]
+            wanted = await site.command("night", "light.level", 20)
+            await site.until(lambda p: any(r["id"] == wanted for r in p.results))
+            (result,) = [r for r in site.results if r["id"] == wanted]
+            assert (result["outcome"], result["device"]) == ("confirmed", "night"), result
+            assert [x["device"] for x in result["members"]] == LAMPS
+            assert [lamp.bulb.level for lamp, _ in running.tasmotas] == [20, 20]
         finally:
             await daemon.stop()
             playing.cancel()
