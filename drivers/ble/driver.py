@@ -69,6 +69,15 @@ class BleDriver:
 
     async def run(self, bus: Publisher) -> None:
         try:
+            async with asyncio.TaskGroup() as group:
+                for device in self._gatt.values():
+                    group.create_task(device.watch(bus), name=f"ble:{self.name}:{device.id}:watch")
+                group.create_task(self._serve(bus), name=f"ble:{self.name}:serve")
+        except* GatewayError as errors:
+            raise _first(errors) from errors
+
+    async def _serve(self, bus: Publisher) -> None:
+        try:
             async with watching(self._link.adapter) as adapter:
                 await adapter.ready(keep_on=self._link.adapter_power == "keep_on")
                 await self._escalate(bus, adapter)
@@ -149,7 +158,7 @@ class BleDriver:
                     }.items():  # fmt: skip
                         group.create_task(work, name=f"ble:{self.name}:{name}")
                     for device in self._gatt.values():
-                        group.create_task(device.run(bus), name=f"ble:{self.name}:{device.id}")
+                        group.create_task(device.keep(bus), name=f"ble:{self.name}:{device.id}")
             except* GatewayError as errors:
                 raise _first(errors) from errors
             finally:

@@ -32,7 +32,11 @@ from gateway.model import (
 log = logging.getLogger(__name__)
 
 OUTER_S = 60.0  # connect, subscribe and read all, with the scan paused: the others wait for it
+STOP_S = 5.0  # the supervisor waits no longer for a driver to end
 BACKOFF_S = (1.0, 10.0)  # nobody hears the device meanwhile
+# An attempt to connect keeps the adapter from hearing the others: after one that failed they are
+# heard for four times as long.
+HEARING = 4.0
 MS = 1_000_000
 
 AWAY = Quality(Level.BAD, "link_lost")
@@ -60,7 +64,9 @@ class Terms(NamedTuple):
 
 
 class GattDevice:
-    """One connected device. `run` again after the adapter failed: what was lost is remembered."""
+    """One connected device. `keep` it while the adapter hears, and `watch` it all the time; both may
+    end and begin again: what was lost is remembered.
+    """
 
     def __init__(
         self, device: Device, terms: Terms, radio: Radio, clock: Clock, health: DeviceHealth
@@ -79,17 +85,40 @@ class GattDevice:
         self._gone = asyncio.Event()
         self._gone.set()
         self._gone_ns = clock.boottime_ns()
+        self._loss = ""  # the reason, until it is told
         self._last_ns = 0
         self._doubted: dict[str, int] = {}
         self._failures = 0
+        self._held_s = 0.0  # the adapter, by the last attempt to connect; 0 if it went well
 
-    async def run(self, bus: Publisher) -> None:
-        """Keep the device connected until cancelled."""
-        if self._here.is_set():
-            await self._lost(bus, "the adapter was lost")
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._keep(bus), name=f"gatt:{self.id}")
-            group.create_task(self._watch(bus), name=f"gatt:{self.id}:watch")
+    async def keep(self, bus: Publisher) -> None:
+        """Connect, again and again, until cancelled; with an adapter that hears."""
+        try:
+            while True:
+                self._failed(await self._attempt(bus))
+                low, high = BACKOFF_S
+                ceiling = min(high, low * 2.0 ** min(self._failures, 6))
+                await asyncio.sleep(max(random.uniform(low, ceiling), HEARING * self._held_s))
+        finally:
+            if self._here.is_set():
+                self._lost("the adapter was lost")
+
+    async def watch(self, bus: Publisher) -> None:
+        """Tell of a loss at once and, if it lasts, as an alarm, until cancelled; also while there is
+        no adapter.
+        """
+        while True:
+            await self._gone.wait()
+            if self._loss:
+                await self._tell_loss(bus)
+            left_s = self._terms.grace_s - (self._clock.boottime_ns() - self._gone_ns) / 1e9
+            try:
+                async with asyncio.timeout(max(0.0, left_s)):
+                    await self._here.wait()
+            except TimeoutError:
+                values: dict[str, Value] = {SILENT_POINT: True}
+                await self._publish(bus, values, EMPTY, self._clock.boottime_ns())
+                await self._here.wait()
 
     async def write(self, command: Command) -> CommandResult:
         """Write once. Raises LinkDown or Refused."""
@@ -108,26 +137,38 @@ class GattDevice:
         await self._link.write(place.service, place.characteristic, value)
         return CommandResult(command, Outcome.WRITTEN, attempts=1)
 
-    async def _keep(self, bus: Publisher) -> None:
-        while True:
-            try:
-                await self._session(bus)
-            except (LinkDown, Refused) as error:
-                self._failures += 1
-                await self._failed(bus, str(error))
-            low, high = BACKOFF_S
-            await asyncio.sleep(random.uniform(low, min(high, low * 2.0 ** min(self._failures, 6))))
+    async def _attempt(self, bus: Publisher) -> str:
+        """Why the session ended. It has a task of its own: a TaskGroup may, on Python 3.11, swallow a
+        cancellation that comes together with an error, as when the adapter is pulled out.
+        """
+        task = asyncio.get_running_loop().create_task(self._session(bus), name=f"gatt:{self.id}")
+        task.add_done_callback(_seen)
+        try:
+            await asyncio.wait({task})
+        finally:
+            task.cancel()
+            await asyncio.wait({task}, timeout=STOP_S)
+        try:
+            task.result()
+        except (LinkDown, Refused) as error:
+            return str(error)
+        return "it ended"
 
     async def _session(self, bus: Publisher) -> None:
         """One connection, from the first advert to its end. Raises LinkDown or Refused."""
         found = await self._radio.fresh(self._terms.address)
         async with AsyncExitStack() as stack:
-            try:
-                async with asyncio.timeout(OUTER_S), self._radio.paused():
-                    link = await stack.enter_async_context(connected(found, self._clock))
-                    beat = await self._begin(link, bus)
-            except TimeoutError as error:
-                raise LinkDown("connecting: not done in time") from error
+            async with self._radio.paused():
+                began_ns = self._clock.boottime_ns()
+                try:
+                    async with asyncio.timeout(OUTER_S):
+                        link = await stack.enter_async_context(connected(found, self._clock))
+                        beat = await self._begin(link, bus)
+                except TimeoutError as error:
+                    raise LinkDown("connecting: not done in time") from error
+                finally:
+                    self._held_s = (self._clock.boottime_ns() - began_ns) / 1e9
+            self._held_s = 0.0
             stack.callback(setattr, self, "_link", None)
             self._link = link
             await self._serve(link, bus, beat)
@@ -189,19 +230,6 @@ class GattDevice:
             trusted = await self._trusted(bus, link, *told)
             await self._publish(bus, *trusted, self._clock.boottime_ns())
 
-    async def _watch(self, bus: Publisher) -> None:
-        """A missing detector is an alarm itself."""
-        while True:
-            await self._gone.wait()
-            left_s = self._terms.grace_s - (self._clock.boottime_ns() - self._gone_ns) / 1e9
-            try:
-                async with asyncio.timeout(max(0.0, left_s)):
-                    await self._here.wait()
-            except TimeoutError:
-                values: dict[str, Value] = {SILENT_POINT: True}
-                await self._publish(bus, values, EMPTY, self._clock.boottime_ns())
-                await self._here.wait()
-
     async def _found(
         self, bus: Publisher, link: Link, values: Mapping[str, Value], quality: Mapping[str, Quality]
     ) -> None:  # fmt: skip
@@ -213,20 +241,25 @@ class GattDevice:
         trusted = await self._trusted(bus, link, values, quality)
         await self._publish(bus, *trusted, self._clock.boottime_ns())
 
-    async def _failed(self, bus: Publisher, reason: str) -> None:
+    def _failed(self, reason: str) -> None:
+        self._failures += 1
         self._health.errors["link_down"] += 1
         log.debug("%s", reason, extra={"component": f"device {self.id}"})
         if self._here.is_set():
-            await self._lost(bus, reason)
+            self._lost(reason)
         self._health.note = f"not connected: {reason}"
 
-    async def _lost(self, bus: Publisher, reason: str) -> None:
-        """At once: nothing is known of it any more; what was an alarm is not taken back."""
-        self._here.clear()
+    def _lost(self, reason: str) -> None:
+        self._loss = reason
         self._gone_ns = self._clock.boottime_ns()
+        self._here.clear()
         self._gone.set()
         self._health.note = f"not connected: {reason}"
-        await self._tell(bus, EventKind.LINK_DOWN, Severity.OPERATIONAL, {"reason": reason})
+
+    async def _tell_loss(self, bus: Publisher) -> None:
+        """Nothing is known of it any more; what was an alarm is not taken back."""
+        told, self._loss = {"reason": self._loss}, ""
+        await self._tell(bus, EventKind.LINK_DOWN, Severity.OPERATIONAL, told)
         await self._publish(bus, {}, dict.fromkeys(self._places, AWAY), self._gone_ns)
 
     async def _trusted(
@@ -281,6 +314,12 @@ class GattDevice:
                 self.id, self._last_ns, received_ns, self._clock.boot, self._clock.ok, values, quality or EMPTY
             )
         )  # fmt: skip
+
+
+def _seen(task: asyncio.Task[None]) -> None:
+    """While we are cancelled nobody asks how the session ended; asyncio would complain."""
+    if not task.cancelled() and task.exception() is not None:
+        log.debug("%s ended: %s", task.get_name(), task.exception())
 
 
 def _raw(enum: Mapping[str, str] | None, value: Value) -> Value:

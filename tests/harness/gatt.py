@@ -185,12 +185,12 @@ async def kept(
         device = GattDevice(Device(ID, PROFILE, section), terms, radio, CLOCK, health)
         async with radio.scanning(), asyncio.TaskGroup() as tasks:
             air = tasks.create_task(pendant.advertise())
-            task = tasks.create_task(device.run(bus))
+            kept_by = [tasks.create_task(device.keep(bus)), tasks.create_task(device.watch(bus))]
             found = Kept(running, pendant, bus, device, health, radio, tasks)
             if start:
                 await found.alarm(on=False)
             try:
                 yield found
             finally:
-                for one in (task, air):
+                for one in (*kept_by, air):
                     one.cancel()

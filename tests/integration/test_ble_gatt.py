@@ -22,6 +22,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link, "REQUEST_S", 0.3)
     monkeypatch.setattr(link, "DISCONNECT_S", 0.5)
     monkeypatch.setattr(gatt, "BACKOFF_S", (0.01, 0.02))
+    monkeypatch.setattr(gatt, "HEARING", 0.1)
 
 
 def command(value: str = "high", *, late: bool = False, point: str = "alert.level") -> Command:
