@@ -260,7 +260,7 @@ class MqttDriver:
             return Pending(message)
         peer, reader = route
         try:
-            if not peer.pace.admits(message.received_ns, alarm=reader.kind == EVENT):
+            if not peer.pace.admits(message.received_ns, alarm=reader.kind != STATE):
                 raise BadData("too_fast")
             reading = _read_message(reader, message)
             identity.check(peer.section, reading.sender)

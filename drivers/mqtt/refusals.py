@@ -2,10 +2,13 @@
 
 from collections import Counter
 
+from drivers.mqtt.admit import Bucket
 from gateway.clock import Clock
 from gateway.model import Event, EventKind, Severity, uuid7
 
 TELL_NS = 60_000_000_000  # a flood of forged messages must not fill the journal
+# Of all devices of a link together: one a second, 60 at once. What is not told now is told later.
+ALL_RATE, ALL_BURST = 1.0, 60.0
 # Reasons that tell of a device that is not what it should be. Payloads that cannot be read are
 # counted only: they are faults of a device, and no attempt at anything.
 AUDITED = frozenset({"identity_mismatch", "no_identity", "too_fast", "retained"})
@@ -21,6 +24,7 @@ class Refusals:
         self._link = link
         self._clock = clock
         self._told_ns: dict[tuple[str, str], int] = {}
+        self._all = Bucket(ALL_RATE, ALL_BURST)
         self._since: Counter[tuple[str, str]] = Counter()
 
     def event(self, device: str, topic: str, reason: str) -> Event | None:
@@ -31,7 +35,7 @@ class Refusals:
         self._since[key] += 1
         now_ns = self._clock.boottime_ns()
         told_ns = self._told_ns.get(key)
-        if told_ns is not None and now_ns - told_ns < TELL_NS:
+        if (told_ns is not None and now_ns - told_ns < TELL_NS) or not self._all.take(now_ns):
             return None
         self._told_ns[key] = now_ns
         count = self._since.pop(key)

@@ -24,7 +24,7 @@ class MqttLink(LinkSection, MqttEndpoint):
 
     driver: Literal["mqtt"]
     # Messages of one device: a second, and at once. No field device comes near; a device that
-    # empties its memory after an outage does for a moment. `event` has as much once more.
+    # empties its memory after an outage does for a moment. `event` and presence have as much once more.
     device_rate: Annotated[float, Field(ge=0.1, le=100_000, strict=False)] = 100.0
     device_burst: Annotated[int, Field(ge=1, le=1_000_000)] = 2_000
 

@@ -9,7 +9,7 @@ from drivers.mqtt.settings import MqttDevice, level_of
 from drivers.mqtt.spec import SPEC
 from drivers.mqtt.strangers import MAX_KEYS, MAX_STRANGERS, Strangers, shape
 from gateway.driver import Device
-from gateway.model import EventKind, Severity
+from gateway.model import Event, EventKind, Severity
 from gateway.profile import Profile
 from tests.harness.clock import FakeClock
 
@@ -59,6 +59,24 @@ def test_a_flood_of_forged_messages_is_told_once_a_minute_with_their_number() ->
     first = events[0]
     assert (first.kind, first.severity) == (EventKind.MESSAGE_REFUSED, Severity.OPERATIONAL)
     assert refusals.event("lamp-1", "d/l1/event", "not_json") is None
+
+
+def test_a_thousand_devices_at_once_are_told_one_a_second() -> None:
+    clock = FakeClock()
+    refusals = Refusals("field", clock)
+
+    def told(device: int) -> Event | None:
+        return refusals.event(f"lamp-{device}", f"d/{device}/event", "retained")
+
+    events: list[Event] = []
+    for _ in range(120):
+        clock.advance(1)
+        events += [event for event in map(told, range(1_000)) if event is not None]
+    assert 60 <= len(events) <= 60 + 120
+    clock.advance(60)
+    late = told(999)
+    assert late is not None
+    assert late.attributes["count"] == 121
 
 
 def test_ten_thousand_strangers_take_the_place_of_256() -> None:
