@@ -9,7 +9,7 @@ from gateway.clock import Clock
 from gateway.errors import LinkDown
 from gateway.model import LANE_SAMPLE
 from gateway.mqtt import Connection
-from gateway.sinks.encode import MAX_ITEMS, Batch, batches
+from gateway.sinks.encode import MAX_ITEMS, MAX_PAYLOAD, Batch, batches
 from gateway.sinks.lane import AHEAD, Lane
 from gateway.sinks.meter import packet_bytes
 from gateway.sinks.traffic import Traffic
@@ -128,8 +128,9 @@ class Courier:
     async def _fill(self, lane: Lane) -> None:
         window, size = lane.window, self._traffic.line.size
         attempt, after = window.attempt, window.sent
+        ahead = AHEAD if size == MAX_PAYLOAD else 1  # what is cut too large would stay so
         part = await self._traffic.store.read(
-            window.lane, after, max_items=lane.narrow, max_bytes=size * AHEAD
+            window.lane, after, max_items=lane.narrow, max_bytes=size * ahead
         )
         # Meanwhile an ack or a refusal may have moved the place to go on from.
         if part is None or window.attempt != attempt or window.sent != after:

@@ -76,7 +76,8 @@ async def drained(far: Platform, line: Proxy, backlog: int) -> tuple[float, floa
     return began, time.monotonic()
 
 
-async def cut_and_heal(tmp_path: Path, *, preload: int, cut_s: float, alarms_per_s: int) -> None:
+async def cut_and_heal(tmp_path: Path, *, preload: int, cut_s: float, alarms_per_s: int) -> Watch:
+    """Raises AssertionError where a promise is not kept."""
     log = tmp_path / "platform.jsonl"
     async with (
         Mosquitto(tmp_path / "broker") as broker,
@@ -104,6 +105,7 @@ async def cut_and_heal(tmp_path: Path, *, preload: int, cut_s: float, alarms_per
     for lane in (0, 2):
         seqs = [item["seq"] for item in arrivals(log, lane)]
         assert all(a < b for a, b in pairwise(seqs))
+    return watch
 
 
 async def test_after_a_cut_alarms_overtake_a_backlog_that_drains_fast(tmp_path: Path) -> None:
@@ -115,3 +117,10 @@ async def test_after_a_cut_of_10_minutes_alarms_overtake_a_backlog_that_drains_f
     tmp_path: Path,
 ) -> None:
     await cut_and_heal(tmp_path, preload=0, cut_s=600, alarms_per_s=1)
+
+
+@pytest.mark.chaos
+async def test_a_backlog_of_a_million_samples_drains_in_bounded_memory(tmp_path: Path) -> None:
+    watch = await cut_and_heal(tmp_path, preload=1_000_000, cut_s=1, alarms_per_s=1)
+    print(f"at most {max(watch.rss) / 1e6:.0f} MB")
+    assert max(watch.rss) < 120_000_000

@@ -14,6 +14,7 @@ from gateway.model import EventKind, Severity
 from gateway.sinks.flow import Drain
 from gateway.sinks.lane import Lane
 from gateway.sinks.upstream import UpstreamSink
+from gateway.sinks.window import Timing
 from simulators.ledger import arrivals
 from simulators.platform import Platform, platform
 from tests.harness.broker import HOST, Mosquitto, free_port
@@ -118,6 +119,32 @@ async def test_on_a_slow_line_an_alarm_overtakes_the_telemetry(
     broker: Mosquitto, place: Site, log: Path
 ) -> None:
     assert await slow_line(broker, place, log) < SLOW_S
+
+
+@pytest.mark.chaos
+async def test_on_a_line_of_1_kb_per_second_alarms_come_within_seconds(
+    broker: Mosquitto, place: Site, log: Path
+) -> None:
+    await place.samples(3_000)
+    await place.durable()
+    async with (
+        proxy(HOST, broker.port) as line,
+        platform(HOST, broker.port, GATEWAY, log=log) as far,
+    ):
+        line.per_s = 1_000
+        seen, taken = Arrivals(far), []
+        sink = place.sink(f"mqtt://{HOST}:{line.port}", Timing(), lanes=[0, 2])
+        async with running(sink):
+            await until(lambda: sink.lanes()[1].sent > 0)
+            for _ in range(10):
+                started = time.monotonic()
+                taken.append(await seen.of(place.event().event_id, 20) - started)
+                await asyncio.sleep(max(0, started + 9 - time.monotonic()))
+        assert sink.lanes()[1].acked > 100, "telemetry gets on, too"
+    print(f"alarms over 1 KB/s took {', '.join(f'{s:.1f}' for s in taken)} s")
+    assert max(taken) < 10
+    assert max(taken[3:]) < 5
+    assert sink.health.connects == 1
 
 
 async def test_without_a_slot_for_alarms_they_wait_on_a_slow_line(
