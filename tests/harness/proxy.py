@@ -14,6 +14,7 @@ class Mode(Enum):
     REFUSE = auto()  # new connections are closed at once, old ones are cut
     BLACK_HOLE = auto()  # connections stay open, nothing gets through: a half-open link
     DEAF = auto()  # MQTT: what is published does not reach the client, answers to it do
+    DOUBLE = auto()  # MQTT: what is published reaches the client twice
 
 
 class Proxy:
@@ -91,9 +92,10 @@ class Proxy:
             while True:
                 kind, body = await teller.read(reader)
                 await self._passing.wait()
-                if self._mode is not Mode.DEAF or kind & 0xF0 != teller.PUBLISH:
-                    writer.write(teller.packet(kind, body))
-                    await writer.drain()
+                published = kind & 0xF0 == teller.PUBLISH
+                times = {Mode.DEAF: 0, Mode.DOUBLE: 2}.get(self._mode, 1) if published else 1
+                writer.write(teller.packet(kind, body) * times)
+                await writer.drain()
         except (OSError, EOFError):
             return
         finally:

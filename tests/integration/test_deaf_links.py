@@ -22,7 +22,7 @@ from tests.harness.broker import HOST, Mosquitto, until
 from tests.harness.mqtt import link as other_client
 from tests.harness.proxy import Mode, Proxy, proxy
 from tests.harness.recorder import Recorder
-from tests.harness.teller import PROFILE
+from tests.harness.teller import PROFILE, Teller
 
 CLOCK = SystemClock()
 NOTICED_S = 25.0
@@ -49,8 +49,10 @@ def driver_at(folder: Path, port: int) -> MqttDriver:
 
 
 @asynccontextmanager
-async def task_of(driver: MqttDriver) -> AsyncIterator[asyncio.Task[None]]:
-    task = asyncio.create_task(driver.run(Recorder()))
+async def task_of(
+    driver: MqttDriver, bus: Recorder | None = None
+) -> AsyncIterator[asyncio.Task[None]]:
+    task = asyncio.create_task(driver.run(bus or Recorder()))
     try:
         yield task
     finally:
@@ -109,6 +111,29 @@ async def test_a_broker_that_forbids_the_probe_is_no_deaf_link(
             assert isinstance(down.exception(), TimeoutError)
     assert (driver.health.counters["echo_missing"] > 1) is (what == "read")
     assert caplog.text.count("our own message on d/gw-panels/ack") == 1
+
+
+@pytest.mark.both_loops
+async def test_messages_that_come_twice_count_once_and_are_acknowledged(
+    tmp_path: Path, broker: Mosquitto
+) -> None:
+    bus, count = Recorder(), 200
+    async with proxy(HOST, broker.port, mqtt=True) as line:
+        driver = await asyncio.to_thread(driver_at, tmp_path, line.port)
+        line.mode = Mode.DOUBLE
+        async with task_of(driver, bus):
+            await until(lambda: driver._echo._came_back)
+            teller = Teller(HOST, broker.port, "panel-1", rate_per_s=1_000)
+            telling = asyncio.create_task(teller.run())
+            await until(lambda: len(teller.acked) >= count)
+            telling.cancel()
+            await asyncio.wait({telling})
+            assert driver._connection is not None
+            await until(lambda: driver._connection is None or driver._connection.held == 0)
+    ids = [sample.source_id for sample in bus.samples]
+    assert len(ids) == len(set(ids)) >= count
+    assert len(bus.repeats) >= count
+    assert driver.health.connects == 1
 
 
 @asynccontextmanager
