@@ -110,6 +110,7 @@ class BleDriver:
             await self._report(bus)
         if step is not Step.RETRY and self._link.adapter_power == "keep_on":
             await adapter.power_cycle()
+            await adapter.ready(keep_on=True)
 
     async def _report(self, bus: Publisher) -> None:
         """As grave as what is not heard any more."""

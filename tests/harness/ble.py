@@ -3,15 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 
 from pydantic import SecretStr
 
 from drivers.ble.driver import BleDriver
 from drivers.ble.settings import BleDevice, BleLink
 from drivers.ble.spec import SPEC
-from gateway.clock import Clock, SystemClock
+from gateway.clock import SystemClock
 from gateway.driver import Device, Publisher
+from gateway.errors import GatewayError
 from gateway.health import LinkState
 from gateway.model import Event, EventKind
 from gateway.profile import Profile, load_profile, shipped_folder
@@ -58,9 +58,9 @@ def sensor(kind: Kind, address: str, key: bytes | None = KEY, counter: int = 500
     return Sensor(kind, kind, address, key, counter=counter)
 
 
-def driver_for(devices: Sequence[Device], clock: Clock | None = None, **link: object) -> BleDriver:
+def driver_for(devices: Sequence[Device], **link: object) -> BleDriver:
     section = BleLink.model_validate({"driver": "ble", **link})
-    built = SPEC.build("radio", section, devices, clock or CLOCK)
+    built = SPEC.build("radio", section, devices, CLOCK)
     assert isinstance(built, BleDriver)
     return built
 
@@ -69,14 +69,27 @@ def driver_for(devices: Sequence[Device], clock: Clock | None = None, **link: ob
 async def running(
     driver: BleDriver, bus: Publisher, *, longest_s: float = 1.0
 ) -> AsyncIterator[list[tuple[LinkState, str]]]:
-    """The driver under its supervisor for the time of the block; yields what became of the link."""
+    """The driver under its supervisor for the time of the block; yields what became of the link:
+    each time that it is up, and why each run ended.
+    """
     told: list[tuple[LinkState, str]] = []
+
+    async def run() -> None:
+        try:
+            await driver.run(bus)
+        except GatewayError as error:
+            told.append((LinkState.DOWN, str(error)))
+            raise
+
+    def transition(state: LinkState, reason: str) -> None:
+        if state is LinkState.UP:
+            told.append((state, reason))
+
     task = asyncio.create_task(
         supervise(
-            "radio", partial(driver.run, bus), driver.health, clock=CLOCK,
-            transition=lambda state, reason: told.append((state, reason)), longest_s=longest_s,
+            "radio", run, driver.health, clock=CLOCK, transition=transition, longest_s=longest_s
         )
-    )  # fmt: skip
+    )
     try:
         await until(lambda: driver.health.state is LinkState.UP or task.done(), 10)
         yield told
