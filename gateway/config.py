@@ -308,13 +308,17 @@ class _Loader:
             fix = f'add {{origin: rules, devices: "*", points: [{point}]}}'
             self._problem(("commands", "allow"), what, fix)
 
+<<<<<<< HEAD
     def _check_forgeable(
         self, links: Mapping[str, Link], rules: RuleSet, devices: Mapping[str, Device]
     ) -> None:
+=======
+    def _check_forgeable(self, links: Mapping[str, Link], rules: RuleSet, of: Mapping[str, Device]) -> None:  # fmt: skip
+>>>>>>> ffb1a7b (config: a shorter line)
         """What saves lives acts on nothing that a stranger with a radio can send."""
         for instance, name, _point in rules.vital():
-            link = links.get(devices[name].section.link)
-            if link and link.spec.forgeable and (why := link.spec.forgeable(devices[name])):
+            link = links.get(of[name].section.link)
+            if link and link.spec.forgeable and (why := link.spec.forgeable(of[name])):
                 what = f"rule {instance.rule.id} acts on {name}: {why}"
                 self._problem(("devices", name), what, "give it a key, or write `act_on_plain: true`")  # fmt: skip
 
