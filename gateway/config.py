@@ -24,6 +24,7 @@ from gateway.sinks.line import faults
 from gateway.sinks.settings import UpstreamSection
 from gateway.store.settings import StoreSettings
 from gateway.validate import validate
+from gateway.vital import forged
 from rules.alarm_check import check_alarms
 from rules.alarms import check_device
 from rules.check import Report
@@ -111,7 +112,8 @@ class _Loader:
                 tell(fault.path, fault.what, fault.fix)
             self._check_influx(file, devices)
             self._check_actions(file, rules, devices)
-        self._check_forgeable(links, rules, devices)
+        for path, what, fix in forged(rules, devices, self.specs):
+            self._problem(path, what, fix)
         if self.problems or file is None:
             raise ConfigError(self.problems)
         state_dir = file.gateway.state_dir or default_state_dir(file.gateway.id)
@@ -307,20 +309,6 @@ class _Loader:
             what = f"rule {rule} sets {point}, which commands.allow does not allow to rules"
             fix = f'add {{origin: rules, devices: "*", points: [{point}]}}'
             self._problem(("commands", "allow"), what, fix)
-
-<<<<<<< HEAD
-    def _check_forgeable(
-        self, links: Mapping[str, Link], rules: RuleSet, devices: Mapping[str, Device]
-    ) -> None:
-=======
-    def _check_forgeable(self, links: Mapping[str, Link], rules: RuleSet, of: Mapping[str, Device]) -> None:  # fmt: skip
->>>>>>> ffb1a7b (config: a shorter line)
-        """What saves lives acts on nothing that a stranger with a radio can send."""
-        for instance, name, _point in rules.vital():
-            link = links.get(of[name].section.link)
-            if link and link.spec.forgeable and (why := link.spec.forgeable(of[name])):
-                what = f"rule {instance.rule.id} acts on {name}: {why}"
-                self._problem(("devices", name), what, "give it a key, or write `act_on_plain: true`")  # fmt: skip
 
     def _is_id(self, name: str, path: tuple[str, ...]) -> bool:
         probe = validate(_Named, self.document, path, {"id": name}, [])
