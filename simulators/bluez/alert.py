@@ -28,6 +28,7 @@ class Alert:
     address: str
     name: str = "alert"
     rssi: int = -62
+    bonded: bool = False
     active: bool = False
     level: int = 0  # 0 silent, 1 mild, 2 high
     commands: list[bytes] = field(default_factory=list)
@@ -50,7 +51,7 @@ class Alert:
             Service(IMMEDIATE_ALERT, [level]),
             Service(BATTERY, [battery]),
         ]
-        self.peripheral = Peripheral(self.address, self.name, services=services)
+        self.peripheral = Peripheral(self.address, self.name, services=services, bonded=self.bonded)
 
     def advert(self) -> Advert:
         return Advert(uuids=[ALERT_NOTIFICATION], name=self.name, rssi=self.rssi)

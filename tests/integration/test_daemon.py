@@ -159,7 +159,7 @@ async def test_the_daemon_runs_and_stops_on_both_loops(tmp_path: Path, loop: str
         assert await daemon.stop() == 0
 
 
-DEMO_DEVICES = 19 if installed() else 14  # five of them are Bluetooth alarms
+DEMO_DEVICES = 20 if installed() else 14  # six of them are Bluetooth alarms
 
 
 @pytest.mark.timeout(90)

@@ -49,7 +49,7 @@ def test_the_smallest_file_runs_without_any_server(tmp_path: Path) -> None:
 
 def test_the_shipped_files_are_right(tmp_path: Path) -> None:
     demo = load_config(_prepare(tmp_path))
-    assert len(demo.devices) == (19 if installed() else 14)
+    assert len(demo.devices) == (20 if installed() else 14)
     assert demo.rules.rules
     assert demo.notes == ()
 
