@@ -7,6 +7,7 @@ of any line can change without a trace. Files are `audit/<number of their first 
 
 import hashlib
 import re
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +27,9 @@ class Head(NamedTuple):
 
     n: int = 0
     hash: str = GENESIS
+
+
+NOTHING_KNOWN = Head()
 
 
 class Line(NamedTuple):
@@ -101,10 +105,22 @@ def _finished(path: Path) -> list[bytes]:
     return path.read_bytes().split(b"\n")[:-1]
 
 
+def _at_rest(path: Path) -> bytes:
+    """A running gateway may be in the middle of a line."""
+    raw = path.read_bytes()
+    for _ in range(3):
+        if not raw or raw.endswith(b"\n"):
+            break
+        time.sleep(0.05)
+        raw = path.read_bytes()
+    return raw
+
+
 class _Checker:
     """Walks the lines in order and knows what the next one must be."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: Head) -> None:
+        self._known = known
         self.count = 0
         self.first: Line | None = None
         self.head = Head()
@@ -122,6 +138,10 @@ class _Checker:
             what = self._misfit(line)
             if what:
                 self.faults.append(Fault(file, number, what))
+        if line.head.n == self._known.n and line.head.hash != self._known.hash:
+            self.faults.append(
+                Fault(file, number, "another line than the one that was known before")
+            )
         self.first = self.first or line
         self.count += 1
         self.head, self.broken = line.head, 0
@@ -141,6 +161,13 @@ class _Checker:
             )
         return ""
 
+    def end(self, file: str) -> None:
+        if self.head.n < self._known.n:
+            what = (
+                f"the log ends with line {self.head.n}, but line {self._known.n} was known: cut off"
+            )
+            self.faults.append(Fault(file, self.count + 1, what))
+
     def begin(self, file: str) -> None:
         """The oldest line must be line 1, or continue files that were let go."""
         if self.first is not None and (self.first.head.n - 1, self.first.prev) not in self.removed:
@@ -148,15 +175,15 @@ class _Checker:
             self.faults.insert(0, Fault(file, 1, what))
 
 
-def verify(directory: Path) -> Verdict:
+def verify(directory: Path, known: Head = NOTHING_KNOWN) -> Verdict:
     """Read every byte of the log in a state directory. Raises OSError if it cannot be read.
 
-    What it cannot see: lines cut off at the very end together with all that follows, and a whole
-    chain computed anew. The head that goes upstream with every result of a command shows those.
+    What the chain alone cannot show: lines cut off at the very end, and a whole chain computed
+    anew. `known` does, a head that went upstream with the result of a command.
     """
-    checker, paths = _Checker(), files(directory)
+    checker, paths = _Checker(known), files(directory)
     for path in paths:
-        raw = path.read_bytes()
+        raw = _at_rest(path)
         parts = raw.split(b"\n")
         tail = parts.pop()
         for number, part in enumerate(parts, 1):
@@ -164,6 +191,7 @@ def verify(directory: Path) -> Verdict:
         if tail:
             checker.broken += 1
             checker.faults.append(Fault(path.name, len(parts) + 1, "not finished"))
+    checker.end(paths[-1].name if paths else FOLDER)
     if paths:
         checker.begin(paths[0].name)
     torn = sorted(path.name for path in (directory / FOLDER).glob(TORN_ALL))

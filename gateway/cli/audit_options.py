@@ -1,8 +1,11 @@
 """The arguments of `gateway audit`; cheap to import, for every start of the command line."""
 
 import argparse
+import re
 from collections.abc import Callable
 from typing import Any
+
+from gateway.audit_chain import Head
 
 
 def add(
@@ -17,6 +20,8 @@ def add(
 
     text = "Check every line against the one before; exit code 1 if anything was changed."
     verify = command(works, "verify", "audit:run", text, "gateway audit verify")
+    text = "a line that was known before, as the platform got it: its number and its hash"
+    verify.add_argument("--head", type=_head, metavar="N:HASH", help=text)
     text = "Show the newest lines, oldest of them first."
     lister = command(works, "list", "audit:run", text, "gateway audit list --who platform -n 20")
     text = "how many (default 100)"
@@ -26,3 +31,10 @@ def add(
     for parser in (verify, lister):
         config_option(parser)
         parser.add_argument("--json", action="store_true")
+
+
+def _head(text: str) -> Head:
+    n, _, digest = text.partition(":")
+    if not n.isdecimal() or not re.fullmatch(r"[0-9a-f]{64}", digest):
+        raise argparse.ArgumentTypeError(f"{text} is not a number, a colon and 64 hex digits")
+    return Head(int(n), digest)

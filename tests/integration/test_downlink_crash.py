@@ -1,9 +1,13 @@
 """At most once, whatever is killed: the whole daemon, a simulated lamp, a platform that asks again."""
 
 import asyncio
+import random
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import aiomqtt
 import pytest
 
 from gateway.audit_chain import verify
@@ -97,3 +101,48 @@ async def test_only_the_allow_list_lets_a_platform_write(
         async with asyncio.timeout(15):
             await one.platform.until(lambda p: len(p.results) > 0)
         assert one.platform.results[0]["outcome"] == outcome
+
+
+async def answered(one: Site, name: str, level: int) -> str:
+    """As a platform does it: ask again with the same id until there is an answer. Its outcome."""
+    while True:
+        with suppress(aiomqtt.MqttError, TimeoutError):
+            async with asyncio.timeout(3):
+                await one.platform.command("light-1", "light.level", level, id=name)
+                await one.platform.until(lambda p: any(r["id"] == name for r in p.results))
+                first = next(r for r in one.platform.results if r["id"] == name)
+                return str(first.get("earlier", first["outcome"]))
+        await asyncio.sleep(0.1)
+
+
+async def kill_again_and_again(one: Site, rng: random.Random) -> None:
+    while True:
+        await asyncio.sleep(rng.uniform(0.8, 3))
+        await one.daemon.kill()
+        await one.daemon.start()
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("sabotage", [None, "no_memory_of_commands"])
+@pytest.mark.timeout(600)
+async def test_through_random_kills_no_command_is_done_twice(
+    tmp_path: Path, sabotage: str | None
+) -> None:
+    """40 commands; a lamp that obeys counts. What is confirmed was done, what is unknown perhaps."""
+    async with site(tmp_path, meters=1, sabotage=sabotage) as one:
+        await one.daemon.until(healthy)
+        before = up(one)
+        killer = asyncio.create_task(kill_again_and_again(one, random.Random(5)))
+        found = [await answered(one, f"c-{n}", n % 100) for n in range(40)]
+        killer.cancel()
+        await asyncio.wait([killer])
+        counted, done = Counter(found), up(one) - before
+        told = f"{counted}, done {done}, kills {one.daemon.kills}"
+        print(told)
+        assert one.daemon.kills >= 5, told
+        assert set(counted) <= {"confirmed", "unknown"} or sabotage, told
+        assert (counted["confirmed"] <= done <= 40) is (sabotage is None), told
+        if one.daemon.process.returncode is not None:
+            await one.daemon.start()
+        assert await one.daemon.stop() == 0
+    assert (await asyncio.to_thread(verify, one.state_dir)).faults == []

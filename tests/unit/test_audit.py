@@ -202,3 +202,19 @@ async def test_a_disk_that_hangs_holds_nobody_up(
         hangs.set()
     found = await looked(tmp_path)
     assert (found.faults, found.lines) == ([], 2 * audit.QUEUE - one.counters["lost"] + 1)
+
+
+def test_a_log_that_was_cut_off_or_written_anew_is_found_by_a_head_that_was_known(
+    tmp_path: Path,
+) -> None:
+    fill(tmp_path / "a", 5)
+    known = verify(tmp_path / "a").head
+    fill(tmp_path / "a", 2)
+    assert verify(tmp_path / "a", known).faults == []
+    (path,) = files(tmp_path / "a")
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:4]))
+    assert verify(tmp_path / "a").faults == []
+    assert "cut off" in verify(tmp_path / "a", known).faults[0].what
+    fill(tmp_path / "b", 7, "reset")
+    assert verify(tmp_path / "b").faults == []
+    assert "another line" in verify(tmp_path / "b", known).faults[0].what
