@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from drivers.mqtt import layout, path, template
+from gateway.document import suggest
 from gateway.model import Value
 from gateway.point import Number, PointName
 from gateway.settings import Duration, Section, describe, wrong
@@ -139,9 +140,14 @@ def faults(error: ValidationError, at: tuple[str | int, ...], value: object) -> 
         key = entry["loc"][0] if entry["loc"] else None
         where = (*at, key) if isinstance(value, dict) and key in value and key is not None else at
         if entry["type"] == "extra_forbidden":
-            found.append((where, f"unknown key '{key}'", "remove it"))
+            found.append((where, f"unknown key '{key}'", suggest(str(key), _keys(error.title))))
         elif entry["type"] == "missing":
             found.append((where, f"missing key '{key}'", "add it"))
         else:
             found.append((where, *describe(dict(entry))))
     return found
+
+
+def _keys(model: str) -> list[str]:
+    found = next(m for m in (Topic, Place, Lamp, Target) if m.__name__ == model)
+    return [field.alias or name for name, field in found.model_fields.items()]

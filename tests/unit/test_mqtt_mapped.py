@@ -255,6 +255,11 @@ def test_a_profile_that_does_not_fit_is_refused(
     assert any(fault[0][: len(path)] == path and what in fault[1] for fault in found), found
 
 
+def test_an_unknown_key_comes_with_the_one_that_was_meant() -> None:
+    wrong = profile(points=[POINT | {"at": {"pth": "a"}}])
+    assert [fault[2] for fault in SPEC.check_profile(wrong)] == ["did you mean 'path'?"]
+
+
 def test_devices_cannot_share_a_topic_and_need_their_parts_of_it() -> None:
     link = MqttLink.model_validate({"driver": "mqtt", "url": "mqtt://127.0.0.1"})
     first, _ = device("zigbee2mqtt-light")
