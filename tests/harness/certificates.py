@@ -9,7 +9,7 @@ ca() { openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -day
     -subj /CN=$1 -addext keyUsage=critical,keyCertSign,cRLSign -keyout $1.key -out $1.crt; }
 pair() { openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=$1 \
     -keyout $1.key -out $1.csr && echo "subjectAltName=DNS:$1" > $1.ext &&
-    openssl x509 -req -in $1.csr -CA $2.crt -CAkey $2.key -CAcreateserial -days 2 \
+    openssl x509 -req -in $1.csr -CA $2.crt -CAkey $2.key -CAcreateserial -days ${DAYS:-2} \
     -extfile $1.ext -out $1.crt; }
 set -e
 """
