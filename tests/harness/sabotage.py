@@ -16,6 +16,7 @@ from gateway.allow import CommandsSection
 from gateway.bus import Bus
 from gateway.cli.main import main
 from gateway.commands import LOCAL, Commands
+from gateway.counters import ReplayCounters
 from gateway.model import LANE_ALARM, Command, CommandResult, Item
 from gateway.sinks.downlink import Downlink
 from gateway.store.ballast import Ballast
@@ -95,6 +96,11 @@ def die_after_the_write() -> None:
     setattr(Contained, "write", write)  # noqa: B010 -- as above
 
 
+def forget_counters() -> None:
+    """What devices counted is known until the next restart, and no longer."""
+    setattr(ReplayCounters, "_post", lambda _self, _device, _counter: None)  # noqa: B010 -- as above
+
+
 def short_safe_mode() -> None:
     """No sabotage of a promise: safe mode lasts for 2 s instead of 10 min."""
     safemode.STABLE_S = 2.0
@@ -107,6 +113,7 @@ if __name__ == "__main__":
         "no_quarantine": no_quarantine,
         "no_identity_check": no_identity_check,
         "evict_alarms_first": evict_alarms_first,
+        "forget_counters": forget_counters,
         "short_safe_mode": short_safe_mode,
         "no_memory_of_commands": no_memory_of_commands,
         "everything_is_allowed": everything_is_allowed,
