@@ -9,7 +9,7 @@ import sys
 
 from bench.report import Row, show
 
-ENTRIES = ("model", "store", "journal", "chain", "dialects", "influx", "modbus")
+ENTRIES = ("model", "store", "journal", "chain", "dialects", "influx", "modbus", "ble")
 
 
 def main() -> int:
