@@ -49,6 +49,9 @@ class _Nowhere:
     async def room(self) -> None:
         return
 
+    def remembers(self, device: str) -> bool:
+        return False
+
 
 def run() -> list[Row]:
     costs = {name: asyncio.run(_cost_us(name)) for name in CASES}

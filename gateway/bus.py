@@ -113,6 +113,11 @@ class Bus:
     async def room(self) -> None:
         await self._store.room()
 
+    def remembers(self, device: str) -> bool:
+        """Looks at up to `MAX_IDS` ids: not for every message."""
+        begin = source_key(device, b"")
+        return any(key.startswith(begin) for key in self._seen)
+
     def last_counter(self, device: str) -> int | None:
         return self._store.replay.last(device)
 

@@ -40,6 +40,9 @@ class Publisher(Protocol):
     async def room(self) -> None:
         """Wait until the store takes telemetry: an acknowledging source calls it before it reads on."""
 
+    def remembers(self, device: str) -> bool:
+        """The journal has a message of this device that had an id, also from before a restart."""
+
     def last_counter(self, device: str) -> int | None:
         """`Sample.counter` of the last sample of a device that was published with one, also by an
         earlier process; None: there was none, or it was forgotten.

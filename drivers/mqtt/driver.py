@@ -179,7 +179,8 @@ class MqttDriver:
             away_s = UNKNOWN_AWAY_S if left_ns is None else (now_ns - left_ns) / 1e9
             for peer in self._by_id.values():
                 peer.pace.credit(away_s)
-        elif self.health.connects > 1:
+        # After a restart of the daemon: devices spoke to us here, so there was a session.
+        elif self.health.connects > 1 or any(map(bus.remembers, self._by_id)):
             self.health.counters["session_lost"] += 1
             log.error(
                 "%s: the broker lost our session and what it kept for us",

@@ -258,11 +258,10 @@ def device_list(devices: list[DevicePart]) -> RenderableType:
 def strangers(found: list[tuple[StrangerPart, str | None]]) -> RenderableType:
     if not found:
         return Text("Nobody speaks who is not configured", style="bold")
-    table = _table(
-        f"Unknown: {len(found)}", "link", "topic", "messages", "last seen", "profile", "note"
-    )
+    table = _table(f"Unknown: {len(found)}", "link", "topic", "count", "age", "profile", "note")
     for part, profile in found:
-        said = f"names {', '.join(part['keys'][:6])}" if part["keys"] else "no JSON object"
+        keys = [key.removeprefix("values.") for key in part["keys"][:6]]
+        said = ", ".join(keys) or "no JSON object"
         _row(
             table, part["link"], part["topic"][:80], str(part["count"]), duration(part["last_s"]),
             profile or "?", said,

@@ -129,6 +129,9 @@ class Judge:
     async def room(self) -> None:
         return
 
+    def remembers(self, device: str) -> bool:
+        return False
+
     def last_counter(self, device: str) -> int | None:
         del device
         return None

@@ -60,6 +60,9 @@ class Recorder:
     async def room(self) -> None:
         await self.roomy.wait()
 
+    def remembers(self, device: str) -> bool:
+        return any(device == known for known, _ in self._seen)
+
     def last_counter(self, device: str) -> int | None:
         return self.counters.get(device)
 

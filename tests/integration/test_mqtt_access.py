@@ -137,6 +137,19 @@ async def test_a_lost_session_is_told_once(broker: Mosquitto) -> None:
     assert events[0].attributes == {"reason": "session_lost", "link": "field"}
 
 
+async def test_a_session_that_was_lost_while_the_daemon_was_off_is_told(broker: Mosquitto) -> None:
+    bus = Recorder()
+    for restart in range(3):
+        if restart == 2:
+            await broker.kill()
+            await broker.start()  # it had not saved anything yet
+        async with running(new_driver(broker, FakeClock()), bus), device(broker) as lamp:
+            await lamp.publish(f"{TOPIC}/state", state(7, f"a-{restart}"))
+            assert await acked(lamp) == {"id": f"a-{restart}"}
+    (lost,) = told(bus)
+    assert (lost.kind, lost.attributes["reason"]) == (EventKind.DATA_LOSS, "session_lost")
+
+
 async def test_a_device_without_ids_is_shown_at_l1(broker: Mosquitto) -> None:
     bus, driver = Recorder(), new_driver(broker, FakeClock())
     health = driver.devices[LIGHT]

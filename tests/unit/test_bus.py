@@ -415,3 +415,9 @@ async def test_publish_never_gives_the_loop_away() -> None:
     for item in (rig.sample({SMOKE: True}), rig.event()):
         with pytest.raises(StopIteration):  # it returned at its first step
             rig.bus.publish(item).send(None)
+
+
+async def test_the_bus_remembers_who_sent_messages_with_ids_over_a_restart() -> None:
+    rig = Rig(ids=(b"smoke-1\0a-1",))
+    assert rig.bus.remembers("smoke-1")
+    assert not rig.bus.remembers("smoke")
