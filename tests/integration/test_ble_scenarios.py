@@ -11,6 +11,7 @@ from simulators.bluez.bluez import Bluez
 from simulators.bluez.controller import Duplicates, Policy
 from simulators.bluez.peripheral import Advert, Characteristic, Peripheral, Service
 from tests.harness.bluez import bluez, needs_dbus
+from tests.qemu.all import ALL
 from tests.qemu.scenarios import BATTERY_LEVEL, FULL, SCENARIOS, Stack
 
 pytestmark = needs_dbus
@@ -21,12 +22,13 @@ INTERVAL_S = 0.01
 class Simulated:
     """The simulated stack as the scripts want it."""
 
+    address = "F0:F1:F2:F3:F4:02"
     patience_s, quiet_s, burst_s = 3.0, 0.1, 0.05
 
     def __init__(self, running: Bluez) -> None:
         self.running = running
         level = Characteristic(BATTERY_LEVEL, ["read", "notify"], FULL)
-        self.button = Peripheral("F0:F1:F2:F3:F4:02", "SOS", services=[Service("180f", [level])])
+        self.button = Peripheral(self.address, "SOS", services=[Service("180f", [level])])
 
     @asynccontextmanager
     async def advertising(self, data: bytes) -> AsyncIterator[None]:
@@ -61,7 +63,7 @@ class Simulated:
         self.running.unplug()
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("scenario", ALL)
 async def test_the_simulated_stack_does_as_the_real_one(
     scenario: Callable[[Stack], Awaitable[None]],
 ) -> None:

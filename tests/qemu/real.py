@@ -22,9 +22,9 @@ from bumble.transport import open_transport
 from dbus_fast import BusType, Message, Variant
 from dbus_fast.aio import MessageBus
 
-from tests.qemu.scenarios import FULL, SCENARIOS, Stack
+from tests.qemu.all import ALL
+from tests.qemu.scenarios import FULL, Stack
 
-ADDRESS = "F0:F1:F2:F3:F4:02"
 INTERVAL_MS = 100
 STARTS_S = 20.0
 SCENARIO_S = 120.0
@@ -33,6 +33,7 @@ SCENARIO_S = 120.0
 class Real:
     """The real stack as the scripts want it."""
 
+    address = "F0:F1:F2:F3:F4:02"
     patience_s, quiet_s, burst_s = 20.0, 2.0, 0.6
 
     def __init__(self, program: str) -> None:
@@ -58,7 +59,7 @@ class Real:
         )
         button = Controller("button", link=self._link)
         settings = DeviceConfiguration(
-            name="SOS", address=hci.Address(ADDRESS),
+            name="SOS", address=hci.Address(self.address),
             advertising_interval_min=INTERVAL_MS, advertising_interval_max=INTERVAL_MS,
         )  # fmt: skip
         self._button = Device.from_config_with_hci(settings, button, button)
@@ -148,7 +149,7 @@ async def _set_powered(*, on: bool) -> str | None:
 async def main() -> int:
     stack = Real(sys.argv[1])
     await stack.plug()
-    passed = [await _passes(scenario, stack) for scenario in SCENARIOS]
+    passed = [await _passes(scenario, stack) for scenario in ALL]
     return passed.count(False)
 
 

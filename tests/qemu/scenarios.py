@@ -21,6 +21,7 @@ FULL = b"\x57"
 class Stack(Protocol):
     """bluetoothd, its controller, which hides repeats by address, and one SOS button in the air."""
 
+    address: str  # of the button
     patience_s: float  # until something that must come has come
     quiet_s: float  # after which nothing comes any more
     burst_s: float  # how long a press is in the air
