@@ -139,10 +139,14 @@ class Back:
 
 
 @asynccontextmanager
-async def back(folder: Path, **section: object) -> AsyncIterator[Back]:
-    """Everything up and connected. A second one in the same folder goes on where the first ended."""
+async def back(folder: Path, *, acl: Path | None = None, **section: object) -> AsyncIterator[Back]:
+    """Everything up and connected. A second one in the same folder goes on where the first ended.
+
+    `acl` is an access list for the broker, at which the gateway logs in by its id.
+    """
     async with AsyncExitStack() as stack:
-        broker = await stack.enter_async_context(Mosquitto(folder / "broker"))
+        lines = [f"acl_file {acl}"] if acl else []
+        broker = await stack.enter_async_context(Mosquitto(folder / "broker", extra=lines))
         place = await stack.enter_async_context(site(folder / "state"))
         clock = await asyncio.to_thread(Wall)
         one = Back(place, clock, section)
@@ -155,7 +159,7 @@ async def back(folder: Path, **section: object) -> AsyncIterator[Back]:
         owners = [asyncio.create_task(one.commands.run()), asyncio.create_task(one.downlink.run())]
         stack.push_async_callback(_end, owners)
         sink = UpstreamSink(
-            ORIGIN, UpstreamSection.model_validate({"url": broker.url}), gateway_id=GATEWAY,
+            ORIGIN, UpstreamSection.model_validate({"url": broker.url, "username": GATEWAY}), gateway_id=GATEWAY,
             store=place.store, clock=clock, tell=lambda *_: None, timing=FAST, downlink=one.downlink,
             meter=Meter(folder / "state", ORIGIN, ZoneInfo("UTC"), clock),
         )  # fmt: skip

@@ -272,3 +272,26 @@ async def test_a_result_that_nobody_hears_on_its_topic_comes_in_lane_0(
         one.platform.come_back()
         async with asyncio.timeout(10):
             await one.platform.until(lambda p: p.items >= 1)  # the event, in lane 0
+
+
+def published_acl() -> str:
+    """The access list of docs/upstream.md; its platform has no name here."""
+    page = (Path(__file__).parents[2] / "docs" / "upstream.md").read_text(encoding="utf-8")
+    text = page.split("An access list for the platform's broker")[1].split("```")[1]
+    gateways, platforms = text.split("user platform\n")
+    return platforms + gateways
+
+
+async def test_with_the_published_access_list_only_the_platform_commands(tmp_path: Path) -> None:
+    acl = tmp_path / "acl"
+    acl.write_text(published_acl())
+    acl.chmod(0o600)
+    async with back(tmp_path, acl=acl) as one:
+        for user in ("intruder", "gw-test-02", GATEWAY):
+            async with aiomqtt.Client(
+                HOST, one.port, username=user, protocol=aiomqtt.ProtocolVersion.V5
+            ) as client:
+                await client.publish(f"gw/{GATEWAY}/cmd", order(id=user, value=1), qos=1)
+        assert (await one.ask("lamp-1", LEVEL, 60, id="c-1"))["outcome"] == "confirmed"
+        assert [answer["id"] for answer in one.platform.results] == ["c-1"]
+        assert one.lamp.writes == [("lamp-1", LEVEL, 60)]
