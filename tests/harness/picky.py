@@ -8,7 +8,9 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-Judge = Callable[[bytes], int]  # of a PUBLISH's payload and topic: its reason code, 0 to pass it on
+# Of a PUBLISH: its reason code, 0 to pass it on, LOST to lose the broker's answer to it.
+Judge = Callable[[bytes], int]
+LOST = 256
 
 
 async def _packet(reader: asyncio.StreamReader) -> bytes:
@@ -33,25 +35,34 @@ def _packet_id(packet: bytes) -> bytes:
 async def picky(host: str, port: int, judge: Judge) -> AsyncIterator[int]:
     """Yields its port on 127.0.0.1."""
 
-    async def up(reader: asyncio.StreamReader, writers: list[asyncio.StreamWriter]) -> None:
+    async def up(
+        reader: asyncio.StreamReader, writers: list[asyncio.StreamWriter], lost: set[bytes]
+    ) -> None:
         back, on = writers
         while True:
             packet = await _packet(reader)
             code = judge(packet) if packet[0] >> 4 == 3 else 0
-            if code:
-                back.write(b"\x40\x04" + _packet_id(packet) + bytes([code, 0]))
-            else:
+            if code == LOST:
+                lost.add(_packet_id(packet))
+            if code in {0, LOST}:
                 on.write(packet)
+            else:
+                back.write(b"\x40\x04" + _packet_id(packet) + bytes([code, 0]))
 
-    async def down(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            writer.write(data)
+    async def down(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lost: set[bytes]
+    ) -> None:
+        while True:
+            packet = await _packet(reader)
+            if packet[0] >> 4 != 4 or packet[2:4] not in lost:
+                writer.write(packet)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection(host, port)
+        lost: set[bytes] = set()
         jobs = [
-            asyncio.create_task(up(reader, [writer, far_writer])),
-            asyncio.create_task(down(far_reader, writer)),
+            asyncio.create_task(up(reader, [writer, far_writer], lost)),
+            asyncio.create_task(down(far_reader, writer, lost)),
         ]
         await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
         for job, end in zip(jobs, (far_writer, writer), strict=True):

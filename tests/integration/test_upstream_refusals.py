@@ -14,7 +14,7 @@ from simulators.ledger import arrivals
 from simulators.platform import Platform, platform
 from tests.harness.broker import HOST, Mosquitto
 from tests.harness.broker import until as holds
-from tests.harness.picky import Judge, picky
+from tests.harness.picky import LOST, Judge, picky
 from tests.harness.site import GATEWAY, Site, running, site
 
 QUOTA, INVALID = 0x97, 0x99
@@ -28,7 +28,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Site]:
 
 @asynccontextmanager
 async def behind(
-    tmp_path: Path, place: Site, judge: Judge
+    tmp_path: Path, place: Site, judge: Judge, ack: str = "platform"
 ) -> AsyncIterator[tuple[UpstreamSink, Platform]]:
     log = tmp_path / "platform.jsonl"
     async with (
@@ -37,7 +37,7 @@ async def behind(
         platform(HOST, broker.port, GATEWAY, log=log) as far,
     ):
         await holds(lambda: far.connected)
-        sink = place.sink(f"mqtt://{HOST}:{port}")
+        sink = place.sink(f"mqtt://{HOST}:{port}", ack=ack)
         async with running(sink):
             yield sink, far
 
@@ -127,3 +127,25 @@ async def test_a_quota_that_is_exceeded_for_a_while_parks_the_lane_and_loses_not
     for lane in (0, 1):
         numbers = [x["attributes"]["number"] for x in arrivals(tmp_path / "platform.jsonl", lane)]
         assert numbers == list(range(30))
+
+
+async def test_a_lost_answer_of_the_broker_sends_the_batch_again_and_nothing_twice(
+    tmp_path: Path, place: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.mqtt.PUBACK_S", 0.5)
+    lost: list[bytes] = []
+
+    def judge(packet: bytes) -> int:
+        if b"/up/0" not in packet or len(lost) == 2:
+            return 0
+        lost.append(packet)
+        return LOST
+
+    place.events(30)
+    await place.durable()
+    async with behind(tmp_path, place, judge, "broker") as (sink, far):
+        await holds(lambda: delivered(place, sink, 0))
+        assert sink.health.connects == 3, "no answer in time ends a connection"
+    numbers = [x["attributes"]["number"] for x in arrivals(tmp_path / "platform.jsonl", 0)]
+    assert numbers == list(range(30))
+    assert far.duplicates >= 1
