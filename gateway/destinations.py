@@ -13,6 +13,7 @@ from gateway.sinks.build import upstreams
 from gateway.sinks.desired import Desired
 from gateway.sinks.downlink import Downlink, GroupCommands
 from gateway.sinks.influx_settings import NAME as INFLUX
+from gateway.sinks.influx_types import FieldTypes
 from gateway.sinks.sink import Sink
 from gateway.sinks.traffic import Tell
 from gateway.store.store import Store
@@ -74,9 +75,11 @@ async def _influx(config: Config, parts: Parts) -> Sink:
     assert config.influxdb is not None  # noqa: S101 -- the caller looked
     module = await asyncio.to_thread(import_module, "gateway.sinks.influx")
     build: type[InfluxSink] = module.InfluxSink
+    types = FieldTypes(config.state_dir)
+    await asyncio.to_thread(types.load)
     return build(
         config.influxdb, gateway_id=config.gateway.id, devices=config.devices, store=parts.store,
-        clock=parts.clock,
+        clock=parts.clock, types=types,
     )  # fmt: skip
 
 

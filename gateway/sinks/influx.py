@@ -2,27 +2,34 @@
 
 The journal is the only queue: the sink holds a cursor per lane, reads behind it, writes, and moves
 it when the server has said 204. Anything else ends the run, moves nothing and drops nothing; the
-supervisor starts it again. Writing the same lines twice changes nothing: a point is its series and
+supervisor starts it again; only single lines that the server refuses for good are passed, as dead
+letters (`influx_post`). Writing the same lines twice changes nothing: a point is its series and
 its time.
 """
 
 import asyncio
+import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 from gateway.clock import Clock
 from gateway.driver import Device
 from gateway.health import LinkHealth
 from gateway.model import LANE_ALARM, LANE_EVENT, LANE_SAMPLE
-from gateway.sinks.influx_client import Server, connect
+from gateway.sinks.influx_client import TOO_LARGE, Busy, LinesRefused, Server, connect
 from gateway.sinks.influx_encode import Body, Encoder
+from gateway.sinks.influx_post import Letter, Post
 from gateway.sinks.influx_settings import NAME, InfluxSection
+from gateway.sinks.influx_types import FieldTypes
 from gateway.sinks.lane import CLOCK_WAIT_S, Rate
 from gateway.sinks.pace import Pace
 from gateway.sinks.sink import LaneStatus
 from gateway.store.store import Position, Slice, Store
+
+log = logging.getLogger(__name__)
 
 # Diagnostics (lane 3) stay here.
 LANES = (LANE_ALARM, LANE_EVENT, LANE_SAMPLE)
@@ -31,6 +38,7 @@ MAX_LINES, MAX_BYTES = 1_000, 200_000
 # Lines made in one go, 1 ms on a PC. Not in a thread: after each system call the loop would wait for
 # a thread that computes, 5 ms each time (sys.getswitchinterval, bpo-7946).
 STEP_LINES = 50
+GIVE_WAY_S = 2.0  # the longest that a write waits for an alarm of a platform
 
 
 class Timing(NamedTuple):
@@ -54,6 +62,7 @@ class _Lane:
     def __init__(self, cursor: Position | None, clock: Clock) -> None:
         self.cursor = cursor
         self.written = 0
+        self.dead = 0
         self.rate = Rate(clock)
 
 
@@ -71,6 +80,7 @@ class InfluxSink:
         name: str = NAME,
         timing: Timing | None = None,
         max_lines: int = MAX_LINES,
+        types: FieldTypes | None = None,
     ) -> None:
         self.name = name
         self.health = LinkHealth()
@@ -79,7 +89,9 @@ class InfluxSink:
         self._clock = clock
         self._timing = timing or (HERE if section.url.here else REMOTE)
         self._max_lines = max_lines
-        self._encoder = Encoder(gateway_id, devices)
+        self._gateway_id = gateway_id
+        self._types = types or FieldTypes()
+        self._encoder = Encoder(gateway_id, devices, self._types)
         self._lanes = {lane: _Lane(store.cursor(name, lane), clock) for lane in LANES}
         self._generation = store.generation
         self._wake = store.subscribe()
@@ -87,11 +99,13 @@ class InfluxSink:
         self._pace = Pace(MAX_BYTES)
         self._hurry = False
         self._acked_at: float | None = None
+        self._not_before = -math.inf  # what the server asked for (Retry-After)
         self._rested_at = -math.inf  # when the last round ended
         self._synchronized_by = self._now() + CLOCK_WAIT_S
 
     async def run(self) -> None:
         """Work until cancelled. Raises LinkDown or Refused when a write fails."""
+        await asyncio.sleep(max(self._not_before - self._now(), 0))
         async with connect(self._section) as server:
             self.health.connects += 1
             if not self._backlog():  # else the first write shows more
@@ -111,7 +125,7 @@ class InfluxSink:
                 lane.written,
                 lane.written,
                 lane.rate.per_s(),
-                0,
+                lane.dead,
             )
             for number, lane in self._lanes.items()
         )
@@ -178,8 +192,25 @@ class InfluxSink:
         while found := await self._next(goals):
             started = self._now()
             await self._deliver(server, found)
+            await self._give_way()
             if any(self._behind(number, goal) for number, goal in goals.items()):
                 await asyncio.sleep(max(started + self._timing.pause_s - self._now(), 0))
+
+    async def _give_way(self) -> None:
+        """A server elsewhere shares the uplink with the platforms: their alarms go before our backlog.
+
+        Not for ever: a platform may be away for days.
+        """
+        end = self._now() + GIVE_WAY_S
+        while not (self._section.url.here or self._hurry) and self._now() < end:
+            waiting = (
+                self._store.backlog(lane, at)
+                for (sink, lane), at in self._store.cursors().items()
+                if sink != self.name and lane == LANE_ALARM
+            )
+            if not any(waiting):
+                return
+            await asyncio.sleep(GIVE_WAY_S / 20)
 
     async def _next(self, goals: Mapping[int, int]) -> Slice | None:
         """Lane 0 first, before each write."""
@@ -206,17 +237,21 @@ class InfluxSink:
         body = Body(self._encoder, part, self._pace.size)
         while body.fill(STEP_LINES):  # noqa: ASYNC110 -- a turn for the others, nothing to wait for
             await asyncio.sleep(0)
+        lane = self._lanes[part.lane]
         if body.items:
-            await self._write(server, body.data)
+            await self._keep_types()
+            write = partial(self._write, server)
+            post = Post(self._gateway_id, write, self._clock.time_ns)
+            letters = await post.send(body.lines)
             if server.is_new() and self._go_back():
                 return  # what was written just now comes again
             self._acked_at = self._now()
+            self._bury(part.lane, letters)  # before the cursor: after a crash they are asked again
+            lane.written += body.items - len(letters)
+            lane.rate.add(body.items - len(letters))
         if body.empty:
             self.health.counters["empty"] += body.empty
-        lane = self._lanes[part.lane]
         lane.cursor = Position(part.epoch, body.last)
-        lane.written += body.items
-        lane.rate.add(body.items)
         self._store.advance(self.name, part.lane, lane.cursor)
         self._progress.set()
 
@@ -233,10 +268,37 @@ class InfluxSink:
             lane.cursor = self._store.rewind(self.name, number, silent_s + lag_s)
         return True
 
+    async def _keep_types(self) -> None:
+        """While storage fails they are kept in memory."""
+        if self._types.changed:
+            try:
+                await asyncio.to_thread(self._types.save)
+            except OSError as error:
+                self.health.counters["types_unsaved"] += 1
+                log.debug("%s: types of fields: %s", self.name, error)
+
+    def _bury(self, number: int, letters: Sequence[Letter]) -> None:
+        for (seq, line), status, reason in letters:
+            self._store.dead_letter(self.name, number, seq, status, reason, line)
+        self._lanes[number].dead += len(letters)
+        if letters:
+            log.error(
+                "lane %d, item %d is refused for good, and %d of the same write: %s",
+                number, letters[0].line.seq, len(letters) - 1, letters[0].reason,
+                extra={"component": self.name},
+            )  # fmt: skip
+
     async def _write(self, server: Server, data: bytes) -> None:
         before = self._now()
         try:
             await server.write(data)
+        except Busy as error:
+            self._not_before = self._now() + error.wait_s
+            raise
+        except LinesRefused as error:
+            if error.status == TOO_LARGE:
+                self._pace.limit(len(data) // 2)
+            raise
         finally:  # a time-out counts as slow
             self._pace.took(self._now() - before)
         self.health.good(self._clock.boottime_ns())

@@ -7,15 +7,24 @@ line of the measurement `event`. Timestamps are ns.
 import json
 from collections.abc import Mapping
 from math import isfinite
+from typing import NamedTuple
 
 from gateway.driver import Device
 from gateway.model import Event, Item, Sample
-from gateway.sinks.line import field, field_key, series, text
+from gateway.sinks.influx_types import FieldTypes
+from gateway.sinks.line import NUMBER, field, field_key, kind, series, text
 from gateway.store.store import Slice
 
 EVENT = "event"  # measurement of events
 STRANGER = "unknown"  # measurement of samples whose device is no longer configured
 _MS = 1_000_000  # ns
+
+
+class Line(NamedTuple):
+    """One record: its seq, and its line without a newline at the end."""
+
+    seq: int
+    data: bytes
 
 
 class Body:
@@ -31,21 +40,17 @@ class Body:
         self._part = part
         self._room = max_bytes
         self._next = 0
-        self._lines: list[bytes] = []
+        self.lines: list[Line] = []
 
     @property
     def items(self) -> int:
-        return len(self._lines)
-
-    @property
-    def data(self) -> bytes:
-        return b"\n".join(self._lines)
+        return len(self.lines)
 
     def fill(self, count: int) -> bool:
         """Encode the next `count` records; False if the body is complete: full, or all of `part`."""
         part = self._part
         for seq, item in part.items[self._next : self._next + count]:
-            if not self._add(self._encoder.line(part.lane, seq, item)):
+            if not self._add(seq, self._encoder.line(part.lane, seq, item)):
                 return False
             self.last = seq
         self._next += count
@@ -54,14 +59,14 @@ class Body:
             return False
         return True
 
-    def _add(self, line: str) -> bool:
+    def _add(self, seq: int, line: str) -> bool:
         if not line:
             self.empty += 1
             return True
         data = line.encode("utf-8", "replace")  # lone surrogates, from nowhere we know
-        if self._lines and len(data) >= self._room:
+        if self.lines and len(data) >= self._room:
             return False
-        self._lines.append(data)
+        self.lines.append(Line(seq, data))
         self._room -= len(data) + 1
         return True
 
@@ -70,15 +75,20 @@ class Encoder:
     """Lines of one gateway; what is the same for all lines of a device is made once.
 
     `devices` are those of the configuration; records of others
-    that the journal still has are written without profile and inventory tags.
+    that the journal still has are written without profile and inventory tags. `types` names the
+    field of a value whose point was once of another type.
     """
 
-    def __init__(self, gateway_id: str, devices: Mapping[str, Device]) -> None:
+    def __init__(
+        self, gateway_id: str, devices: Mapping[str, Device], types: FieldTypes | None = None
+    ) -> None:
         self._gateway_id = gateway_id
         self._devices = devices
-        self._samples: dict[str, str] = {}  # device -> series
+        self._types = types or FieldTypes()
+        self._samples: dict[str, tuple[str, str]] = {}  # device -> series, measurement
         self._events: dict[tuple[str, str, str, int], str] = {}
-        self._keys: dict[str, str] = {}  # point -> field key and `=`
+        # (measurement, kind) -> point -> field key and `=`
+        self._keys: dict[tuple[str, str], dict[str, str]] = {}
 
     def line(self, lane: int, seq: int, item: Item) -> str:
         """Empty if there is nothing that can be written."""
@@ -86,17 +96,15 @@ class Encoder:
 
     def sample(self, sample: Sample) -> str:
         """Empty if no point has a value that can be written."""
-        head = self._samples.get(sample.device) or self._sample_series(sample.device)
-        keys = self._keys
+        head, measurement = self._samples.get(sample.device) or self._sample_series(sample.device)
+        numbers = self._keys.setdefault((measurement, NUMBER), {})
         parts = []
         for point, value in sample.values.items():
             # Nearly every value is a float: 12 of them in 9 us this way, 17 by `field` alone.
             if type(value) is float and isfinite(value):
-                shown: str | None = repr(value)
-            else:
-                shown = field(value)
-            if shown is not None:
-                parts.append((keys.get(point) or self._key(point)) + shown)
+                parts.append((numbers.get(point) or self._key(measurement, point, NUMBER)) + repr(value))  # fmt: skip
+            elif (shown := field(value)) is not None:
+                parts.append(self._key(measurement, point, kind(value)) + shown)
         return f"{head} {','.join(parts)} {sample.time_ns}" if parts else ""
 
     def event(self, lane: int, seq: int, event: Event) -> str:
@@ -111,15 +119,18 @@ class Encoder:
             f" {event.time_ns // _MS * _MS + seq % _MS}"
         )
 
-    def _key(self, point: str) -> str:
-        key = self._keys[point] = f"{field_key(point)}="
+    def _key(self, measurement: str, point: str, what: str) -> str:
+        known = self._keys.setdefault((measurement, what), {})
+        key = known.get(point)
+        if key is None:
+            key = known[point] = f"{field_key(self._types.name(measurement, point, what))}="
         return key
 
-    def _sample_series(self, name: str) -> str:
+    def _sample_series(self, name: str) -> tuple[str, str]:
         device = self._devices.get(name)
         facility = device.profile.facility if device else STRANGER
-        head = self._samples[name] = series(facility, self._tags(name))
-        return head
+        made = self._samples[name] = series(facility, self._tags(name)), facility
+        return made
 
     def _event_series(self, name: str, kind: str, severity: str, lane: int) -> str:
         tags = {**self._tags(name), "kind": kind, "lane": str(lane), "severity": severity}

@@ -13,6 +13,9 @@ from gateway.model import Value
 # What we name the series by, and what InfluxDB itself takes as tag or column.
 RESERVED = frozenset({"gateway", "device", "profile", "kind", "lane", "severity", "time"})
 
+# What a field can be; InfluxDB lets it be one of them only.
+NUMBER, BOOLEAN, TEXT = "number", "boolean", "text"
+
 _SPECIAL = str.maketrans({",": "\\,", "=": "\\=", " ": "\\ "})
 _QUOTED = str.maketrans({'"': '\\"', "\\": "\\\\"})
 
@@ -76,6 +79,13 @@ def field(value: Value) -> str | None:
     except OverflowError:
         return None
     return repr(number) if math.isfinite(number) else None
+
+
+def kind(value: Value) -> str:
+    """What `field` writes it as."""
+    if isinstance(value, str):
+        return TEXT
+    return BOOLEAN if isinstance(value, bool) else NUMBER
 
 
 def field_key(point: str) -> str:

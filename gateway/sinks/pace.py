@@ -26,3 +26,8 @@ class Pace:
     def failed(self) -> None:
         """The connection broke under a batch: perhaps the batch was too much for it."""
         self.size = max(SMALLEST, self.size // 2)
+
+    def limit(self, size: int) -> None:
+        """The peer takes no batch that large, whatever the link carries."""
+        self._largest = max(SMALLEST, min(self._largest, size))
+        self.size = min(self.size, self._largest)

@@ -6,7 +6,7 @@ Neither has 2.x's way with a body in which one line cannot be parsed (it takes n
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -26,7 +26,7 @@ from tests.harness.influxd import DATABASE
 TOKEN, ORG, BUCKET = "t0ken", "yuhua", "iot_raw"
 _PRECISION = {"ns": "n", "us": "u", "ms": "ms", "s": "s"}
 
-Answer = int | str | tuple[int, bytes]
+Answer = int | str | tuple[int, bytes] | tuple[int, bytes, dict[str, str]]
 PROFILE, _ = load_profile(shipped_folder() / "eastron-sdm120.yaml")
 QUICK = Timing(linger_s=0.05, event_linger_s=0.05, pause_s=0.01)
 
@@ -59,10 +59,16 @@ async def until_empty(sink: InfluxSink) -> None:
 
 
 def influx_sink(
-    store: Store, clock: Clock, port: int, *, ack_lag: str = "0s", **options: Any
+    store: Store,
+    clock: Clock,
+    port: int,
+    *,
+    ack_lag: str = "0s",
+    to: InfluxSection | None = None,
+    **options: Any,
 ) -> InfluxSink:
     whole: dict[str, Any] = {"timing": QUICK, "devices": meters(), **options}
-    settings = section(port, ack_lag=ack_lag)
+    settings = to or section(port, ack_lag=ack_lag)
     return InfluxSink(settings, gateway_id="gw-test-01", store=store, clock=clock, **whole)
 
 
@@ -141,6 +147,7 @@ class Fake:
         self.requests: list[web.BaseRequest] = []
         self.pings = 0
         self.headers: dict[str, str] = {}  # of every answer
+        self.judge: Callable[[bytes], Answer] = lambda _body: 204  # when no answer is told
         self.news = asyncio.Event()
         self.released = asyncio.Event()  # ends what hangs
 
@@ -163,15 +170,16 @@ class Fake:
     async def write(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         self.requests.append(request)
-        answer: Answer = self.answers.popleft() if self.answers else 204
-        (self.bodies if answer in {201, 204} else self.refused).append(body)
+        answer: Answer = self.answers.popleft() if self.answers else self.judge(body)
+        (self.bodies if answer in (201, 204) else self.refused).append(body)
         self.news.set()
         if answer == "hang":
             await self.released.wait()
-        if answer in {"hang", "reset"}:
+        if answer in ("hang", "reset"):
             return _cut(request)
         if isinstance(answer, tuple):
-            return web.Response(status=answer[0], body=answer[1])
+            status, said, *headers = answer
+            return web.Response(status=status, body=said, headers=headers[0] if headers else None)
         assert isinstance(answer, int)
         return web.Response(status=answer, headers=self.headers)
 

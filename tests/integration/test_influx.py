@@ -86,9 +86,10 @@ async def test_records_of_three_lanes_arrive_once_and_the_cursors_follow(
 @pytest.mark.parametrize(
     ("answer", "kind", "said"),
     [
-        (400, Refused, "writing to iot_raw at http://127.0.0.1:{port}: 400 Bad Request"),
-        ((422, b'{"code":"unprocessable entity","message":"field type\\n conflict"}'), Refused, "422 field type conflict"),
-        (401, Refused, "401"), (404, Refused, "404"), (413, Refused, "413"), (302, Refused, "302"),
+        (401, Refused, "writing to iot_raw at http://127.0.0.1:{port}: 401 Unauthorized"),
+        ((403, b'{"code":"forbidden","message":"insufficient\\n permissions"}'), Refused, "403 insufficient permissions"),
+        (404, Refused, "404"), (405, Refused, "405"), (302, Refused, "302"),
+        (502, LinkDown, "502"), (504, LinkDown, "504"),
         ((500, b"\xff\xfe not text"), LinkDown, "500"), ((503, b"x" * 5000), LinkDown, "503 xxxx"),
         (429, LinkDown, "429"), (408, LinkDown, "408"),
         (200, LinkDown, "neither 201 nor 204"), ("reset", LinkDown, "disconnected"),

@@ -1,6 +1,7 @@
 """What a record looks like as a line of InfluxDB's line protocol."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -9,6 +10,7 @@ from gateway.driver import Device
 from gateway.model import EMPTY, Event, EventKind, Item, Level, Quality, Sample, Severity, Value
 from gateway.profile import Profile
 from gateway.sinks.influx_encode import Body, Encoder
+from gateway.sinks.influx_types import FieldTypes
 from gateway.sinks.line import faults, field, field_key, series
 from gateway.store.store import Slice
 from tests.harness.influx import meters
@@ -42,6 +44,10 @@ def filled(part: Slice, max_bytes: int) -> Body:
     while made.fill(3):
         pass
     return made
+
+
+def data(body: Body) -> bytes:
+    return b"\n".join(line.data for line in body.lines)
 
 
 def part(*items: Item, lane: int = 2, gap: int = 0) -> Slice:
@@ -82,7 +88,7 @@ def test_numbers_are_floats_and_what_no_float_can_hold_is_left_out(
 def test_a_sample_without_any_value_is_no_line() -> None:
     body = filled(part(sample({}), sample({"x": float("nan")}), sample({"x": 1})), 1_000)
     assert (body.last, body.items, body.empty) == (3, 1, 2)
-    assert body.data.count(b"\n") == 0
+    assert data(body).count(b"\n") == 0
 
 
 def test_a_device_that_is_no_longer_configured_is_written_all_the_same() -> None:
@@ -116,17 +122,17 @@ def test_a_body_ends_before_it_is_too_large_but_has_one_line() -> None:
     samples = [sample({"elec.power.total": n}) for n in range(10)]
     whole = filled(part(*samples), 10_000)
     assert (whole.last, whole.items) == (10, 10)
-    width = len(whole.data.split(b"\n")[0])
+    width = len(data(whole).split(b"\n")[0])
     cut = filled(part(*samples), 3 * width + 10)
     assert (cut.last, cut.items) == (3, 3)
-    assert len(cut.data) <= 3 * width + 10
+    assert len(data(cut)) <= 3 * width + 10
     assert filled(part(*samples), 1).items == 1
 
 
 def test_a_gap_is_covered_by_the_body_that_follows() -> None:
     assert filled(part(sample({"x": 1}), gap=5), 1_000).last == 6
     nothing = filled(Slice(2, 3, 1, 1, 9, ((1, 9, "corrupt"),), ()), 1_000)
-    assert (nothing.last, nothing.data) == (9, b"")
+    assert (nothing.last, data(nothing)) == (9, b"")
 
 
 @pytest.mark.parametrize(
@@ -167,3 +173,29 @@ def test_a_configured_tag_that_cannot_be_written_is_found_before_the_start(
     assert path == ("tags", next(iter(tags)))
     assert part in what
     assert list(faults(with_tags(meters(1)["meter-0"], {"building": "3 號樓", "zone": ""}))) == []
+
+
+def test_a_point_that_changes_its_type_is_written_beside_the_old_field(tmp_path: Path) -> None:
+    found = []
+    changes: list[dict[str, Value]] = [{"mode": 1}, {"mode": "auto"}, {"mode": True}, {"mode": 2.5}]
+    for values in changes:
+        types = FieldTypes(tmp_path)  # a new process each time
+        types.load()
+        made = Encoder("gw-1", meters(1), types).sample(sample(values))
+        types.save()
+        found.append(made.split(" ")[-2])
+    assert found == ["mode=1.0", 'mode_str="auto"', "mode_bool=true", "mode=2.5"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"a b": 7}', "{"])
+def test_types_that_cannot_be_read_are_begun_anew(tmp_path: Path, text: str) -> None:
+    (tmp_path / "influx-types.json").write_text(text)
+    types = FieldTypes(tmp_path)
+    types.load()
+    assert types.name("a", "b", "text") == "b"
+    assert types.name("a", "b", "number") == "b_num"
+    types.save()
+    again = FieldTypes(tmp_path)
+    again.load()
+    assert again.name("a", "b", "number") == "b_num"
+    assert not again.changed

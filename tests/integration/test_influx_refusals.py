@@ -1,0 +1,206 @@
+"""Lines that the server refuses for good, bodies that are too large, servers that want a rest."""
+
+import asyncio
+import gzip
+import math
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import Refused
+from gateway.sinks.influx_client import Busy, LinesRefused
+from gateway.sinks.influx_post import PROBE, Post
+from gateway.sinks.influx_settings import HttpUrl
+from gateway.store.readonly import core, read_register
+from gateway.store.store import Position
+from tests.harness.influx import Answer, Fake, fake, influx_sink, section, shim, until_empty
+from tests.harness.influxd import Influxd, needs_influxd
+from tests.harness.site import Site, running, site
+
+SAMPLES = 1_000
+
+
+@pytest.fixture
+async def one(tmp_path: Path) -> AsyncIterator[Site]:
+    async with site(tmp_path / "state") as running:
+        yield running
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Fake]:
+    async with fake() as running:
+        yield running
+
+
+async def dead(directory: Path) -> list[tuple[int, int, str]]:
+    """Of a journal that is closed: lane, seq, reason."""
+
+    def read() -> list[tuple[str, int, int, str]]:
+        with core(directory) as db:
+            return read_register(db, directory).dead
+
+    letters = await asyncio.to_thread(read)
+    return [(lane, seq, reason) for sink, lane, seq, reason in letters if sink == "influxdb"]
+
+
+def poisoned(body: bytes) -> Answer:
+    """A server that takes nothing of a body that has a line with such a number."""
+    bad = any(b".energy.total=%d77.0 " % n in body for n in range(10))
+    return (400, b'{"code":"invalid","message":"unable to parse"}') if bad else 204
+
+
+async def test_lines_refused_for_good_are_found_by_halving_and_become_dead_letters(
+    tmp_path: Path, server: Fake
+) -> None:
+    server.judge = poisoned
+    async with site(tmp_path / "state") as one:
+        await one.samples(SAMPLES)
+        await one.durable()
+        sink = influx_sink(one.store, one.clock, server.port)
+        async with running(sink):
+            await until_empty(sink)
+        lane = sink.lanes()[2]
+        assert (lane.acked, lane.dead) == (SAMPLES - 9, 9)
+        assert one.store.cursor("influxdb", 2) == Position(one.store.epoch, one.store.last(2))
+    letters = await dead(tmp_path / "state")
+    assert [seq for _, seq, _ in letters] == [n * 100 + 78 for n in range(1, 10)]
+    assert "400 unable to parse" in letters[0][2]
+    lines = [line for line in server.lines if not line.startswith(PROBE.encode())]
+    assert len(lines) == len(set(lines)) == SAMPLES - 9
+    assert len(server.requests) <= 2 + 9 * 2 * math.ceil(math.log2(SAMPLES))
+
+
+@pytest.mark.parametrize("status", [400, 422, 418])
+async def test_a_server_that_refuses_every_line_holds_the_sink_and_nothing_is_given_up(
+    tmp_path: Path, server: Fake, status: int
+) -> None:
+    server.judge = lambda _body: status
+    async with site(tmp_path / "state") as one:
+        await one.samples(100)
+        await one.durable()
+        sink = influx_sink(one.store, one.clock, server.port)
+        with pytest.raises(Refused, match="it refuses every line"):
+            await sink.run()
+        assert len(server.requests) == 2
+        assert [lane.backlog for lane in sink.lanes()] == [0, 0, 100]
+        server.judge = lambda _body: 204
+        async with running(sink):
+            await until_empty(sink)
+    assert await dead(tmp_path / "state") == []
+
+
+async def test_teeth_without_the_probe_a_server_that_refuses_everything_empties_the_journal(
+    one: Site, server: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def trust(_self: Post, _refusal: LinesRefused) -> None:
+        return
+
+    monkeypatch.setattr(Post, "_prove", trust)
+    server.judge = lambda _body: 400
+    await one.samples(10)
+    await one.durable()
+    sink = influx_sink(one.store, one.clock, server.port)
+    async with running(sink):
+        await until_empty(sink)
+    assert sink.lanes()[2].dead == 10
+
+
+async def test_a_body_that_is_too_large_is_halved_and_the_next_ones_are_smaller(
+    one: Site, server: Fake
+) -> None:
+    server.judge = lambda body: 413 if len(body) > 60_000 else 204
+    await one.samples(4 * SAMPLES)
+    await one.durable()
+    sink = influx_sink(one.store, one.clock, server.port)
+    async with running(sink):
+        await until_empty(sink)
+    assert sink.lanes()[2].acked == len(server.lines) == 4 * SAMPLES
+    assert len(server.refused) <= 4
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_server_that_asks_for_a_rest_gets_it(one: Site, server: Fake, status: int) -> None:
+    one.event()
+    await one.durable()
+    server.answers.append((status, b"", {"Retry-After": "1"}))
+    sink = influx_sink(one.store, one.clock, server.port)
+    async with running(sink):  # it is started again after 50 ms
+        await server.until_refused(1)
+        refused_at = time.monotonic()
+        await server.until(1)
+        assert time.monotonic() - refused_at > 0.9
+
+
+@pytest.mark.parametrize(("said", "wait_s"), [("99999999", 600), ("0", 0)])
+async def test_nobody_can_ask_for_a_rest_of_more_than_ten_minutes(
+    one: Site, server: Fake, said: str, wait_s: float
+) -> None:
+    one.event()
+    await one.durable()
+    server.answers.append((503, b"", {"Retry-After": said}))
+    with pytest.raises(Busy) as caught:
+        await influx_sink(one.store, one.clock, server.port).run()
+    assert caught.value.wait_s == wait_s
+
+
+async def test_lines_for_a_server_elsewhere_are_compressed(one: Site, server: Fake) -> None:
+    # Linux connects 0.0.0.0 to this machine, and it is no loopback address.
+    url = HttpUrl(tls=False, host="0.0.0.0", port=server.port)  # noqa: S104 -- see above
+    there = section(server.port).model_copy(update={"url": url})
+    await one.samples(SAMPLES)
+    await one.durable()
+    sink = influx_sink(one.store, one.clock, server.port, to=there)
+    async with running(sink):
+        await until_empty(sink)
+    assert {r.headers["Content-Encoding"] for r in server.requests} == {"gzip"}
+    assert len(server.lines) == SAMPLES  # the server inflates before it tells
+    sizes = [int(r.headers["Content-Length"]) for r in server.requests]
+    assert sum(sizes) < sum(map(len, server.bodies)) / 3
+    assert gzip.decompress(gzip.compress(server.bodies[0], 1)) == server.bodies[0]
+
+
+async def test_a_backlog_for_a_server_elsewhere_waits_a_while_for_alarms_of_a_platform(
+    one: Site, server: Fake
+) -> None:
+    one.event()
+    await one.samples(3 * SAMPLES)
+    await one.durable()
+    url = HttpUrl(tls=False, host="0.0.0.0", port=server.port)  # noqa: S104 -- see above
+    there = section(server.port).model_copy(update={"url": url})
+    first = Position(one.store.epoch, 0)
+    one.store.advance("platform", 0, first)  # it has not got the alarm yet
+    sink = influx_sink(one.store, one.clock, server.port, to=there)
+    async with running(sink):
+        await server.until(1)
+        begun = time.monotonic()
+        await asyncio.sleep(0.3)
+        assert len(server.lines) == 1, "the samples wait"
+        one.store.advance("platform", 0, Position(one.store.epoch, one.store.last(0)))
+        await server.until(1 + 3 * SAMPLES)
+        assert time.monotonic() - begun < 2
+
+
+@needs_influxd
+async def test_a_field_that_has_another_type_in_influxdb_costs_its_own_lines_alone(
+    tmp_path: Path,
+) -> None:
+    influxd = Influxd(tmp_path / "influxd")
+    await asyncio.to_thread(influxd.start)
+    try:
+        async with shim(influxd.port) as port, site(tmp_path / "state") as one:
+            old = b'utilities,device=meter-9 elec.voltage.l0="low" %d' % one.clock.time_ns()
+            assert influxd.write(old) == (204, b"")
+            await one.samples(50, points=1)  # meter-9 and all others have a voltage: all refused
+            await one.durable()
+            one.events(3)
+            sink = influx_sink(one.store, one.clock, port)
+            async with running(sink):
+                await until_empty(sink)
+            assert [(lane.acked, lane.dead) for lane in sink.lanes()] == [(3, 0), (0, 0), (0, 50)]
+        assert "422 partial write: field type conflict" in (await dead(tmp_path / "state"))[0][2]
+        count = await asyncio.to_thread(influxd.query, "SELECT count(event_id) FROM event")
+        assert count[0]["count"] == 3
+    finally:
+        await asyncio.to_thread(influxd.kill)
