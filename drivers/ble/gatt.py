@@ -236,6 +236,7 @@ class GattDevice:
         self._failures = 0
         self._gone.clear()
         self._here.set()
+        self._health.online = True
         told = {"reason": "bonded" if link.bonded else "not bonded"}
         await self._tell(bus, EventKind.LINK_UP, Severity.OPERATIONAL, told)
         trusted = await self._trusted(bus, link, values, quality)
@@ -254,6 +255,7 @@ class GattDevice:
         self._gone_ns = self._clock.boottime_ns()
         self._here.clear()
         self._gone.set()
+        self._health.online = False
         self._health.note = f"not connected: {reason}"
 
     async def _tell_loss(self, bus: Publisher) -> None:
