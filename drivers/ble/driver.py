@@ -167,6 +167,7 @@ class BleDriver:
 
     def _heard(self, advert: Advert) -> None:
         """Called by the library for each reception of a configured device."""
+        self._ladder.worked()
         peer = self._peers.get(advert.address)
         if peer is None:
             return  # it is connected to, not listened to
@@ -183,7 +184,6 @@ class BleDriver:
             self._news.clear()
             while self._waiting:
                 peer, advert = self._waiting.popleft()
-                self._ladder.worked()
                 self.health.good(advert.received_ns)
                 self.health.counters["adverts"] += 1
                 await self._publish(bus, peer, peer.take(advert), advert.received_ns)

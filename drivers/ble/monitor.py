@@ -18,12 +18,12 @@ MANAGER = "org.bluez.AdvertisementMonitorManager1"
 PATH = "/community_gateway/monitor"
 SERVICE_DATA_16, MANUFACTURER = 0x16, 0xFF  # Bluetooth Assigned Numbers 2.3
 # BTHome, MiBeacon, Eddystone, iBeacon; little-endian, as in the air.
-PATTERNS = [
-    [0, SERVICE_DATA_16, b"\xd2\xfc"],
-    [0, SERVICE_DATA_16, b"\x95\xfe"],
-    [0, SERVICE_DATA_16, b"\xaa\xfe"],
-    [0, MANUFACTURER, b"\x4c\x00"],
-]
+PATTERNS = (
+    (0, SERVICE_DATA_16, b"\xd2\xfc"),
+    (0, SERVICE_DATA_16, b"\x95\xfe"),
+    (0, SERVICE_DATA_16, b"\xaa\xfe"),
+    (0, MANUFACTURER, b"\x4c\x00"),
+)
 ACTIVATE_S = 5.0
 EXPERIMENTAL = (
     "needs bluetoothd --experimental (or `Experimental = true` in /etc/bluetooth/main.conf)"

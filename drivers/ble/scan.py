@@ -6,14 +6,15 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from bleak import BleakScanner
-from bleak.args.bluez import BlueZDiscoveryFilters
+from bleak.args.bluez import BlueZDiscoveryFilters, BlueZScannerArgs, OrPattern, OrPatternLike
+from bleak.assigned_numbers import AdvertisementDataType
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
 from bleak.exc import BleakBluetoothNotAvailableError, BleakDBusError, BleakError
 
 from drivers.ble.adapter import Adapter
 from drivers.ble.frame import APPLE, BTHOME_UUID, EDDYSTONE_UUID, MIBEACON_UUID, Advert
-from drivers.ble.monitor import Monitor, NoMonitorError
+from drivers.ble.monitor import PATTERNS, Monitor, NoMonitorError
 from gateway.clock import Clock
 from gateway.errors import LinkDown, Refused
 
@@ -26,6 +27,9 @@ FRESH_S = 60.0  # waiting for an advert of a device that is to be connected
 
 _BASE = "-0000-1000-8000-00805f9b34fb"  # Core 5.4, Vol 3, Part B, 2.5.1
 _SERVICES = {f"0000{u:04x}{_BASE}": u for u in (BTHOME_UUID, MIBEACON_UUID, EDDYSTONE_UUID)}
+_PATTERNS: list[OrPatternLike] = [
+    OrPattern(start, AdvertisementDataType(kind), content) for start, kind, content in PATTERNS
+]
 _FAULTS = (BleakError, EOFError, OSError, TimeoutError, AssertionError)
 # BlueZ compares each report with the last one and signals nothing for the same: this asks for all.
 _FILTERS: BlueZDiscoveryFilters = {"DuplicateData": True}
@@ -72,13 +76,21 @@ class Scan:
 
     @asynccontextmanager
     async def paused(self) -> AsyncIterator[None]:
-        """No active scan, and nobody else connects, for the time of the block. Raises LinkDown."""
+        """No active scan, and nobody else connects, for the time of the block. Raises LinkDown.
+
+        A passive one goes on meanwhile, where it can: a press must not be lost because another
+        device is being connected. While both run, the second call for one reception is no news.
+        """
         async with self._lock:
-            await self._stop()
+            passive = await self._listen_passively()
             try:
-                yield
+                await self._stop()
+                try:
+                    yield
+                finally:
+                    await self._restart()
             finally:
-                await self._restart()
+                await _end(passive)
 
     def lacks(self, tell: Callable[[str], None]) -> None:
         """`tell` is called now and at each change: why repeats may be hidden, "" if they are not."""
@@ -143,6 +155,19 @@ class Scan:
         self._scanner = scanner
         self._adapter.expect(scanning=True)
 
+    async def _listen_passively(self) -> BleakScanner | None:
+        if self._monitor is None:
+            return None  # without monitors there is no passive scan
+        how: BlueZScannerArgs = {"adapter": self._adapter.name, "or_patterns": _PATTERNS}
+        scanner = BleakScanner(self._called, scanning_mode="passive", bluez=how)
+        try:
+            async with asyncio.timeout(STOP_S):
+                await scanner.start()
+        except _FAULTS as error:
+            log.debug("no passive scan: %r", error, extra={"component": "ble"})
+            return None
+        return scanner
+
     async def _restart(self) -> None:
         """Whoever paused may not care: everybody is told that nothing is heard any more."""
         try:
@@ -152,16 +177,9 @@ class Scan:
             raise
 
     async def _stop(self) -> None:
-        """What fails here is stopped already: no discovery, no bluetoothd, no adapter."""
         self._adapter.expect(scanning=False)
         scanner, self._scanner = self._scanner, None
-        if scanner is None:
-            return
-        try:
-            async with asyncio.timeout(STOP_S):
-                await scanner.stop()
-        except _FAULTS as error:
-            log.debug("stopping the scan: %r", error, extra={"component": "ble"})
+        await _end(scanner)
 
     def _called(self, device: BLEDevice, data: AdvertisementData) -> None:
         """The library calls for every property that changes, with the old data in it: most calls are no
@@ -196,6 +214,17 @@ class Scan:
         wanted = self._wanted.pop(device.address, None)
         if wanted is not None and not wanted.done():
             wanted.set_result(device)
+
+
+async def _end(scanner: BleakScanner | None) -> None:
+    """What fails here is stopped already: no discovery, no bluetoothd, no adapter."""
+    if scanner is None:
+        return
+    try:
+        async with asyncio.timeout(STOP_S):
+            await scanner.stop()
+    except _FAULTS as error:
+        log.debug("stopping a scan: %r", error, extra={"component": "ble"})
 
 
 def _nobody(why: str) -> None:

@@ -84,6 +84,21 @@ async def test_a_press_and_then_a_connection_is_one_event(key: bytes | None) -> 
         assert values(bus, "sos-1", "alarm.sos") == [True, False]
 
 
+async def test_a_press_while_another_device_is_being_connected_is_heard() -> None:
+    bus, driver = Recorder(), driver_for([button()])
+    async with bluez() as daemon, running(driver, bus):
+        sos = sensor(Kind.BUTTON, SOS)
+        async with driver.paused():
+            assert not daemon.discovering
+            sos.press()
+            await air(daemon, sos)
+            await until(lambda: values(bus, "sos-1", "alarm.sos") == [True, False])
+        await until(lambda: daemon.discovering)
+        sos.press()
+        await air(daemon, sos)
+        await until(lambda: values(bus, "sos-1", "alarm.sos") == [True, False] * 2)
+
+
 async def test_a_press_again_after_the_hold_is_another_event_although_it_looks_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,5 +1,7 @@
 """What belongs together is all there: a driver without its simulator or page is half a driver."""
 
+import subprocess
+import sys
 from importlib.resources import files
 from pathlib import Path
 
@@ -47,3 +49,13 @@ def test_every_shipped_yaml_file_is_read_by_somebody() -> None:
     assert strangers == []
     for path in configs.rglob("*.yaml"):
         load(path)
+
+
+def test_without_a_ble_link_nothing_of_bluetooth_is_imported() -> None:
+    """Configurations load every driver's checks; the libraries are for those who use them."""
+    script = (
+        "import sys; from gateway.driver import installed; [load() for load in installed().values()];"
+        "sys.exit(', '.join({'bleak', 'dbus_fast', 'cryptography'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
