@@ -31,7 +31,7 @@ def shipped(name: str) -> Profile:
 
 
 PROFILES = {
-    name: shipped(name) for name in ("bthome-smoke", "bthome-leak", "bthome-button", "bthome-pir", "xiaomi-jtyjgd03mi")
+    name: shipped(name) for name in ("bthome-smoke", "bthome-leak", "bthome-button", "bthome-pir", "xiaomi-jtyjgd03mi", "ble-alert")
 }  # fmt: skip
 
 

@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from simulators.bluez.alert import Alert
 from simulators.bluez.bluez import Bluez
 from simulators.bluez.controller import Duplicates, Policy
-from simulators.bluez.peripheral import Advert, Characteristic, Peripheral, Service
+from simulators.bluez.peripheral import Advert
 from tests.harness.bluez import bluez, needs_dbus
 from tests.qemu.all import ALL
 from tests.qemu.scenarios import BATTERY_LEVEL, FULL, SCENARIOS, Stack
@@ -27,8 +28,9 @@ class Simulated:
 
     def __init__(self, running: Bluez) -> None:
         self.running = running
-        level = Characteristic(BATTERY_LEVEL, ["read", "notify"], FULL)
-        self.button = Peripheral(self.address, "SOS", services=[Service("180f", [level])])
+        self.pendant = Alert(running, self.address)
+        self.button = self.pendant.peripheral
+        self.button.characteristic(BATTERY_LEVEL).value = FULL
 
     @asynccontextmanager
     async def advertising(self, data: bytes) -> AsyncIterator[None]:
@@ -46,6 +48,9 @@ class Simulated:
 
     async def notify(self, value: bytes) -> None:
         self.running.notify(self.button, BATTERY_LEVEL, value)
+
+    async def alert(self, *, on: bool) -> None:
+        (self.pendant.raise_alert if on else self.pendant.clear)()
 
     async def drop(self) -> None:
         self.running.drop(self.button)

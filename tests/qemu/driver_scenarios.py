@@ -11,9 +11,10 @@ from simulators.bluez.sensor import Kind, Sensor
 from tests.harness.ble import KEY, device, driver_for, running, values
 from tests.harness.bluez import until
 from tests.harness.recorder import Recorder
-from tests.qemu.scenarios import Stack
+from tests.qemu.scenarios import FULL, Stack
 
 PRESSES = 20
+AT_REST = bytes([0x40, 0x00, 0x00])
 
 
 async def each_of_20_presses_is_told_once_although_the_controller_hides_repeats(
@@ -69,12 +70,32 @@ async def a_press_is_heard_again_after_the_adapter_was_switched_off(stack: Stack
         await _heard_again(stack, bus, sos)
 
 
+async def a_connected_pendant_is_heard_and_asked_again_after_its_link_broke(stack: Stack) -> None:
+    bus = Recorder()
+    pendant = device("pendant-1", "ble-alert", stack.address, None, act_on_plain=True)
+
+    def shown() -> list[object]:
+        return values(bus, "pendant-1", "alarm.sos")
+
+    async with running(driver_for([pendant], silence="5s"), bus):
+        async with stack.advertising(AT_REST):
+            await until(lambda: values(bus, "pendant-1", "battery.level"), stack.patience_s)
+        await stack.alert(on=True)
+        await until(lambda: shown()[-1:] == [True], stack.patience_s)
+        await stack.drop()
+        await stack.alert(on=False)  # nobody hears this
+        async with stack.advertising(AT_REST):
+            await until(lambda: shown()[-1:] == [False], stack.patience_s)
+    assert values(bus, "pendant-1", "battery.level")[-1] == FULL[0]
+
+
 DRIVER_SCENARIOS: tuple[Callable[[Stack], Awaitable[None]], ...] = (
     each_of_20_presses_is_told_once_although_the_controller_hides_repeats,
     a_press_and_then_a_connection_is_one_event,
     a_recorded_press_is_no_press,
     a_press_is_heard_again_after_bluetoothd_was_killed,
     a_press_is_heard_again_after_the_adapter_was_switched_off,
+    a_connected_pendant_is_heard_and_asked_again_after_its_link_broke,
 )
 
 

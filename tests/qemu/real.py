@@ -16,7 +16,7 @@ from bumble import hci
 from bumble.controller import Controller
 from bumble.core import UUID, AdvertisingData
 from bumble.device import Device, DeviceConfiguration
-from bumble.gatt import Characteristic, Service
+from bumble.gatt import Characteristic, CharacteristicValue, Service
 from bumble.link import LocalLink
 from bumble.transport import open_transport
 from dbus_fast import BusType, Message, Variant
@@ -26,6 +26,7 @@ from tests.qemu.all import ALL
 from tests.qemu.scenarios import FULL, Stack
 
 INTERVAL_MS = 100
+HIGH_PRIORITY = 8  # alert category, Bluetooth Assigned Numbers 6.5.1
 STARTS_S = 20.0
 SCENARIO_S = 120.0
 
@@ -51,19 +52,25 @@ class Real:
             hci.LeFeatureMask.LL_PRIVACY | hci.LeFeatureMask.LE_EXTENDED_ADVERTISING
         )
         _hide_repeats(adapter)
-        self._battery = Characteristic(
-            UUID.from_16_bits(0x2A19),
-            Characteristic.Properties.READ | Characteristic.Properties.NOTIFY,
-            Characteristic.READABLE,
-            FULL,
-        )
         button = Controller("button", link=self._link)
         settings = DeviceConfiguration(
             name="SOS", address=hci.Address(self.address),
             advertising_interval_min=INTERVAL_MS, advertising_interval_max=INTERVAL_MS,
         )  # fmt: skip
         self._button = Device.from_config_with_hci(settings, button, button)
-        self._button.add_service(Service(UUID.from_16_bits(0x180F), [self._battery]))
+        self._battery = _characteristic(0x2A19, "READ", "NOTIFY", value=FULL)
+        self._unread = _characteristic(0x2A45, "NOTIFY", value=bytes([HIGH_PRIORITY, 0]))
+        asked = CharacteristicValue(write=self._asked)
+        for service, characteristics in {
+            0x180F: [self._battery],
+            0x1802: [_characteristic(0x2A06, "READ", "WRITE_WITHOUT_RESPONSE", value=b"\x00")],
+            0x1811: [
+                _characteristic(0x2A46, "NOTIFY", value=b""),
+                self._unread,
+                _characteristic(0x2A44, "WRITE", value=asked),
+            ],
+        }.items():
+            self._button.add_service(Service(UUID.from_16_bits(service), characteristics))
         await self._button.power_on()
         await self.start()
 
@@ -84,6 +91,15 @@ class Real:
     async def notify(self, value: bytes) -> None:
         self._battery.value = value
         await self._button.notify_subscribers(self._battery, value)
+
+    async def alert(self, *, on: bool) -> None:
+        self._unread.value = bytes([HIGH_PRIORITY, on])
+        await self._button.notify_subscribers(self._unread)
+
+    async def _asked(self, _connection: Any, command: bytes) -> None:
+        """Alert Notification Service 1.0, 3.3.1: 5 asks for what is unread now."""
+        if command[:1] == b"\x05":
+            await self._button.notify_subscribers(self._unread)
 
     async def drop(self) -> None:
         for connection in list(self._button.connections.values()):
@@ -108,6 +124,14 @@ class Real:
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         await self.set_powered(on=True)
+
+
+def _characteristic(number: int, *properties: str, value: Any) -> Characteristic:
+    flags = Characteristic.Properties(0)
+    for name in properties:
+        flags |= Characteristic.Properties[name]
+    allowed = Characteristic.READABLE | Characteristic.WRITEABLE
+    return Characteristic(UUID.from_16_bits(number), flags, allowed, value)
 
 
 def _hide_repeats(adapter: Any) -> None:

@@ -19,7 +19,10 @@ FULL = b"\x57"
 
 
 class Stack(Protocol):
-    """bluetoothd, its controller, which hides repeats by address, and one SOS button in the air."""
+    """bluetoothd, its controller, which hides repeats by address, and one SOS button in the air.
+
+    Whoever connects to it finds the services of an alert and its battery.
+    """
 
     address: str  # of the button
     patience_s: float  # until something that must come has come
@@ -31,6 +34,9 @@ class Stack(Protocol):
 
     async def notify(self, value: bytes) -> None:
         """The battery level of the button has changed."""
+
+    async def alert(self, *, on: bool) -> None:
+        """The number of unread alerts, 1 or 0, has changed."""
 
     async def drop(self) -> None:
         """The button ends the connection."""
