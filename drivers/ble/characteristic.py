@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from drivers.ble.place import SILENT_POINT, AtError
+from drivers.ble.place import NO_READING, OUT_OF_RANGE, SILENT_POINT, UNKNOWN_TEXT, AtError
 from gateway.errors import BadData
 from gateway.model import Level, Quality, Value
 from gateway.profile import Point, Profile, Vector
@@ -26,9 +26,6 @@ _UNUSED = ("unit_from", "units", "contested", "shared", "bits", "formula")
 
 Fault = tuple[tuple[str | int, ...], str, str]  # (path, what, fix)
 
-OUT_OF_RANGE = Quality(Level.BAD, "out_of_range")
-NO_READING = Quality(Level.BAD, "no_reading")
-UNKNOWN_TEXT = Quality(Level.BAD, "unknown_text")
 TOO_SHORT = Quality(Level.BAD, "too_short")
 
 

@@ -34,8 +34,8 @@ log = logging.getLogger(__name__)
 OUTER_S = 60.0  # connect, subscribe and read all, with the scan paused: the others wait for it
 STOP_S = 5.0  # the supervisor waits no longer for a driver to end
 BACKOFF_S = (1.0, 10.0)  # nobody hears the device meanwhile
-# An attempt to connect keeps the adapter from hearing the others: after one that failed they are
-# heard for four times as long.
+# An attempt to connect keeps the adapter from hearing the others: after one they are heard for four
+# times as long, also if a device comes and goes.
 HEARING = 4.0
 MS = 1_000_000
 
@@ -89,7 +89,7 @@ class GattDevice:
         self._last_ns = 0
         self._doubted: dict[str, int] = {}
         self._failures = 0
-        self._held_s = 0.0  # the adapter, by the last attempt to connect; 0 if it went well
+        self._yield_until = 0.0  # loop time: until then the adapter hears the others
 
     async def keep(self, bus: Publisher) -> None:
         """Connect, again and again, until cancelled; with an adapter that hears."""
@@ -98,7 +98,8 @@ class GattDevice:
                 self._failed(await self._attempt(bus))
                 low, high = BACKOFF_S
                 ceiling = min(high, low * 2.0 ** min(self._failures, 6))
-                await asyncio.sleep(max(random.uniform(low, ceiling), HEARING * self._held_s))
+                now = asyncio.get_running_loop().time()
+                await asyncio.sleep(max(random.uniform(low, ceiling), self._yield_until - now))
         finally:
             if self._here.is_set():
                 self._lost("the adapter was lost")
@@ -159,7 +160,7 @@ class GattDevice:
         found = await self._radio.fresh(self._terms.address)
         async with AsyncExitStack() as stack:
             async with self._radio.paused():
-                began_ns = self._clock.boottime_ns()
+                began = asyncio.get_running_loop().time()
                 try:
                     async with asyncio.timeout(OUTER_S):
                         link = await stack.enter_async_context(connected(found, self._clock))
@@ -167,8 +168,8 @@ class GattDevice:
                 except TimeoutError as error:
                     raise LinkDown("connecting: not done in time") from error
                 finally:
-                    self._held_s = (self._clock.boottime_ns() - began_ns) / 1e9
-            self._held_s = 0.0
+                    now = asyncio.get_running_loop().time()
+                    self._yield_until = now + HEARING * (now - began)
             stack.callback(setattr, self, "_link", None)
             self._link = link
             await self._serve(link, bus, beat)

@@ -148,6 +148,23 @@ async def test_attempts_that_fail_leave_most_of_the_time_to_the_others(
         assert time.monotonic() - begin >= 0.1 + gatt.HEARING * 0.1
 
 
+async def test_a_device_that_comes_and_goes_leaves_most_of_the_time_to_the_others() -> None:
+    async with home() as site:
+        site.pendant.peripheral.connect_s = 0.2
+        first = await next_connect(site)
+        await until(lambda: site.bluez.connected(site.pendant.peripheral))
+
+        assert await next_connect(site) - first >= 0.2 + gatt.HEARING * 0.2
+
+
+async def next_connect(site: Home) -> float:
+    """When the gateway tries again after the link broke."""
+    calls = site.bluez.calls["Connect"]
+    site.bluez.drop(site.pendant.peripheral)
+    await until(lambda: site.bluez.calls["Connect"] > calls)
+    return time.monotonic()
+
+
 async def test_a_battery_change_is_refused_until_a_person_says_that_it_is_right() -> None:
     async with home() as site:
         await site.burn()
