@@ -186,6 +186,8 @@ class BleDriver:
                 peer, advert = self._waiting.popleft()
                 self.health.good(advert.received_ns)
                 self.health.counters["adverts"] += 1
+                # Again each time: a journal that was opened late knows counters that we do not.
+                peer.guard.restore(bus.last_counter(peer.id))
                 await self._publish(bus, peer, peer.take(advert), advert.received_ns)
 
     async def _publish(self, bus: Publisher, peer: Peer, taken: Taken, received_ns: int) -> None:

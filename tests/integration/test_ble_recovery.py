@@ -130,6 +130,12 @@ async def stop_fails(one: Site) -> None:
     one.daemon.stall(Cure.POWER)
 
 
+async def disconnected(one: Site) -> None:
+    """As when dbus-fast ends its own connection because the socket is full."""
+    assert one.driver._scan is not None
+    one.driver._scan._adapter.bus.disconnect()
+
+
 # The longest time to recover; measured: a third of it. Back-off up to 1 s, silence 0.4 s.
 FAULTS: dict[str, tuple[Callable[[Site], Awaitable[None]], float, str]] = {
     "bluetoothd crashes": (crash, 3.0, "bluetoothd is gone"),
@@ -141,6 +147,7 @@ FAULTS: dict[str, tuple[Callable[[Site], Awaitable[None]], float, str]] = {
     "only a power cycle helps": (stalled_for_good, 5.0, "nothing heard"),
     "InProgress at every start": (busy, 6.0, "InProgress"),
     "a call is never answered": (hanging, 5.0, "no answer in time"),
+    "our connection to D-Bus dies": (disconnected, 3.0, "D-Bus"),
     "the scan cannot be stopped": (stop_fails, 5.0, "nothing heard"),
 }
 

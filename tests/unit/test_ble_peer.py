@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from pydantic import SecretStr
 
-from drivers.ble import ccm
+from drivers.ble import ccm, driver
 from drivers.ble.frame import BTHOME_UUID, EDDYSTONE_UUID, MIBEACON_UUID, Advert, address_bytes
 from drivers.ble.guard import MAX_PAYLOADS, Guard, Verdict
 from drivers.ble.ladder import Ladder, Step
@@ -14,7 +14,8 @@ from drivers.ble.recent import Recent
 from drivers.ble.settings import BleDevice
 from gateway.driver import Device
 from gateway.health import DeviceHealth
-from tests.harness.ble import KEY, PROFILES, button, device, smoke
+from gateway.profile import Profile
+from tests.harness.ble import KEY, PROFILES, SMOKE, button, device, driver_for, smoke
 
 M1 = "54:48:E6:8F:80:A5"
 KS, MS = bytes.fromhex("5b51a7c91cde6707c9ef18dfda143a58"), "54:EF:44:E3:9C:BC"
@@ -311,6 +312,27 @@ def test_steps_against_a_failing_adapter_come_once_each() -> None:
     ladder.worked()
     ladder.failed(stuck=True)
     assert ladder.step() is Step.POWER
+
+
+def test_in_a_flood_telemetry_gives_way_and_alarms_do_not() -> None:
+    detector, door = smoke(), device("door-1", "bthome-pir", MS)
+    flooded = driver_for([detector, door._replace(profile=quiet(door.profile))])
+    for number in range(driver.MAX_WAITING + 5):
+        flooded._heard(bthome("40", number, MS))
+        flooded._heard(bthome("40", number, SMOKE))
+    assert flooded.health.counters["dropped"] > 0
+    assert flooded.health.counters["alarms_dropped"] == 0
+    waiting = [peer.id for peer, _ in flooded._waiting]
+    assert waiting.count("smoke-1") == driver.MAX_WAITING + 5
+    for number in range(10 * driver.MAX_WAITING):
+        flooded._heard(bthome("40", number, SMOKE))
+    assert len(flooded._waiting) == 10 * driver.MAX_WAITING, "nothing is unbounded"
+
+
+def quiet(profile: Profile) -> Profile:
+    """The same without alarms."""
+    points = [point for point in profile.own_points if not point.id.startswith("alarm.")]
+    return profile.model_copy(update={"own_points": points})
 
 
 def test_a_secret_is_never_shown() -> None:
