@@ -17,6 +17,7 @@ from gateway.cli import (
     audit_options,
     desired_options,
     device_options,
+    history_options,
     probe_options,
     profile_options,
 )
@@ -176,6 +177,7 @@ def build_parser() -> argparse.ArgumentParser:
     reset.add_argument("--force", action="store_true", help=text)
 
     _store(commands)
+    history_options.add(commands, _command, _config_option)
 
     audit_options.add(commands, _command, _config_option)
     desired_options.add(commands, _command, _config_option)

@@ -7,22 +7,21 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, cast
 
 import orjson
-from pydantic import TypeAdapter
 
 from gateway.cli.live import config_path
 from gateway.cli.main import CONFIG, STATE_REFUSED, USAGE
+from gateway.cli.moment import moment_ns
 from gateway.cli.progress import progress
 from gateway.config import state_dir_of
 from gateway.control import ask
 from gateway.document import load, mapping_at
 from gateway.errors import AlreadyRunning, ConfigError, StateRefused
 from gateway.model import LANES
-from gateway.settings import Duration
 from gateway.store.audit import Auditor
 from gateway.store.export import FOREVER_NS, Export
 from gateway.store.index import Position
@@ -127,7 +126,7 @@ def _as_csv(options: argparse.Namespace) -> bool:
 def _export(options: argparse.Namespace) -> int:
     """Exit code 1 if records could not be read; the others are written all the same."""
     try:
-        since, until = _moment(options.since, 0), _moment(options.until, FOREVER_NS)
+        since, until = moment_ns(options.since, 0), moment_ns(options.until, FOREVER_NS)
     except ValueError as error:
         print(error, file=sys.stderr)
         return USAGE
@@ -162,25 +161,6 @@ class _Encoded:
 
     def write(self, text: str) -> int:
         return self._out.write(text.encode())
-
-
-def _moment(text: str | None, default_ns: int) -> int:
-    """Ns since 1970 of an ISO 8601 date or time (UTC unless it says otherwise), or of `2h`: so long
-    ago. Raises ValueError.
-    """
-    if text is None:
-        return default_ns
-    try:
-        if text[-1:].isalpha() and text[-1] != "Z":
-            ago_s = TypeAdapter(Duration).validate_python(text)
-            then = datetime.now(UTC) - timedelta(seconds=ago_s)
-        else:
-            then = datetime.fromisoformat(text)
-    except (ValueError, OverflowError):
-        what = f"'{text}' is no time"
-        raise ValueError(f"{what}: write e.g. 2026-03-01T18:00Z, or 2h for two hours ago") from None
-    since_1970 = then.replace(tzinfo=then.tzinfo or UTC) - datetime(1970, 1, 1, tzinfo=UTC)
-    return since_1970 // timedelta(microseconds=1) * 1_000
 
 
 def _salvage(options: argparse.Namespace) -> int:

@@ -109,6 +109,15 @@ async def shim(influxd_port: int) -> AsyncIterator[int]:
             code = "unprocessable entity" if refused else "invalid"
             return _error(422 if refused else answer.status, code, said)
 
+        async def query(request: web.Request) -> web.StreamResponse:
+            if request.headers.get("Authorization") != f"Token {TOKEN}":
+                return _error(401, "unauthorized", "unauthorized access")
+            if request.query["db"] != BUCKET:  # 2.x: no mapping of that name
+                return _error(404, "not found", "database not found")
+            wanted = {**request.query, "db": DATABASE}
+            async with session.get("/query", params=wanted) as answer:
+                return web.Response(status=answer.status, body=await answer.read())
+
         async def ping(request: web.Request) -> web.StreamResponse:
             try:
                 async with session.get("/ping") as answer:
@@ -117,7 +126,9 @@ async def shim(influxd_port: int) -> AsyncIterator[int]:
                 return _cut(request)
 
         app = web.Application(client_max_size=10_000_000)
-        app.add_routes([web.post("/api/v2/write", write), web.get("/ping", ping)])
+        app.add_routes(
+            [web.post("/api/v2/write", write), web.get("/ping", ping), web.get("/query", query)]
+        )
         async with served(app) as port:
             yield port
 

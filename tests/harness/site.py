@@ -14,6 +14,7 @@ from gateway.sinks.settings import UpstreamSection
 from gateway.sinks.sink import Sink
 from gateway.sinks.upstream import UpstreamSink
 from gateway.sinks.window import Timing
+from gateway.store.points import Descriptions
 from gateway.store.settings import StoreSettings
 from gateway.store.store import Store
 
@@ -110,8 +111,10 @@ class Site:
 
 
 @asynccontextmanager
-async def site(directory: Path) -> AsyncIterator[Site]:
+async def site(directory: Path, infos: Descriptions | None = None) -> AsyncIterator[Site]:
     one = await asyncio.to_thread(Site, directory)  # the clock asks the file system
+    if infos is not None:
+        one.store.describe(infos)
     await one.open()
     try:
         yield one

@@ -86,7 +86,9 @@ def exported_matches(config: Path, folder: Path, records: int) -> None:
 
 async def retired_while_stopped_and_running(config: Path, daemon: Daemon) -> None:
     whole = config.read_text()
-    config.write_text(whole.replace("  platform:", "  another:"))
+    config.write_text(
+        whole.replace("  platform:", "  another:").replace("origin: platform", "origin: another")
+    )
     code, text, _ = await store(config, "platform", work="retire")
     assert (code, "platform: lane" in text, "add --yes" in text) == (1, True, True), text
     code, text, errors = await store(config, "platform", "--yes", work="retire")

@@ -1,0 +1,226 @@
+"""`gateway influx` and `gateway history` as their operator uses them."""
+
+import asyncio
+import csv
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from gateway.cli.main import main
+from gateway.config import load_config
+from gateway.inventory import infos
+from gateway.model import Sample
+from tests.harness.influx import BUCKET, ORG, TOKEN, influx_sink, shim, until_empty
+from tests.harness.influx_v2 import ADMIN, v2
+from tests.harness.influxd import Influxd, needs_influxd
+from tests.harness.ports import free_ports
+from tests.harness.site import Site, running, site
+
+CONFIG = """\
+version: 1
+gateway: {{id: gw-test-01, timezone: Asia/Shanghai, state_dir: state}}
+links:
+  meters: {{driver: modbus, host: 127.0.0.1, port: 1}}
+devices:
+  meter-1: {{profile: eastron-sdm120, link: meters}}
+influxdb: {{url: "http://127.0.0.1:{port}", org: {org}, bucket: {bucket}, token: "${{file:token}}"}}
+"""
+POWER, ENERGY = "elec.power.total", "elec.energy.total"
+HOURS = 26
+
+
+def configured(folder: Path, port: int = 1, token: str = TOKEN, **names: str) -> Path:
+    file = folder / "token"
+    file.touch(mode=0o600)
+    file.write_text(token)
+    config = folder / "gateway.yaml"
+    config.write_text(CONFIG.format(**{"port": port, "org": ORG, "bucket": BUCKET, **names}))
+    return config
+
+
+async def cli(config: Path, *arguments: str) -> int:
+    return await asyncio.to_thread(main, [*arguments, "-c", str(config)])
+
+
+async def fill(one: Site) -> list[Sample]:
+    """A meter every minute for 26 hours until now."""
+    now = one.clock.time_ns() // 10**9 * 10**9
+    made = []
+    for n in range(HOURS * 60):
+        at = now - (HOURS * 60 - n) * 60 * 10**9
+        values = {POWER: 1000.0 + n % 60, ENERGY: n / 10}
+        sample = Sample("meter-1", at, one.clock.boottime_ns(), 1, True, values, n=n + 1)
+        made.append(sample)
+        while not one.store.append(sample):
+            await one.store.room()
+    await one.store.durable(len(made))
+    return made
+
+
+@pytest.fixture
+async def influxd(tmp_path: Path) -> AsyncIterator[Influxd]:
+    server = Influxd(tmp_path / "influxd")
+    await asyncio.to_thread(server.start)
+    yield server
+    await asyncio.to_thread(server.kill)
+
+
+async def test_history_shows_a_curve_a_table_csv_and_json_of_the_same_values(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    config = configured(tmp_path)
+    described = infos(await asyncio.to_thread(load_config, config))
+    async with site(tmp_path / "state", described) as one:
+        made = await fill(one)
+        assert await cli(config, "history", "meter-1", POWER, "--since", "2h", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["source"], found["counter"]) == ("raw", False)
+    assert sum(row["n"] for row in found["rows"]) in {119, 120}
+    assert found["rows"][-1]["last"] == made[-1].values[POWER]
+    # The daemon is stopped now.
+    assert await cli(config, "history", "meter-1", POWER, "--since", "26h", "--csv") == 0
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert sum(int(row["n"]) for row in rows) >= len(made) - 6  # the window of the beginning
+    assert rows[0]["time"].endswith("+08:00")
+    assert await cli(config, "history", "meter-1", POWER) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"meter-1 {POWER}: mean, one value in 5 min, from raw samples")
+    assert "max 1059" in text
+    assert max(map(len, text.splitlines())) <= 100
+    assert await cli(config, "history", "meter-1", ENERGY, "--since", "3h", "--step", "1h", "--table") == 0  # fmt: skip
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("counter, one value in 1 h, from raw samples")
+    assert "rise" in lines[-1]
+    assert len(lines) in {6, 7}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["meter-1", "elec.power.totl"], 64, "did you mean 'elec.power.total'?"),
+        (["meter-7", POWER], 64, "the journal has nothing of the device 'meter-7': did you mean 'meter-1'?"),
+        (["meter-1", POWER, "--step", "5"], 64, "'5' is no step"),
+        (["meter-1", POWER, "--step", "1s", "--since", "20h"], 64, "72000 rows are more than 10000"),
+        (["meter-1", POWER, "--since", "1h", "--until", "2h"], 64, "the range is empty"),
+        (["meter-1", POWER, "--since", "2020-01-01", "--until", "2020-01-02"], 1, "no values in this time"),
+    ],
+)  # fmt: skip
+async def test_history_says_what_to_ask_for_instead(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    code: int,
+    said: str,
+) -> None:
+    config = configured(tmp_path)
+    async with site(tmp_path / "state") as one:
+        at = one.clock.time_ns()
+        one.store.append(Sample("meter-1", at, 1, 1, True, {POWER: 1.0}, n=1))
+        await one.store.durable(1)
+    assert await cli(config, "history", *arguments) == code
+    assert said in capsys.readouterr().err
+
+
+async def test_history_without_a_journal_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await cli(configured(tmp_path), "history", "meter-1", POWER) == 1
+    assert "no journal there" in capsys.readouterr().err
+
+
+@needs_influxd
+async def test_history_from_influx_is_that_of_the_journal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], influxd: Influxd
+) -> None:
+    async with shim(influxd.port) as port, site(tmp_path / "state") as one:
+        config = configured(tmp_path, port)
+        await fill(one)
+        sink = influx_sink(one.store, one.clock, port)
+        async with running(sink):
+            await until_empty(sink)
+        span = ["--since", one_day_ago(one), "--step", "6h", "--json"]
+        assert await cli(config, "history", "meter-1", POWER, *span) == 0
+        ours = json.loads(capsys.readouterr().out)["rows"]
+        assert await cli(config, "history", "meter-1", POWER, "--from", "influx", *span) == 0
+        theirs = json.loads(capsys.readouterr().out)
+        assert theirs["source"] == "InfluxDB"
+        assert theirs["rows"] == [{**row, "mean": pytest.approx(row["mean"])} for row in ours]
+        assert len(ours) in {4, 5}
+        assert await cli(config, "history", "meter-1", "no.such", "--from", "influx") == 64
+    assert await cli(config, "history", "meter-1", POWER, "--from", "influx") == 1
+    assert f"http://127.0.0.1:{port}" in capsys.readouterr().err
+
+
+def one_day_ago(one: Site) -> str:
+    """A full second, ISO 8601."""
+    return datetime.fromtimestamp(one.clock.time_ns() // 10**9 - 86_000, UTC).isoformat()
+
+
+@needs_influxd
+@pytest.mark.parametrize(
+    ("wrong", "code", "said"),
+    [
+        ({}, 0, "ok    write: a point was taken"),
+        ({}, 0, "ok    query: InfluxQL works"),
+        ({"token": "other"}, 1, "wrong token: the server does not know this token"),
+        ({"bucket": "iot_rwa"}, 1, "wrong bucket: there is no bucket iot_rwa in yuhua: `gateway influx init` makes it"),
+        ({"direct": "yes"}, 1, "wrong url: this server has no v2 API (InfluxDB 1.x?): use 2.x"),
+    ],
+)  # fmt: skip
+async def test_influx_check_says_in_words_what_is_wrong(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    influxd: Influxd,
+    wrong: dict[str, str],
+    code: int,
+    said: str,
+) -> None:
+    async with shim(influxd.port) as port:
+        direct = wrong.pop("direct", None)
+        config = configured(tmp_path, influxd.port if direct else port, **wrong)
+        assert await cli(config, "influx", "check") == code
+    found = capsys.readouterr()
+    assert said in found.out
+    assert "other" not in found.out
+
+
+async def test_influx_check_says_that_nobody_answers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (port,) = free_ports(1)
+    assert await cli(configured(tmp_path, port), "influx", "check", "--json") == 1
+    (finding,) = json.loads(capsys.readouterr().out)
+    assert (finding["state"], finding["what"]) == ("wrong", "url")
+    assert "nobody answers" in finding["said"]
+
+
+async def test_influx_init_makes_what_is_missing_and_nothing_twice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Against a script of the v2 API: 2.x itself has not been run."""
+    async with v2() as (server, port):
+        config = configured(tmp_path, port)
+        assert await cli(config, "influx", "init") == 1
+        assert "401 write:orgs/0rg/buckets is unauthorized; use --token-file" in capsys.readouterr().err  # fmt: skip
+        admin = tmp_path / "admin"
+        admin.write_text(f"{ADMIN}\n")
+        more = ("influx", "init", "--token-file", str(admin), "--json")
+        assert await cli(config, *more) == 0
+        assert len(json.loads(capsys.readouterr().out)) == 10
+        buckets = {x["name"]: x["retentionRules"] for x in server.made["buckets"]}
+        assert list(buckets) == [BUCKET, "iot_5m", "iot_1h"]
+        assert buckets[BUCKET] == [{"type": "expire", "everySeconds": 30 * 86_400}]
+        assert {(x["database"], x["bucketID"]) for x in server.made["dbrps"]} == {
+            (BUCKET, "buckets-0"), ("iot_5m", "buckets-1"), ("iot_1h", "buckets-2"),
+        }  # fmt: skip
+        scripts = [x["flux"] for x in server.made["tasks"]]
+        assert len(scripts) == 4
+        assert f'"{ENERGY}"' in scripts[0].partition("data =")[0]
+        assert 'to(bucket: "iot_5m")' in scripts[0]
+        assert await cli(config, *more) == 0
+        assert all("is there" in line for line in json.loads(capsys.readouterr().out))
+        assert [len(x) for x in server.made.values()] == [3, 3, 4]
