@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -80,3 +81,12 @@ async def test_a_simulator_that_hides_nothing_would_be_noticed() -> None:
     async with bluez(Policy(duplicates=Duplicates.NONE)) as running:
         with pytest.raises(AssertionError):
             await SCENARIOS[0](Simulated(running))
+
+
+async def test_without_qemu_the_real_stack_is_skipped_with_a_reason() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.qemu", env={"PATH": ""}, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    assert output.startswith(b"skipped: no qemu-system-x86_64. Install it with:")
+    assert process.returncode == 0

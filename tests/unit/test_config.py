@@ -54,6 +54,16 @@ def test_the_shipped_files_are_right(tmp_path: Path) -> None:
     assert demo.notes == ()
 
 
+def test_without_dbus_the_demonstration_leaves_its_home_alarms_out_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    demo = load_config(_prepare(tmp_path))
+    assert [len(demo.devices), "home" in demo.links] == [14, False]
+    said = "the home alarms are left out: dbus-daemon is not installed; sudo apt-get install dbus-daemon\n"
+    assert capsys.readouterr().out == said
+
+
 # kind: (what is changed in MINIMAL, line, what stands at the column, path, part of what, part of fix)
 MQTT = '  l: {driver: mqtt, url: "mqtt://127.0.0.1", username: a, password: %s}\ndevices:'
 BROKEN = {
