@@ -185,6 +185,10 @@ class Scan:
         """The library calls for every property that changes, with the old data in it: most calls are no
         receptions. Data that was received is a new object.
         """
+        if device.address not in self._known:  # first: in a crowd that is nearly everybody
+            self.foreign += 1
+            self.last_ns = self._clock.boottime_ns()
+            return
         properties = data.platform_data[1]
         now = tuple(properties.get(key) for key in ("ServiceData", "ManufacturerData", "RSSI"))
         before = self._seen.get(device.address, (None, None, None))
@@ -195,9 +199,6 @@ class Scan:
         if not (new_service or new_company):
             return
         self.last_ns = self._clock.boottime_ns()
-        if device.address not in self._known:
-            self.foreign += 1
-            return
         found = _services(data) if new_service else {}
         apple = data.manufacturer_data.get(APPLE) if new_company else None
         self._heard(

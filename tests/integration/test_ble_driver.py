@@ -10,7 +10,7 @@ from drivers.ble.scan import Scan
 from gateway.health import LinkState
 from gateway.model import EventKind
 from simulators.bluez.controller import Duplicates, Policy
-from simulators.bluez.peripheral import Advert
+from simulators.bluez.peripheral import Advert, Peripheral
 from simulators.bluez.sensor import Kind, Press
 from tests.harness.ble import (
     KEY,
@@ -223,3 +223,21 @@ async def test_a_gateway_with_several_adapters_needs_to_be_told_which() -> None:
             daemon.advertise(real.peripheral, real.advert(), "hci1")
             await until(lambda: bus.of("smoke-1"))
             assert one.health.counters["adverts"] == 1
+
+
+async def test_a_crowd_of_strangers_takes_no_memory_and_hides_nobody() -> None:
+    bus, driver = Recorder(), driver_for([button()])
+    async with bluez() as daemon, running(driver, bus):
+        sos = sensor(Kind.BUTTON, SOS)
+        for number in range(500):
+            stranger = Peripheral(f"C0:00:00:00:{number // 256:02X}:{number % 256:02X}")
+            daemon.advertise(stranger, Advert({FCD2: sos.frame}))
+            if number % 100 == 0:
+                sos.press()
+                await air(daemon, sos, 1)
+        await until(lambda: values(bus, "sos-1", "alarm.sos") == [True, False] * 5)
+        scanned = driver._scan
+        assert scanned is not None
+        await until(lambda: scanned.foreign >= 500)
+        assert list(scanned._seen) == [SOS]
+        assert {item.device for item in bus.items} == {"sos-1"}
