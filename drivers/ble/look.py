@@ -1,6 +1,7 @@
 """Listens to everybody for a while, for people who look for their devices; the driver scans on its own."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from bleak import BleakScanner
@@ -8,11 +9,14 @@ from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
 from bleak.exc import BleakError
 
-from drivers.ble.adapter import watching
+from drivers.ble.adapter import Adapter, watching
 from drivers.ble.frame import Advert
+from drivers.ble.monitor import Monitor, NoMonitorError
 from drivers.ble.survey import Heard
 from gateway.clock import Clock
 from gateway.errors import LinkDown
+
+log = logging.getLogger(__name__)
 
 READY_S = 0.5  # a person waits: say at once what is missing
 START_S, STOP_S = 15.0, 5.0
@@ -31,6 +35,7 @@ async def look(adapter: str | None, heard: Callable[[Heard], None], clock: Clock
 
     async with watching(adapter) as found:
         await found.ready(keep_on=False, within_s=READY_S)
+        await _show_repeats(found)
         scanner = BleakScanner(
             called, bluez={"adapter": found.name, "filters": {"DuplicateData": True}}
         )
@@ -43,6 +48,15 @@ async def look(adapter: str | None, heard: Callable[[Heard], None], clock: Clock
             raise LinkDown(await found.lost())
         finally:
             await _stop(scanner)
+
+
+async def _show_repeats(adapter: Adapter) -> None:
+    """A monitor, which ends with our D-Bus connection; without one a repeat shows after 10 s only."""
+    try:
+        async with asyncio.timeout(START_S):
+            await Monitor(adapter.bus, adapter.path).register()
+    except (NoMonitorError, *_FAULTS) as error:
+        log.warning("repeated adverts may be hidden: %s", error, extra={"component": "ble"})
 
 
 async def _stop(scanner: BleakScanner) -> None:

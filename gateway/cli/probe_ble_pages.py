@@ -77,7 +77,7 @@ def table(shown: Sequence[Row], forgotten: int) -> Table:
         f", {forgotten} receptions crowded out" if forgotten else ""
     )
     page = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("address", "dBm", "heard", "ago", "name", "format", "profile", "device", "shows"):
+    for name in ("address", "dBm", "heard", "ago", "who", "model", "shows"):
         right = name in {"dBm", "heard", "ago"}
         whole = right or name == "address"
         page.add_column(
@@ -87,8 +87,8 @@ def table(shown: Sequence[Row], forgotten: int) -> Table:
     for row in shown:
         sender = row.sender
         cells = (
-            sender.address, str(sender.rssi), str(sender.count), f"{row.age_s:.0f} s", sender.name, row.format,
-            row.profile.profile if row.profile else "-", row.device or "-", row.shows,
+            sender.address, str(sender.rssi), str(sender.count), f"{row.age_s:.0f} s",
+            row.device or sender.name, row.profile.profile if row.profile else row.format, row.shows,
         )  # fmt: skip
         page.add_row(*(Text(cell) for cell in cells))
     return page

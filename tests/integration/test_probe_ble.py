@@ -1,8 +1,14 @@
 """`gateway probe ble`: the real command line listens to simulated homes."""
 
 import asyncio
+import fcntl
 import json
+import os
+import pty
+import signal
+import struct
 import sys
+import termios
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +16,7 @@ from typing import NamedTuple
 
 import pytest
 
+from gateway.cli.main import main
 from simulators.bluez.bluez import ADDRESS, Bluez
 from simulators.bluez.peripheral import Advert, Peripheral
 from simulators.bluez.sensor import Kind, Press, Sensor
@@ -142,23 +149,67 @@ async def test_a_configured_device_is_read_with_its_key_and_needs_no_line(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "told"),
     [
-        (("00:11:22:33:44:99",), 1, "no adapter 00:11:22:33:44:99"),
-        (("attic",), 64, "no BLE link 'attic'"),
-        (("--key", SMOKE), 64, "write ADDRESS=FILE"),
-        (("--key", f"{SMOKE}=/nowhere"), 64, "/nowhere"),
-        (("--for", "2"), 64, "--for 2: write e.g. 500ms or 2s"),
+        (("attic",), "no BLE link 'attic'"),
+        (("--key", SMOKE), "write ADDRESS=FILE"),
+        (("--key", f"{SMOKE}=/nowhere"), "/nowhere"),
+        (("--for", "2"), "--for 2: write e.g. 500ms or 2s"),
     ],
 )
-async def test_what_cannot_be_done_is_said(
-    arguments: tuple[str, ...], code: int, told: str
+def test_what_cannot_be_done_is_said(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], told: str
 ) -> None:
+    assert main(["probe", "ble", *arguments]) == 64
+    assert told in capsys.readouterr().err
 
+
+async def test_an_adapter_that_is_not_there_is_named() -> None:
+    async with bluez():
+        said = await probe("00:11:22:33:44:99")
+
+    assert (said.code, said.err) == (1, "no adapter 00:11:22:33:44:99\n")
+
+
+async def test_on_a_terminal_the_list_is_live_until_it_is_interrupted() -> None:
     async with homes():
-        said = await probe(*arguments)
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 150, 0, 0))
+        process = await asyncio.create_subprocess_exec(
+            *MAIN, "probe", "ble", "--for", "1h", stdin=theirs, stdout=theirs, stderr=theirs,
+            env={**os.environ, "COLUMNS": "150"},
+        )  # fmt: skip
+        os.close(theirs)
+        page = b""
+        async with asyncio.timeout(10):
+            while b"long_press" not in page:
+                page += await asyncio.to_thread(os.read, ours, 65_536)
+            process.send_signal(signal.SIGINT)
+            rest = await asyncio.to_thread(_rest, ours)
+            assert await process.wait() == 0
+        os.close(ours)
 
-    assert (said.code, told in said.err) == (code, True), said.err
+    assert b"paste below" not in page
+    assert b"paste below" in rest
+
+
+def _rest(descriptor: int) -> bytes:
+    """What a terminal still gets; EIO when the other side has closed it (pty(7))."""
+    found = b""
+    try:
+        while chunk := os.read(descriptor, 65_536):
+            found += chunk
+    except OSError:
+        return found
+    return found
+
+
+async def test_repeats_are_heard_although_the_controller_hides_them() -> None:
+    async with homes():
+        said = await probe("--json")
+
+    (smoke,) = [one for one in json.loads(said.out) if one["address"] == SMOKE]
+    assert smoke["count"] >= 5
 
 
 async def test_an_empty_air_is_no_success() -> None:
