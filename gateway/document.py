@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
@@ -35,6 +36,14 @@ _WORDS: dict[str, Scalar] = {
 }  # fmt: skip
 
 
+class Within(NamedTuple):
+    """Characters `start` to `end` (exclusive) of a text."""
+
+    text: str
+    start: int
+    end: int
+
+
 @dataclass(slots=True)
 class Document:
     """A parsed file: plain values, and where each of them and each key stands."""
@@ -43,6 +52,10 @@ class Document:
     value: Plain = None
     places: dict[Path_, tuple[int, int]] = field(default_factory=dict)
     keys: dict[Path_, tuple[int, int]] = field(default_factory=dict)
+    quoted: set[Path_] = field(default_factory=set)  # values that stand in quotes
+    blocks: set[Path_] = field(
+        default_factory=set
+    )  # texts of `|` and `>`, which begin a line below
 
     def place(self, path: Iterable[str | int]) -> tuple[int, int]:
         """Line and column of the value at `path`, or of its nearest parent that exists."""
@@ -52,12 +65,19 @@ class Document:
         return self.places.get(at, (1, 1))
 
     def problem(
-        self, path: Iterable[str | int], what: str, fix: str, *, key: bool = False
-    ) -> Problem:
-        """A problem at the value, or with `key` at the key itself."""
+        self, path: Iterable[str | int], what: str, fix: str, *, key: bool = False,
+        within: "Within | None" = None,
+    ) -> Problem:  # fmt: skip
+        """A problem at the value, with `key` at the key itself, or at a part of a text."""
         at = tuple(path)
         line, column = self.keys.get(at, (1, 1)) if key else self.place(at)
-        return Problem(self.name, line, column, dotted(at), what, fix)
+        excerpt = ""
+        if within is not None:
+            text, start, end = within
+            excerpt = f"{text}\n{' ' * start}{'^' * max(1, end - start)}"
+            if at in self.places and at not in self.blocks and "\n" not in text:
+                column += start + (at in self.quoted)
+        return Problem(self.name, line, column, dotted(at), what, fix, excerpt)
 
 
 def dotted(path: Iterable[str | int]) -> str:
@@ -178,6 +198,8 @@ class _Builder:
         if tag:
             self._problem(event, path, f"tag {tag}", "remove the tag")
         if isinstance(event, yaml.ScalarEvent):
+            if event.style:
+                (self.document.blocks if event.style in "|>" else self.document.quoted).add(path)
             return event.value if event.style else plain_scalar(event.value)
         if isinstance(event, yaml.SequenceStartEvent):
             return self._sequence(stream, path)

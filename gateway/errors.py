@@ -10,7 +10,8 @@ class GatewayError(Exception):
 class Problem(NamedTuple):
     """One thing wrong in a configuration file, and how to put it right.
 
-    `line` and `column` count from 1; 0 means that the whole file is meant.
+    `line` and `column` count from 1; 0 means that the whole file is meant. `excerpt`: an expression,
+    and below it a mark under what is wrong in it.
     """
 
     file: str
@@ -19,6 +20,7 @@ class Problem(NamedTuple):
     path: str
     what: str
     fix: str
+    excerpt: str = ""
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file

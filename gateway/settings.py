@@ -22,14 +22,17 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-def wrong(what: str, fix: str) -> PydanticCustomError:
-    """A validation error that says what is wrong and how to put it right."""
+def wrong(what: str, fix: str, **more: object) -> PydanticCustomError:
+    """A validation error that says what is wrong and how to put it right.
+
+    `more`: `text`, `start` and `end` of the part that is wrong, and its `path` below the value.
+    """
     return PydanticCustomError(
-        "gateway", "{what}: {fix}", {"what": what.replace("{", "("), "fix": fix}
+        "gateway", "{what}: {fix}", {"what": what.replace("{", "("), "fix": fix, **more}
     )
 
 
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}  # fmt: skip
 _QUANTITY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([A-Za-z]+)$")
 
@@ -44,7 +47,7 @@ def _quantity(value: object, units: dict[str, float] | dict[str, int], example: 
 
 
 def _duration(value: object) -> float:
-    return _quantity(value, _SECONDS, "10s")
+    return _quantity(value, SECONDS, "10s")
 
 
 def _size(value: object) -> int:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from gateway.document import Document, Path_, suggest
+from gateway.document import Document, Path_, Within, suggest
 from gateway.errors import Problem
 from gateway.settings import describe
 
@@ -58,6 +58,10 @@ def _problem(
             return document.problem(at, f"'{key}' is not in this version", "remove it", key=True)
         fix = suggest(key, _known(model, where[:-1]))
         return document.problem(at, f"unknown key '{key}'", fix, key=True)
+    context = error.get("ctx") or {}
+    if "text" in context:
+        within = Within(context["text"], context["start"], context["end"])
+        return document.problem((*at, *context["path"]), *describe(error), within=within)
     return document.problem(at, *describe(error))
 
 

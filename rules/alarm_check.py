@@ -11,10 +11,11 @@ from gateway.model import Severity, Value
 from gateway.profile import Point, Profile
 from gateway.profile_alarm import AlarmRule
 from gateway.site_limit import SiteLimit
-from rules.check import Report, check_reach, numeric
+from rules.check import Report, check_reach
 from rules.condition import Condition, Limit, Number, parse
+from rules.kinds import numeric
 from rules.model import LEVELS, Rule
-from rules.threshold import OPERATORS, Comparison, Fault, common, in_unit_of, reach, span_of
+from rules.quantity import OPERATORS, Comparison, Fault, common, in_unit_of, reach, span_of
 
 _LEVEL = {Severity.LIFE: LEVELS["life"], Severity.SAFETY: LEVELS["safety"]}
 

@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 
 from gateway.document import Document, suggest
+from gateway.model import Value
 from gateway.profile import Point, Profile
 from rules.alarm_check import Bound, Side, bind, value_of
 from rules.check import Report, check_reach, stale_ns
 from rules.condition import Limit
-from rules.model import Instance, Slots, Threshold
+from rules.model import Instance, Predicate, Slots
+from rules.quantity import Comparison, Fault
 from rules.select import DeviceView
-from rules.threshold import OPERATORS, Comparison, Fault
+from rules.term import Compare, Const, Input, compiled
 
 
 def alarm_instances(devices: Sequence[DeviceView], slots: Slots) -> list[Instance]:
@@ -92,19 +94,25 @@ def _instances(bound: Bound, device: DeviceView, slots: Slots) -> list[Instance]
     found = []
     for index, point in bound.when.points.items():
         tests = [
-            Threshold(
-                point=side.at(index).id, slot=slots.of(device.id, side.at(index).id),
-                holds=OPERATORS[side.test.op], limit=limit, stale_ns=stale_ns(side.at(index), device.supervise),
-            )
+            _test(side, side.at(index), limit, device, slots)
             for side, limit in zip(bound.sides, limits, strict=True)
             if limit is not None and not isinstance(limit, Fault)
-        ]  # fmt: skip
+        ]
         found.append(_instance(bound, device, index, point, tests))
     return found
 
 
+def _test(side: Side, point: Point, limit: Value, device: DeviceView, slots: Slots) -> Predicate:
+    term = Compare(side.test.op, Input(0), Const(limit))
+    known = stale_ns(point, device.supervise)
+    slot = slots.of(device.id, point.id, known, text=isinstance(limit, str))
+    return Predicate(
+        f"{point.id} {side.test.op} {limit}", term, compiled(term), (slot,), (point.id,)
+    )
+
+
 def _instance(
-    bound: Bound, device: DeviceView, index: str, point: Point, tests: Sequence[Threshold]
+    bound: Bound, device: DeviceView, index: str, point: Point, tests: Sequence[Predicate]
 ) -> Instance:
     rule = bound.rule
     title, about = "", dict[str, object]()

@@ -1,30 +1,21 @@
-"""Checks one rule against the profile of a device that it selects, and binds it to that profile."""
+"""Checks of rules that need the profiles: reach of comparisons, values to write."""
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping
 
 from pydantic_core import PydanticCustomError
 
-from gateway.document import Document, Path_, suggest
+from gateway.document import Document, Path_, Within, suggest
 from gateway.errors import Problem
 from gateway.model import Value
 from gateway.profile import CommandSpec, Point, Profile
-from rules.model import NEVER_NS, Setting
-from rules.section import RuleSection, SetSection
-from rules.threshold import Comparison, Fault, common, in_unit_of, parse_quantity, reach, span_of
+from rules.kinds import numeric
+from rules.model import NEVER_NS
+from rules.quantity import Comparison, Fault, common, in_unit_of, parse_quantity, reach, span_of
 
 # Three periods of the slow poll class (60 s by default, `gateway.driver.Poll`): which class a site
 # uses and how it sets it is not known here. A missed poll or two must not make a value unknown.
 STALE_AFTER_S = 3 * 60.0
 _OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
-
-
-class Bound(NamedTuple):
-    """What a rule means for the devices of one profile; limits are in the unit of the point."""
-
-    when: Comparison
-    until: Comparison | None
-    sets: tuple[Setting, ...]
 
 
 class Report:
@@ -36,9 +27,11 @@ class Report:
         self.problems: list[Problem] = []
         self.notes: list[Problem] = []
 
-    def problem(self, path: Path_, what: str, fix: str, *, key: bool = False) -> None:
-        """Something wrong with the value at `path` of the rule, or with its `key`."""
-        problem = self._document.problem((*self._path, *path), what, fix, key=key)
+    def problem(
+        self, path: Path_, what: str, fix: str, *, key: bool = False, within: Within | None = None
+    ) -> None:
+        """Something wrong with the value at `path` of the rule, with its `key`, or in its text."""
+        problem = self._document.problem((*self._path, *path), what, fix, key=key, within=within)
         if problem not in self.problems:
             self.problems.append(problem)
 
@@ -63,52 +56,6 @@ def stale_ns(point: Point, supervise_s: float | None = None) -> int:
     return round((3 * period or STALE_AFTER_S) * 1e9)
 
 
-def bind(
-    section: RuleSection, profile: Profile, others: Iterable[Profile], report: Report
-) -> Bound | None:
-    """`section` in the terms of `profile`; None after a problem. `others` are selected too."""
-    when = _condition("when", section.when, profile, others, report)
-    until = None
-    if section.until is not None:
-        until = _condition("until", section.until, profile, others, report)
-        if when is not None and until is not None:
-            _check_overlap(when, until, profile, report)
-    sets = [_setting(index, step.set_, profile, report) for index, step in enumerate(section.do)]
-    if when is None or (section.until is not None and until is None) or None in sets:
-        return None
-    return Bound(when, until, tuple(setting for setting in sets if setting is not None))
-
-
-def _condition(
-    key: str, comparison: Comparison, profile: Profile, others: Iterable[Profile], report: Report
-) -> Comparison | None:
-    name = comparison.point
-    point = profile.by_id.get(name)
-    if point is None:
-        what = f"profile '{profile.profile}' has no point '{name}'"
-        elsewhere = any(name in other.by_id for other in others)
-        fix = f"add `has: {name}` to for_each" if elsewhere else suggest(name, profile.by_id)
-        report.problem((key,), what, fix)
-        return None
-    if not numeric(point):
-        what = f"'{name}' is a state; only comparing numbers is in this version"
-        report.problem((key,), what, "choose a point that is a number")
-        return None
-    limit = in_unit_of(point, comparison.number, comparison.unit)
-    if isinstance(limit, Fault):
-        report.problem((key,), *limit)
-        return None
-    check_reach((key,), comparison, point, limit, report)
-    return Comparison(name, comparison.op, limit, point.unit)
-
-
-def numeric(point: Point) -> bool:
-    """A state without unit is true/false or one of its texts: comparing it with a number is refused."""
-    if point.enum is not None or point.bits is not None:
-        return False
-    return point.kind in {"gauge", "counter"} or point.unit != "1" or point.integer
-
-
 def check_reach(
     key: Path_, comparison: Comparison, point: Point, limit: float, report: Report
 ) -> None:
@@ -127,21 +74,10 @@ def _or_any(limit: float | None) -> str:
     return "any" if limit is None else str(limit)
 
 
-def _check_overlap(when: Comparison, until: Comparison, profile: Profile, report: Report) -> None:
-    if when.point != until.point:
-        return
-    span = span_of(profile.by_id[when.point])
-    for begin in reach(when.op, when.number):
-        if any(common(span, begin, end) for end in reach(until.op, until.number)):
-            what = f"some values of {when.point} fit both `when` and `until`"
-            fix = f"let `until` begin where `when` ends, at {when.number} {when.unit}, or beyond"
-            report.problem(("until",), what, fix)
-            return
-
-
-def _setting(index: int, section: SetSection, profile: Profile, report: Report) -> Setting | None:
-    path: Path_ = ("do", index, "set")
-    name = section.point
+def setting_value(
+    path: Path_, name: str, written: Value, profile: Profile, report: Report
+) -> Value | None:
+    """What goes to a device of `profile` for `written`; None after a problem. `path` is that of `set`."""
     command = profile.by_command.get(name)
     if command is None:
         kind = "cannot be written" if name in profile.by_id else "does not exist"
@@ -149,14 +85,14 @@ def _setting(index: int, section: SetSection, profile: Profile, report: Report) 
         report.problem((*path, "point"), what, _writable(name, profile.by_command))
         return None
     try:
-        value = _value(section.value, command, profile.by_id[name])
+        value = _value(written, command, profile.by_id[name])
     except PydanticCustomError as error:
         context = error.context or {}
         value = Fault(str(context["what"]), str(context["fix"]))
     if isinstance(value, Fault):
         report.problem((*path, "value"), *value)
         return None
-    return Setting(name, value)
+    return value
 
 
 def _writable(name: str, commands: Mapping[str, CommandSpec]) -> str:

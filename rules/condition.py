@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pydantic_core import PydanticCustomError
 
-from rules.threshold import OPERATORS, fault_at, quantity_at, skip
+from rules.quantity import OPERATORS, fault_at, quantity_at, skip
 
 _EXAMPLE = "write e.g. fire.device[*] == fire, or water.level > limit.high"
 

@@ -8,12 +8,14 @@ from gateway.errors import Problem
 from gateway.model import Severity
 from gateway.validate import validate
 from rules.alarms import alarm_instances
-from rules.check import Bound, Report, bind, stale_ns
+from rules.bind import Binder
+from rules.check import Report
+from rules.cycles import cycles
+from rules.instances import Making, made
 from rules.loops import loops
-from rules.model import LEVELS, Instance, Rule, RuleSet, Slots, Threshold
+from rules.model import LEVELS, Instance, Rule, RuleSet, Slots
 from rules.section import NOT_YET, RuleFile, RuleSection
 from rules.select import DeviceView, Site
-from rules.threshold import OPERATORS, Comparison
 
 __all__ = ["DeviceView", "load_rules"]
 
@@ -42,17 +44,17 @@ def load_rules(
     written = [rule for document in documents for rule in _rules_of(document, problems)]
     problems += _same_ids(written)
     site, slots = Site(devices), Slots()
+    making = Making(site, Binder(slots), frozenset(entry.section.id for entry in written))
     rules: list[Rule] = []
     instances: list[Instance] = []
     for entry in written:
         report = Report(entry.document, entry.path)
         rule = _rule(entry.section)
         rules.append(rule)
-        instances += _instances(rule, entry.section, site, slots, report)
+        instances += made(rule, entry.section, making, report)
         problems += report.problems
         notes += report.notes
-    if not problems:
-        problems = _loops(written, instances, site)
+    problems = problems or _circular(written, making) or _feedback(written, instances, site, slots)
     if problems:
         return RuleSet(notes=tuple(notes)), problems
     instances += alarm_instances(devices, slots)
@@ -88,72 +90,45 @@ def _same_ids(written: Sequence[_Written]) -> list[Problem]:
 
 
 def _rule(section: RuleSection) -> Rule:
+    alarm = section.alarm
     return Rule(
         id=section.id,
         title=section.title or section.id,
         enabled=section.enabled,
         level=LEVELS[section.effective_priority],
         for_ns=round(section.for_ * 1e9),
-        severity=Severity[section.alarm.severity.upper()] if section.alarm else None,
+        severity=Severity[alarm.severity.upper()] if alarm else None,
+        latch=alarm is not None and alarm.latch,
+        keep_ns=round(section.keep_for * 1e9),
+        on_unknown=section.on_unknown,
+        unknown_ns=round(section.unknown_for * 1e9),
     )
 
 
-def _instances(
-    rule: Rule,
-    section: RuleSection,
-    site: Site,
-    slots: Slots,
-    report: Report,
-) -> list[Instance]:
-    """One instance for each selected device, in the order of their ids; none if `rule` is disabled."""
-    if section.alarm is None and not section.do:
-        report.note((), "neither alarm nor do: the rule does nothing", "add one of them")
-    _check_settings(section, report)
-    selected = site.select(section.for_each, report)
-    profiles = {device.profile.profile: device.profile for device in selected}
-    bound = {name: bind(section, profile, profiles.values(), report) for name, profile in profiles.items()}  # fmt: skip
-    if not rule.enabled:
-        return []
-    instances = []
-    for device in selected:
-        meaning = bound[device.profile.profile]
-        if meaning is not None:
-            instances.append(_instance(rule, device, meaning, slots))
-    return instances
-
-
-def _instance(rule: Rule, device: DeviceView, bound: Bound, slots: Slots) -> Instance:
-    def test(comparison: Comparison) -> Threshold:
-        point = comparison.point
-        return Threshold(
-            point=point,
-            slot=slots.of(device.id, point),
-            holds=OPERATORS[comparison.op],
-            limit=comparison.number,
-            stale_ns=stale_ns(device.profile.by_id[point], device.supervise),
-        )
-
-    until = test(bound.until) if bound.until is not None else None
-    name = f"{rule.id}[{device.id}]"
-    return Instance(name, rule, device.id, test(bound.when), until, bound.sets)
-
-
-def _check_settings(section: RuleSection, report: Report) -> None:
-    seen: set[str] = set()
-    for index, step in enumerate(section.do):
-        point = step.set_.point
-        if point in seen:
-            report.problem(("do", index, "set", "point"), f"'{point}' is set twice", "remove one")
-        seen.add(point)
-
-
-def _loops(written: Sequence[_Written], instances: Sequence[Instance], site: Site) -> list[Problem]:
+def _circular(written: Sequence[_Written], making: Making) -> list[Problem]:
+    """Rules that ask whether each other is active: nobody could say who is decided first."""
     by_id = {entry.section.id: entry for entry in written}
     problems = []
-    for loop in loops(instances, site.profile_of):
+    for chain in cycles(making.asks):
+        _, document, path = by_id[chain[0]]
+        what = f"it asks about itself: {' -> '.join((*chain, chain[0]))}"
+        problems.append(document.problem((*path, "when"), what, "let one of them read points"))
+    return problems
+
+
+def _feedback(
+    written: Sequence[_Written], instances: Sequence[Instance], site: Site, slots: Slots
+) -> list[Problem]:
+    by_id = {entry.section.id: entry for entry in written}
+    allowed = {entry.section.id for entry in written if entry.section.allow_feedback}
+    indexed = slots.index((), instances, ())
+    problems = []
+    for loop in loops(indexed.instances, indexed.reads, site.profile_of):
+        if allowed & set(loop.rules):
+            continue
         _, document, path = by_id[loop.rules[0]]
         chain = " -> ".join((*loop.rules, loop.rules[0]))
         what = f"on '{loop.device}' the rule sets what it reads itself: {chain}"
-        fix = "let the condition read a point that no rule of the loop sets"
+        fix = "let the condition read a point that no rule of the loop sets, or write allow_feedback: true"
         problems.append(document.problem((*path, "do"), what, fix))
     return problems

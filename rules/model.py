@@ -2,22 +2,29 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from graphlib import TopologicalSorter
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from gateway.errors import Problem
 from gateway.model import NO_ATTRIBUTES, Severity, Value
+from rules.nodes import Node
+from rules.term import Term, kleene
 
 # Claim levels of the rule priorities, after the priority array of BACnet (ASHRAE 135, 19.2).
 LEVELS: Mapping[str, int] = MappingProxyType(
     {"life": 2, "safety": 5, "automation": 12, "schedule": 16}
 )
 NEVER_NS = 1 << 62  # 146 years
+UNKNOWN_NS = 60 * 1_000_000_000  # so long a condition is unknown before an assumption replaces it
+
+Unknown = Literal["hold", "assume_true", "assume_false"]
 
 
 class Rule(NamedTuple):
     """One rule of a file, or one alarm of a profile. `severity` is None for a rule without alarm;
-    `for_ns` is its on-delay. A `latch`ed alarm stays when its condition has ended, until a reset.
+    `for_ns` is its on-delay, `keep_ns` its off-delay. A `latch`ed alarm stays when its condition
+    has ended, until a reset. `on_unknown` holds after `unknown_ns` without a known condition.
     """
 
     id: str
@@ -27,40 +34,56 @@ class Rule(NamedTuple):
     for_ns: int
     severity: Severity | None
     latch: bool = False
+    keep_ns: int = 0
+    on_unknown: Unknown = "hold"
+    unknown_ns: int = UNKNOWN_NS
 
 
-class Threshold(NamedTuple):
-    """`holds(value of the slot, limit)`; the value is known while younger than `stale_ns`.
+class Predicate(NamedTuple):
+    """A condition of an instance: `run` gives its truth for known values of `inputs`, `term` for any.
 
-    `limit` is in the unit of the point, or a text; a text and a number do not compare.
+    `inputs` are numbers of slots and nodes, `names` what they are called: `device.point`, or as
+    written.
     """
 
-    point: str
-    slot: int
-    holds: Callable[[Any, Any], bool]
-    limit: Value
-    stale_ns: int
+    text: str
+    term: Term
+    run: Callable[[Sequence[Any]], Any]
+    inputs: tuple[int, ...]
+    names: tuple[str, ...]
+
+    def truth(self, values: Sequence[Value | None]) -> Value | None:
+        """None: unknown."""
+        read = [values[index] for index in self.inputs]
+        if None in read:
+            return kleene(self.term, read)
+        try:
+            result: Value = self.run(read)
+        except ZeroDivisionError:
+            return None
+        return result
 
 
 class Setting(NamedTuple):
-    """What an instance claims for a point of its device while it is active."""
+    """What an instance claims for a point of a device while it is active."""
 
+    device: str
     point: str
     value: Value
 
 
 class Instance(NamedTuple):
-    """A rule applied to one device, or to one element of an array of it.
+    """A rule applied to one device, to one element of an array of it, or to one group of devices.
 
-    `id` is `rule-id[device-id]`, then `[n]` for an element. `about` goes with the events of its
-    alarm; `title` replaces that of the rule where one is given.
+    `id` is `rule-id[key]`, then `[n]` for an element; `device` is "gateway" for a group. `about`
+    goes with the events of its alarm; `title` replaces that of the rule where one is given.
     """
 
     id: str
     rule: Rule
     device: str
-    when: Threshold
-    until: Threshold | None
+    when: Predicate
+    until: Predicate | None
     sets: tuple[Setting, ...] = ()
     title: str = ""
     about: Mapping[str, object] = NO_ATTRIBUTES
@@ -71,56 +94,144 @@ class Instance(NamedTuple):
         return self.title or self.rule.title
 
     @property
-    def tests(self) -> tuple[Threshold, ...]:
+    def tests(self) -> tuple[Predicate, ...]:
         return (self.when,) if self.until is None else (self.when, self.until)
+
+
+class Wire(NamedTuple):
+    """A node: how to make it (at an engine time) and which slots it reads.
+
+    `runs` are the instances that a node about other rules counts; of a rule alone: all of its.
+    """
+
+    make: Callable[[int], Node]
+    slots: tuple[int, ...]
+    runs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
     """Everything that `step` needs, built once. `notes` are warnings for whoever wrote the files.
 
-    `instances` are in rank order (priority level, file order, device id): the position is the rank.
-    `slots` numbers the points that rules read, by device; `readers` says which instances read each.
+    `instances` are in rank order (what others depend on first, then priority level, file order,
+    key): the position is the rank. `slots` numbers the points that rules read, by device;
+    `stale_ns` says how long the value of each is known, `texts` whether it is a text. `wires` are
+    the nodes, numbered after the slots; `feeds` says which nodes read a slot, `readers` which instances read a slot or node.
     """
 
     rules: tuple[Rule, ...] = ()
     instances: tuple[Instance, ...] = ()
-    slots: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
+    slots: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    stale_ns: tuple[int, ...] = ()
+    texts: tuple[bool, ...] = ()
+    wires: tuple[Wire, ...] = ()
+    feeds: tuple[tuple[int, ...], ...] = ()
     readers: tuple[tuple[int, ...], ...] = ()
     notes: Sequence[Problem] = ()
 
+    def reads(self, instance: Instance) -> Iterator[tuple[str, str]]:
+        """(device, point) of everything that its conditions depend on."""
+        count = len(self.stale_ns)
+        found: dict[int, None] = {}
+        for test in instance.tests:
+            for index in test.inputs:
+                found |= dict.fromkeys(
+                    (index,) if index < count else self.wires[index - count].slots
+                )
+        places = {slot: (name, point) for name, own in self.slots.items() for point, slot in own.items()}  # fmt: skip
+        yield from (places[slot] for slot in found)
+
     def vital(self) -> Iterator[tuple[Instance, str, str]]:
         """(instance, device, point) for each point that a rule reads and acts on to save lives."""
-        where = {slot: (name, point) for name, own in self.slots.items() for point, slot in own}
         for instance in self.instances:
             rule = instance.rule
             vital = rule.level == LEVELS["life"] or rule.severity is Severity.LIFE
             if instance.sets and vital:
-                yield from ((instance, *where[test.slot]) for test in instance.tests)
+                yield from ((instance, *place) for place in self.reads(instance))
 
 
 class Slots:
-    """Gives every (device, point) that a rule reads its number."""
+    """Gives every (device, point) that a rule reads its number, and every node."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, dict[str, int]] = {}
-        self._count = 0
+        self._stale: list[int] = []
+        self._texts: list[bool] = []
+        self._wires: dict[object, int] = {}
+        self._made: list[Wire] = []
 
-    def of(self, device: str, point: str) -> int:
+    def of(self, device: str, point: str, stale_ns: int, *, text: bool = False) -> int:
+        """`text`: its values are texts; a number is unknown there, and the other way round."""
         numbers = self._numbers.setdefault(device, {})
         if point not in numbers:
-            numbers[point] = self._count
-            self._count += 1
+            numbers[point] = len(self._stale)
+            self._stale.append(stale_ns)
+            self._texts.append(text)
+        self._texts[numbers[point]] |= text
         return numbers[point]
+
+    def node(self, key: object, wire: Wire) -> int:
+        """The number of the node called `key` among nodes, made if it is new."""
+        if key not in self._wires:
+            self._wires[key] = len(self._made)
+            self._made.append(wire)
+        return self._wires[key]
 
     def index(
         self, rules: Iterable[Rule], instances: Iterable[Instance], notes: Sequence[Problem]
     ) -> RuleSet:
-        """The rule set of `instances`, which are in file order."""
-        ranked = tuple(sorted(instances, key=lambda instance: instance.rule.level))
-        slots = {device: tuple(numbers.items()) for device, numbers in self._numbers.items()}
-        readers = _readers(ranked, self._count)
-        return RuleSet(tuple(rules), ranked, slots, readers, tuple(notes))
+        """The rule set of `instances`, which are in file order.
+
+        Nodes were numbered on their own so far, as -1, -2, ...: now they follow the slots.
+        """
+        count = len(self._stale)
+        numbered = [_placed(instance, count) for instance in instances]
+        wires = [_expanded(wire, numbered) for wire in self._made]
+        depths = _depths(numbered, wires, count)
+        ranked = tuple(sorted(numbered, key=lambda one: (depths[one.id], one.rule.level)))
+        feeds: list[list[int]] = [[] for _ in range(count)]
+        for number, wire in enumerate(wires):
+            for slot in dict.fromkeys(wire.slots):
+                feeds[slot].append(number)
+        readers = _readers(ranked, count + len(wires))
+        return RuleSet(
+            tuple(rules), ranked, self._numbers, tuple(self._stale), tuple(self._texts), tuple(wires),
+            tuple(map(tuple, feeds)), readers, tuple(notes),
+        )  # fmt: skip
+
+
+def _expanded(wire: Wire, instances: Sequence[Instance]) -> Wire:
+    runs = tuple(
+        one.id for one in instances if one.id in wire.runs or one.rule.id in wire.runs
+    )  # fmt: skip
+    return wire._replace(runs=runs) if wire.runs else wire
+
+
+def _depths(instances: Sequence[Instance], wires: Sequence[Wire], slots: int) -> dict[str, int]:
+    """How many rules stand behind each instance: they come first. There are no cycles."""
+    needs = {
+        one.id: {
+            other
+            for test in one.tests
+            for index in test.inputs
+            if index >= slots
+            for other in wires[index - slots].runs
+        }
+        for one in instances
+    }
+    depths: dict[str, int] = {}
+    for name in TopologicalSorter(needs).static_order():
+        depths[name] = 1 + max((depths[other] for other in needs.get(name, ())), default=-1)
+    return depths
+
+
+def _placed(instance: Instance, slots: int) -> Instance:
+    def place(test: Predicate) -> Predicate:
+        inputs = tuple(slots - 1 - index if index < 0 else index for index in test.inputs)
+        return test._replace(inputs=inputs)
+
+    until = None if instance.until is None else place(instance.until)
+    return instance._replace(when=place(instance.when), until=until)
 
 
 def protective(rules: RuleSet) -> RuleSet:
@@ -137,9 +248,9 @@ def _protects(rule: Rule) -> bool:
     return rule.level <= LEVELS["safety"] or (rule.severity or 0) >= Severity.SAFETY
 
 
-def _readers(ranked: Sequence[Instance], slots: int) -> tuple[tuple[int, ...], ...]:
-    readers: list[list[int]] = [[] for _ in range(slots)]
+def _readers(ranked: Sequence[Instance], count: int) -> tuple[tuple[int, ...], ...]:
+    readers: list[list[int]] = [[] for _ in range(count)]
     for rank, instance in enumerate(ranked):
-        for slot in sorted({test.slot for test in instance.tests}):
-            readers[slot].append(rank)
+        for index in sorted({index for test in instance.tests for index in test.inputs}):
+            readers[index].append(rank)
     return tuple(map(tuple, readers))

@@ -1,6 +1,6 @@
 """Which devices a rule is for."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from gateway.document import Path_, suggest
 from gateway.profile import Profile
 from gateway.site_limit import SiteLimit
 from rules.check import Report
-from rules.section import Selector
+from rules.section import Each, Group, Selector
 
 
 class DeviceView(NamedTuple):
@@ -27,6 +27,17 @@ class DeviceView(NamedTuple):
     supervise: float | None = None
 
 
+class Target(NamedTuple):
+    """What one instance is for. `key` names it in brackets; `members` are the devices of a group;
+    `tags` stand for `{tag}` in names of devices.
+    """
+
+    key: str
+    it: DeviceView | None
+    members: tuple[DeviceView, ...]
+    tags: Mapping[str, str]
+
+
 class Site:
     """The configured devices, ordered so that selecting does not look at each for every rule."""
 
@@ -42,17 +53,57 @@ class Site:
     def profile_of(self, device: str) -> Profile:
         return self._by_id[device].profile
 
-    def select(self, selector: Selector, report: Report) -> list[DeviceView]:
+    def targets(self, selector: Each | None, report: Report) -> list[Target]:
+        """One for each instance of a rule, by key; one without devices where it has no `for_each`."""
+        if selector is None:
+            return [Target("", None, (), {})]
+        devices = self.select(selector, report, ("for_each",))
+        if selector.each is None:
+            return [Target(device.id, device, (), device.tags) for device in devices]
+        groups: dict[tuple[str, ...], list[DeviceView]] = {}
+        for device in devices:
+            missing = [tag for tag in selector.each if tag not in device.tags]
+            if missing:
+                what = f"device '{device.id}' has no tag '{missing[0]}'"
+                report.problem(("for_each", "each"), what, "give it one, or select fewer devices")
+                return []
+            groups.setdefault(tuple(device.tags[tag] for tag in selector.each), []).append(device)
+        return [
+            Target(
+                "/".join(key), None, tuple(groups[key]), dict(zip(selector.each, key, strict=True))
+            )
+            for key in sorted(groups)
+        ]
+
+    def device(self, name: str) -> DeviceView | None:
+        return self._by_id.get(name)
+
+    @property
+    def names(self) -> Collection[str]:
+        return self._by_id.keys()
+
+    def group(
+        self, selector: Group, target: Target, among: Sequence[DeviceView]
+    ) -> list[DeviceView]:
+        """Those of `among` (what `selector` selects) that go with `target`."""
+        return [
+            device
+            for device in among
+            if all(device.tags.get(tag) == target.tags.get(tag) for tag in selector.same)
+            and not (selector.except_it and target.it is not None and device.id == target.it.id)
+        ]
+
+    def select(self, selector: Selector, report: Report, path: Path_) -> list[DeviceView]:
         """The devices that fit `selector`, by id. What can only be a slip of the pen is a problem."""
         before = len(report.problems)
         for index, name in enumerate(selector.id or []):
             if name not in self._by_id:
                 what = f"unknown device '{name}'"
-                report.problem(("for_each", "id", index), what, suggest(name, self._by_id))
+                report.problem((*path, "id", index), what, suggest(name, self._by_id))
         for key in selector.tags or {}:
             if key not in self._tags:
                 what = f"no device has a tag '{key}'"
-                report.problem(("for_each", "tags", key), what, suggest(key, self._tags), key=True)
+                report.problem((*path, "tags", key), what, suggest(key, self._tags), key=True)
         profiles = {n for n, profile in self._profiles.items() if _fits_profile(selector, profile)}
         selected = [
             device
@@ -60,7 +111,8 @@ class Site:
             if device.profile.profile in profiles and _fits_device(selector, device)
         ]
         if not selected and len(report.problems) == before:
-            report.note(*self._empty(selector))
+            where, what, fix = self._empty(selector)
+            report.note((*path, *where), what, fix)
         return sorted(selected, key=lambda device: device.id)
 
     def _candidates(self, selector: Selector) -> Iterable[DeviceView]:
@@ -84,8 +136,8 @@ class Site:
             if wanted is not None and wanted not in values:
                 kind = "point" if key == "has" else key
                 what = f"the rule has no device: none has the {kind} '{wanted}'"
-                return ("for_each", key), what, suggest(wanted, values)
-        return ("for_each",), "the rule has no device: none fits all keys", "check them together"
+                return (key,), what, suggest(wanted, values)
+        return (), "the rule has no device: none fits all keys", "check them together"
 
 
 def _fits_profile(selector: Selector, profile: Profile) -> bool:

@@ -1,6 +1,5 @@
 """What `gateway check` says of Bluetooth devices, above all of those that anybody could imitate."""
 
-import operator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,8 @@ from gateway.errors import ConfigError
 from gateway.model import Severity
 from gateway.profile import Profile
 from gateway.vital import forged
-from rules.model import LEVELS, Instance, Rule, Setting, Slots, Threshold
+from rules.model import LEVELS, Instance, Predicate, Rule, Setting, Slots
+from rules.term import Input
 from tests.harness.ble import shipped
 
 HEAD = """version: 1
@@ -99,10 +99,12 @@ def test_what_saves_lives_acts_on_no_plain_advert_unless_the_site_says_so(
     section = {"profile": "bthome-smoke", "link": "radio", "address": ADDRESS, **more}
     one = Device("one", shipped("bthome-smoke"), BleDevice.model_validate(section))
     slots = Slots()
-    slot = slots.of("one", "alarm.smoke")
+    slot = slots.of("one", "alarm.smoke", 10**9)
     rule = Rule("evacuate", "", enabled=True, level=level, for_ns=0, severity=severity)
-    when = Threshold("alarm.smoke", slot, operator.eq, True, 10**9)
-    instance = Instance("evacuate[one]", rule, "one", when, None, (Setting("door.open", True),))
+    when = Predicate("alarm.smoke", Input(0), lambda read: read[0], (slot,), ("alarm.smoke",))
+    instance = Instance(
+        "evacuate[one]", rule, "one", when, None, (Setting("one", "door.open", True),)
+    )
     found = list(forged(slots.index([rule], [instance], ()), {"one": one}, {"radio": SPEC}))
     assert bool(found) is refused
     if refused:

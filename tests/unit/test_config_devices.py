@@ -8,6 +8,7 @@ from gateway.cli.main import main
 from gateway.config import load_config
 from gateway.errors import ConfigError
 from gateway.site_limit import SiteLimit
+from rules.term import Compare, Const, Input
 
 PROFILE = """
 profile: tank
@@ -58,7 +59,7 @@ def test_reports_limits_and_labels_are_read(folder: Path) -> None:
     assert section.limits == {"high": SiteLimit(350, "cm")}
     assert section.report["water.level"] is None
     (alarm,) = config.rules.instances
-    assert (alarm.id, alarm.when.limit) == ("tank.high[tank-1]", 3.5)
+    assert (alarm.id, alarm.when.term) == ("tank.high[tank-1]", Compare(">", Input(0), Const(3.5)))
     assert config.notes == ()
 
 

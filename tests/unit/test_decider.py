@@ -185,7 +185,7 @@ async def test_an_on_delay_raises_without_a_further_sample(site: Site) -> None:
     site.decider.decide(None, site.clock.boottime_ns(), site.bus)
     (raised,) = site.of(EventKind.ALARM_RAISED)
     assert (raised.device, raised.severity) == ("meter-1", Severity.SAFETY)
-    assert site.decider.next_due_ns() is None
+    assert (site.decider.next_due_ns() or 0) > 60_000_000_000  # its values grow old
 
 
 async def test_a_retained_value_decides_nothing(site: Site) -> None:

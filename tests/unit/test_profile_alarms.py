@@ -323,7 +323,7 @@ def test_alarms_of_a_profile_and_rules_of_the_site_see_the_same_points() -> None
         "test-level",
     )
     rules = compiled(view(whole, device="tank-1"))
-    assert rules.slots == {"tank-1": (("water.level", 0),)}
+    assert rules.slots == {"tank-1": {"water.level": 0}}
 
 
 def test_the_shipped_fire_panel_tells_which_detector_and_where() -> None:

@@ -3,9 +3,10 @@
 import pytest
 
 from gateway.document import parse
-from gateway.model import Severity
+from gateway.model import Severity, Value
 from rules.load import DeviceView, load_rules
-from rules.model import NEVER_NS, Setting
+from rules.model import NEVER_NS, Predicate, Setting
+from rules.term import Compare, Const
 from tests.unit.rules_site import DEVICES, METER, load, usable
 
 HEAD = "rules:\n- id: r\n  for_each: {type: meter}\n"
@@ -29,10 +30,17 @@ rules:
     assert (rule.title, rule.severity, rule.level) == ("Voltage low", Severity.SAFETY, 5)
     assert rule.for_ns == 1_500_000_000
     first = rules.instances[0]
-    assert first.when.limit == 200
+    assert limit_of(first.when) == 200
     assert first.until is not None
-    assert first.until.limit == 207
+    assert limit_of(first.until) == 207
     assert rules.notes == ()
+
+
+def limit_of(test: Predicate) -> object:
+    """What the point of a comparison is compared with."""
+    assert isinstance(test.term, Compare)
+    assert isinstance(test.term.right, Const)
+    return test.term.right.value
 
 
 @pytest.mark.parametrize(
@@ -98,9 +106,11 @@ def test_a_disabled_rule_is_checked_and_has_no_instances() -> None:
         ("light.group, value: '7'", 7),
     ],
 )
-def test_a_set_value_is_in_the_unit_of_its_point(written: str, value: object) -> None:
+def test_a_set_value_is_in_the_unit_of_its_point(written: str, value: Value) -> None:
     rules = usable(f"{LAMP}  do: [{{set: {{device: it, point: {written}}}}}]\n")
-    assert rules.instances[0].sets == (Setting(written.split(",", maxsplit=1)[0], value),)  # type: ignore[arg-type]  # -- the table mixes types
+    assert rules.instances[0].sets == (
+        Setting("light-1", written.split(",", maxsplit=1)[0], value),
+    )
     assert type(rules.instances[0].sets[0].value) is type(value)
 
 
@@ -117,7 +127,7 @@ def test_a_set_value_is_in_the_unit_of_its_point(written: str, value: object) ->
 )
 def test_a_limit_is_converted_to_the_unit_of_the_point(condition: str, limit: float) -> None:
     rules = usable(f"{HEAD}  when: '{condition}'\n{NOTHING}")
-    assert rules.instances[0].when.limit == limit
+    assert limit_of(rules.instances[0].when) == limit
 
 
 @pytest.mark.parametrize(
@@ -132,7 +142,7 @@ def test_a_limit_is_converted_to_the_unit_of_the_point(condition: str, limit: fl
 )
 def test_a_value_is_known_for_as_long_as_its_point_says(condition: str, stale_s: float) -> None:
     rules = usable(f"{HEAD}  when: '{condition}'\n{NOTHING}")
-    assert rules.instances[0].when.stale_ns == stale_s * 1e9
+    assert rules.stale_ns[rules.instances[0].when.inputs[0]] == stale_s * 1e9
 
 
 @pytest.mark.parametrize(("supervise", "stale_s"), [(None, 180), (60.0, 180), (960.0, 960)])
@@ -143,7 +153,7 @@ def test_a_value_of_a_supervised_device_is_known_until_it_is_missing(
     text = f"{HEAD}  when: it.elec.voltage.a > 253 V\n{NOTHING}"
     rules, problems = load_rules([parse(text.encode(), "a.yaml")], devices)
     assert problems == []
-    assert rules.instances[0].when.stale_ns == stale_s * 1e9
+    assert rules.stale_ns[rules.instances[0].when.inputs[0]] == stale_s * 1e9
 
 
 @pytest.mark.parametrize(
@@ -173,7 +183,7 @@ def test_until_may_read_another_point() -> None:
 @pytest.mark.parametrize(
     ("keys", "line", "what"),
     [
-        ("when: it.env.illuminance >= 0", 4, "always true: '>= 0', and env.illuminance is 0 to 100000 lx"),
+        ("when: it.env.illuminance >= 0", 4, "always true: '>= 0 lx', and env.illuminance is 0 to 100000 lx"),
         ("when: it.env.illuminance > 5 lx", 2, "neither alarm nor do: the rule does nothing"),
     ],
 )  # fmt: skip

@@ -6,7 +6,6 @@ from tests.unit.rules_site import load, usable
 
 HEAD = "rules:\n- id: r\n  for_each: {type: meter}\n"
 LAMP = "rules:\n- id: r\n  for_each: {type: light}\n  when: it.env.illuminance < 40 lx\n"
-ONE = "write one comparison, e.g. it.elec.voltage.a > 253 V"
 
 
 @pytest.mark.parametrize(
@@ -19,7 +18,8 @@ ONE = "write one comparison, e.g. it.elec.voltage.a > 253 V"
         ("rules: []\nrule: []", "a.yaml:2:1: rule: unknown key 'rule': did you mean 'rules'?"),
         ("rules: [x]", "a.yaml:1:9: rules[0]: 'x' is not a mapping: write `key: value` lines below it"),
         (f"{HEAD}  wen: 1\n  when: it.elec.voltage.a > 1 V", "a.yaml:4:3: rules[0].wen: unknown key 'wen': did you mean 'when'?"),
-        ("rules:\n- id: r\n  when: it.elec.voltage.a > 1 V", "a.yaml:2:3: rules[0].for_each: missing: add this key"),
+        ("rules:\n- id: r\n  for_each: {type: meter}", "a.yaml:2:3: rules[0].when: missing: add this key"),
+        ("rules:\n- id: r\n  when: it.elec.voltage.a > 1 V", "a.yaml:3:9: rules[0].when: 'it' is no alias: name a device in `with`"),
         ("rules:\n- id: R 1\n  for_each: {type: meter}\n  when: it.elec.voltage.a > 1 V",
          "a.yaml:2:7: rules[0].id: 'R 1' is no id: use 1 to 63 of a-z, 0-9 and '-', beginning with a letter or digit"),
     ],
@@ -33,13 +33,12 @@ def test_a_wrong_shape_is_refused_at_its_place(text: str, message: str) -> None:
     [
         (f"{key}: {{}}", key)
         for key in (
-            "with", "keep_for", "during", "at", "catch_up", "catch_up_max", "on_unknown",
-            "unknown_for", "on_clear", "mode", "restart", "digest", "allow_feedback", "max_run",
-            "template", "inputs",
+            "during", "at", "catch_up", "catch_up_max", "on_clear", "mode", "restart", "digest",
+            "max_run", "template", "inputs",
         )
     ]
     + [(f"alarm: {{severity: life, {key}: 1}}", key) for key in (
-        "latch", "ack", "cooldown", "realarm", "shelve_max", "flap", "storm", "escalate",
+        "ack", "cooldown", "realarm", "shelve_max", "flap", "storm", "escalate",
         "suppressed_by", "group_by", "levels")]
     + [(f"do: [{{set: {{device: it, point: light.level, value: 60 %, {key}: 1}}}}]", key) for key in (
         "hold", "confirm", "retry", "backoff", "timeout", "on_fail", "await_confirm")]
@@ -58,7 +57,8 @@ def test_what_later_versions_bring_is_refused_not_ignored(keys: str, key: str) -
     [
         ("{}", "a.yaml:3:13: rules[0].for_each: selects nothing in particular: give type, has, profile, tags or id"),
         ("{tags: {}}", "a.yaml:3:13: rules[0].for_each: selects nothing in particular: give type, has, profile, tags or id"),
-        ("{each: [building]}", "a.yaml:3:14: rules[0].for_each.each: 'each' is not in this version: remove it"),
+        ("{each: []}", "a.yaml:3:13: rules[0].for_each: selects nothing in particular: give type, has, profile, tags or id"),
+        ("{each: [use]}", "a.yaml:3:20: rules[0].for_each.each: device 'meter-1' has no tag 'use': give it one, or select fewer devices"),
         ("{typ: meter}", "a.yaml:3:14: rules[0].for_each.typ: unknown key 'typ': did you mean 'type'?"),
         ("{tags: {building: 1}}", "a.yaml:3:31: rules[0].for_each.tags.building: 1 is not a text: put it in quotes"),
         ("{tags: {bilding: '1'}}", "a.yaml:3:21: rules[0].for_each.tags.bilding: no device has a tag 'bilding': did you mean 'building'?"),
@@ -73,82 +73,174 @@ def test_a_wrong_selector_is_refused(selector: str, problem: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("condition", "what", "fix"),
+    ("condition", "what", "fix", "marked"),
     [
-        ("it.elec.voltage.a > 253 V and it.elec.pf.total < 1", "'and' is not in this version (at character 27, 'and it.elec.pf.total')", "write one comparison"),
-        ("it.elec.voltage.a > 253 V || x", "'||' is not in this version (at character 27, '|| x')", "write one comparison"),
-        ("it.elec.voltage.a > 253V*2", "'*' is not in this version (at character 25, '*2')", "write one comparison"),
-        ("it.elec.pf.total > 0.5 - 0.2", "'-' is not in this version (at character 24, '- 0.2')", "write one comparison"),
-        ("it.elec.voltage.a > 200 V < 253 V", "comparisons cannot be chained (at character 27, '< 253 V')", "write one comparison"),
-        ("it.elec.voltage.a > 200 V 5", "not understood (at character 27, '5')", "end the condition after the unit"),
-        ("not it.alarm.smoke", "'not' is not in this version (at character 1, 'not it.alarm.smoke')", ONE),
-        ("(it.elec.pf.total < 1)", "'(' is not in this version (at character 1, '(it.elec.pf.total < ')", ONE),
-        ("avg(it.elec.voltage.a, 1m) > 253 V", "'avg()' is not in this version (at character 1, 'avg(it.elec.voltage.')", ONE),
-        ("it.alarm.smoke", "a point without comparison is not in this version (at the end)", ONE),
-        ("it.elec.voltage.a = 5 V", "'=' compares nothing (at character 19, '= 5 V')", "use '=='"),
-        ("it.elec.voltage.a in [1, 2]", "'in' is not in this version (at character 19, 'in [1, 2]')", ONE),
-        ("it.elec.voltage.a ~ 5 V", "no comparison (at character 19, '~ 5 V')", "write one of == != < <= > >= after the point"),
-        ("it.elec.voltage.a >", "nothing after '>' (at the end)", "write a number and its unit"),
-        ("it.elec.voltage.a > it.elec.pf.total", "comparing two points is not in this version (at character 21, 'it.elec.pf.total')", "compare with a number"),
-        ("it.door.state == open", "comparing with open is not in this version (at character 18, 'open')", "compare with a number and its unit"),
-        ("it.alarm.smoke == true", "comparing with true is not in this version (at character 19, 'true')", "compare with a number and its unit"),
-        ("it.fire.device[3].state > 1", "'[' after a point is not in this version (at character 15, '[3].state > 1')", ONE),
-        ("elec.voltage.a > 253 V", "'elec' is no alias (at character 1, 'elec.voltage.a > 253')", "write it.elec.voltage.a"),
-        ("253 V < it.elec.voltage.a", "a condition begins with it.<point> (at character 1, '253 V < it.elec.volt')", ONE),
-        ("it.Elec.voltage > 1 V", "a condition begins with it.<point> (at character 1, 'it.Elec.voltage > 1 ')", ONE),
-        ("it > 1 V", "a condition begins with it.<point> (at character 1, 'it > 1 V')", ONE),
-        ("it.elec.voltage.a > 253 v", "'v' is no unit (at character 25, 'v')", "did you mean 'V'?"),
-        ("it.elec.voltage.a > 253 bra", "'bra' is no unit (at character 25, 'bra')", "did you mean 'bar'?"),
-        ("it.elec.voltage.a > 253 things", "'things' is no unit (at character 25, 'things')", "write a unit such as V, A, kW, kWh, °C, % or lx"),
-        ("it.elec.voltage.a > 1e3 V", "'e3' is no unit (at character 22, 'e3 V')", "write a unit such as V, A, kW, kWh, °C, % or lx"),
-        ("it.elec.voltage.a > " + "9" * 200, "a condition longer than 200 characters", ONE),
-        ("it.elec.voltage.a > 253", "number without a unit, but the other side is a voltage", "write e.g. 253 V"),
-        ("it.elec.voltage.a > 253 A", "253 A is a current, but elec.voltage.a is a voltage", "write e.g. 253 V"),
-        ("it.elec.pf.total > 50 %", "50 % is a ratio, but elec.pf.total is a number", "write e.g. 50"),
-        ("it.elec.voltage.b > 253 V", "profile 'test-meter' has no point 'elec.voltage.b'", "did you mean 'elec.voltage.a'?"),
-        ("it.elec.voltage.a > 300 V", "never true: '> 300 V', but elec.voltage.a is 0 to 300 V", "write a limit inside"),
-        ("it.elec.voltage.a == 0.4 kV", "never true: '== 0.4 kV', but elec.voltage.a is 0 to 300 V", "write a limit inside"),
-        ("it.elec.pf.total < -1", "never true: '< -1', but elec.pf.total is -1 to 1", "write a limit inside"),
+        ("it.elec.voltage.a > 253 V || x", "'x' is no point", "write a point such as it.x", "x"),
+        ("it.elec.voltage.a > 200 V < 253 V", "comparisons cannot be chained", "write 'a < b and b < c'", "<"),
+        ("it.elec.voltage.a > 200 V 5", "'5' after a finished expression", "join the two with `and` or `or`", "5"),
+        ("it.elec.voltage.a > 200 V)", "')' is too much", "remove it", ")"),
+        ("not it.elec.pf.total", "a number where true or false is needed", "compare it, e.g. with >", "it.elec.pf.total"),
+        ("it.elec.pf.total", "a number, not true or false", "compare it, e.g. with >", "it.elec.pf.total"),
+        ("(it.elec.pf.total < 1", "the end where ')' should be", "close the parenthesis", ""),
+        ("it.elec.voltage.a = 5 V", "'=' compares nothing", "use '=='", "="),
+        ("it.elec.voltage.a in [1 V, 2]", "number without a unit, but the other side is a voltage", "write e.g. 2 V", "2"),
+        ("it.elec.voltage.a in 5 V", "'5' where '[' should be", "write the choices in brackets: in [open, closed]", "5 V"),
+        ("it.elec.voltage.a ~ 5 V", "'~' is no part of the language", "remove it", "~"),
+        ("it.elec.voltage.a >", "the expression ends too early", "write e.g. it.elec.voltage.a > 253 V", ""),
+        ("it.elec.voltage.a > it.elec.pf.total", "a number where a voltage should be", "write it in V", "it.elec.pf.total"),
+        ("it.elec.voltage.a > it.elec.power.total", "a power where a voltage should be", "write it in V", "it.elec.power.total"),
+        ("it.elec.voltage.a * it.elec.power.total > 0", "a product of two quantities", "multiply by a plain number", "it.elec.voltage.a * it.elec.power.total"),
+        ("it.elec.voltage.a / it.elec.power.total > 1", "a voltage divided by a power", "divide by a plain number or the same quantity", "it.elec.voltage.a / it.elec.power.total"),
+        ("it.elec.voltage.a == open", "'open' is no point", "write a point such as it.open", "open"),
+        ("it.elec.voltage.a == true", "a voltage is compared with a state (true or false)", "write a number with its unit, e.g. 5 V", "true"),
+        ("elec.voltage.a > 253 V", "'elec' is no alias", "write it.elec.voltage.a", "elec.voltage.a"),
+        ("bell.state > 1", "'bell' is no alias", "write one of it", "bell.state"),
+        ("it > 1 V", "'it' is a device", "write a point of it: it.<point>", "it"),
+        ("avg > 1", "'avg' is a function", "write avg(...)", "avg"),
+        ("agv(it.elec.voltage.a, 1m) > 253 V", "unknown function 'agv'", "did you mean 'avg'?", "agv(it.elec.voltage.a, 1m)"),
+        ("avg(it.elec.voltage.a) > 253 V", "avg() with 1 arguments", "write avg(it.water.flow, 1h)", "avg(it.elec.voltage.a)"),
+        ("avg(it.elec.voltage.a, 5) > 253 V", "no duration", "write a number and one of ms, s, m, h, d: 30s", "5"),
+        ("avg(it.elec.voltage.a, 3d) > 253 V", "a duration of 259200 s", "write more than 0s, at most 24h", "3d"),
+        ("avg(253 V, 1m) > 253 V", "avg() is about a point", "write e.g. avg(it.water.flow, 1h)", "253 V"),
+        ("rises(it.elec.voltage.a, 1m) > 2", "rises() of a voltage", "it counts how often a state becomes true", "rises(it.elec.voltage.a, 1m)"),
+        ("rate(it.elec.voltage.a, 1m) > 2 V", "a rate of a voltage has no unit here", "write delta(elec.voltage.a, ...)", "rate(it.elec.voltage.a, 1m)"),
+        ("any(it.elec.pf.total > 1)", "any() is about the devices of one group", "write e.g. any(members.alarm.smoke); name one in `with`", "any(it.elec.pf.total > 1)"),
+        ("active(r)", "active() takes the id of a rule", 'write active("rule-id") or active("rule-id", any)', "active(r)"),
+        ("it.elec.voltage.a > 253 v", "'v' is no unit", "did you mean 'V'?", "253 v"),
+        ("it.elec.voltage.a > 253 bra", "'bra' is no unit", "did you mean 'bar'?", "253 bra"),
+        ("it.elec.voltage.a > 253 things", "'things' is no unit", "write a unit such as V, A, kW, kWh, °C, % or lx", "253 things"),
+        ("it.elec.voltage.a > 253", "number without a unit, but the other side is a voltage", "write e.g. 253 V", "253"),
+        ("it.elec.voltage.a > 253 A", "a current where a voltage should be", "write it in V", "253 A"),
+        ("it.elec.pf.total > 50 %", "a ratio where a number should be", "write a plain number", "50 %"),
+        ("it.elec.voltage.b > 253 V", "profile 'test-meter' has no point 'elec.voltage.b'", "did you mean 'elec.voltage.a'?", "it.elec.voltage.b"),
+        ("1 " + "+ 1 " * 300 + "> 0", "more than 200 parts", "split it into two rules", None),
+        ("(" * 50 + "1" + ")" * 50 + " > 0", "nested deeper than 40 levels", "split it into two rules", None),
+        ("x" * 2001, "an expression of 2001 characters", "write at most 2000", None),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("key", ["when", "until"])
-def test_a_wrong_condition_is_refused_with_its_fix(key: str, condition: str, what: str, fix: str) -> None:  # fmt: skip
+def test_a_wrong_condition_is_refused_with_place_mark_and_fix(
+    key: str, condition: str, what: str, fix: str, marked: str | None
+) -> None:
     other = "  when: it.meter.serial > 1\n" if key == "until" else ""
-    problems = load(f'{HEAD}{other}  {key}: "{condition}"\n')[1]
-    line, column = (5, 10) if other else (4, 9)
-    assert [(p.line, p.column, p.path, p.what, p.fix) for p in problems] == [
-        (line, column, f"rules[0].{key}", what, fix)
-    ]
+    (problem,) = load(f"{HEAD}{other}  {key}: '{condition}'\n")[1]
+    assert (problem.path, problem.what, problem.fix) == (f"rules[0].{key}", what, fix)
+    text, mark = problem.excerpt.split("\n")
+    assert text == condition
+    start, end = mark.index("^"), len(mark)
+    if marked is not None:
+        assert condition[start:end] == marked
+    line, column = (5, 11) if other else (4, 10)
+    assert (problem.line, problem.column) == (line, column + start)
 
 
 @pytest.mark.parametrize(
     ("condition", "what"),
     [
-        ("true", "True is no condition"),
+        ("it.elec.voltage.a > 300 V", "never true: '> 300 V', but elec.voltage.a is 0 to 300 V"),
+        ("it.elec.voltage.a == 0.4 kV", "never true: '== 400 V', but elec.voltage.a is 0 to 300 V"),
+        ("it.elec.pf.total < -1", "never true: '< -1', but elec.pf.total is -1 to 1"),
+        ("it.elec.voltage.a < 20 V and it.elec.voltage.a > 50 V", "never true: 'it.elec.voltage.a < 20 V and it.elec.voltage.a > 50 V'"),
+        ("it.elec.voltage.a > 400 V or it.elec.pf.total > 2", "never true: 'it.elec.voltage.a > 400 V or it.elec.pf.total > 2'"),
+        ("not (it.elec.pf.total <= 1)", "never true: 'not (it.elec.pf.total <= 1)'"),
+        ("it.elec.voltage.a in [400 V, 500 V]", "never true: 'it.elec.voltage.a in [400 V, 500 V]'"),
+        ("500 V < it.elec.voltage.a and it.elec.power.total > 0", "never true: '500 V < it.elec.voltage.a and it.elec.power.total > 0'"),
+    ],
+)  # fmt: skip
+def test_a_condition_that_can_never_be_true_is_refused(condition: str, what: str) -> None:
+    assert [p.what for p in load(f"{HEAD}  when: '{condition}'\n")[1]] == [what]
+
+
+def test_the_place_is_right_in_every_style_of_text() -> None:
+    for written, line, column in (
+        ("it.elec.pf.total > 1 V", 4, 28),
+        ("'it.elec.pf.total > 1 V'", 4, 29),
+        ('"it.elec.pf.total > 1 V"', 4, 29),
+        ("\n    it.elec.pf.total > 1 V", 5, 24),
+        ("{all: [it.elec.pf.total < 1, it.elec.pf.total > 1 V]}", 4, 57),
+    ):
+        (problem,) = load(f"{HEAD}  when: {written}\n")[1]
+        assert (problem.line, problem.column) == (line, column), written
+    (problem,) = load(f"{HEAD}  when: |\n    it.elec.pf.total > 1 V\n")[1]
+    assert problem.line == 4
+
+
+@pytest.mark.parametrize(
+    ("condition", "what"),
+    [
         ("5", "5 is no condition"),
         ("", "None is no condition"),
         ("'  '", "'  ' is no condition"),
-        ("[it.elec.pf.total > 1]", "a list of conditions is not in this version"),
-        ("{all: [it.elec.pf.total > 1]}", "'all' is not in this version"),
-        ("{any: []}", "'any' is not in this version"),
+        ("[it.elec.pf.total < 1]", "['it.elec.pf.total < 1'] is no condition"),
+        ("{any: []}", "a condition is a text, or a list under all: or any:"),
+        ("{none: [a]}", "a condition is a text, or a list under all: or any:"),
+        ("{all: [5]}", "5 is no condition"),
     ],
 )
-def test_a_condition_is_one_text(condition: str, what: str) -> None:
+def test_a_condition_is_a_text_or_a_list(condition: str, what: str) -> None:
     problems = load(f"{HEAD}  when: {condition}\n")[1]
-    assert [(p.line, p.what, p.fix) for p in problems] == [(4, what, ONE)]
+    assert [(p.line, p.what) for p in problems] == [(4, what)]
 
 
-@pytest.mark.parametrize("point", ["light.on", "light.mode"])
-def test_a_state_is_not_compared_with_a_number(point: str) -> None:
+@pytest.mark.parametrize(
+    ("point", "what"),
+    [("light.on", "a state (true or false)"), ("light.mode", "one of auto, hand")],
+)
+def test_a_state_is_not_compared_with_a_number(point: str, what: str) -> None:
     problems = load(f"rules: [{{id: r, for_each: {{type: light}}, when: it.{point} > 1}}]")[1]
-    assert problems[0].what == f"'{point}' is a state; only comparing numbers is in this version"
+    assert problems[0].what == f"{what} is compared with a number"
+    problems = load(f"rules: [{{id: r, for_each: {{type: light}}, when: it.{point} > 1}}]")[1]
+
+
+def test_a_text_that_a_point_never_has_is_refused() -> None:
+    for condition in ("it.light.mode == hnad", 'it.light.mode == "hnad"', "hnad == it.light.mode"):
+        problems = load(f"rules: [{{id: r, for_each: {{type: light}}, when: '{condition}'}}]")[1]
+        assert [(p.what, p.fix) for p in problems] == [
+            ("'hnad' is never a value of light.mode", "allowed: auto, hand")
+        ]
+
+
+@pytest.mark.parametrize(
+    ("with_", "when", "what", "fix"),
+    [
+        ("{main: meter-9}", "main.elec.pf.total < 1", "unknown device 'meter-9'", "did you mean 'meter-2'?"),
+        ("{main: 'meter-{bilding}'}", "main.elec.pf.total < 1", "'meter-{bilding}': the devices of the rule have no tag 'bilding'", "write one of building, use"),
+        ("{it: meter-1}", "it.light.on", "'it' is no name for a device or group", "choose another name"),
+        ("{Main: meter-1}", "it.light.on", "'Main' is no name for a device or group", "use a-z, 0-9 and '_'"),
+        ("{near: {type: light}}", "near.light.on", "'near' is a group of devices", "write any(near.light.on), all(...) or count_of(...)"),
+        ("{near: {type: light}}", "any(near.light.on and it.light.on)", "'it' is not the group", "read only points of near inside, and join the rest with `and`"),
+        ("{near: {type: light}}", "any(avg(near.light.level, 1m) > 5 %)", "'avg' inside of a group function", "read points of the group only"),
+        ("{near: {type: light}}", "sum_of(near.light.on) > 1", "sum_of() of a state (true or false)", "give it a point that is a number"),
+        ("{near: {typ: light}}", "it.light.on", "unknown key 'typ'", "did you mean 'type'?"),
+    ],
+)  # fmt: skip
+def test_a_wrong_name_of_a_device_or_group_is_refused(
+    with_: str, when: str, what: str, fix: str
+) -> None:
+    text = f"rules: [{{id: r, for_each: {{type: light}}, with: {with_}, when: '{when}', alarm: {{severity: life}}}}]"
+    assert (what, fix) in [(p.what, p.fix) for p in load(text)[1]]
+
+
+def test_rules_that_ask_about_each_other_in_a_circle_are_refused() -> None:
+    def rule(name: str, other: str) -> str:
+        return f"- {{id: {name}, for_each: {{type: light}}, when: 'active(\"{other}\") or it.light.on', alarm: {{severity: life}}}}\n"
+
+    problems = load("rules:\n" + rule("a", "b") + rule("b", "a"))[1]
+    assert len(problems) == 1
+    assert problems[0].what.startswith("it asks about itself: ")
+    usable(
+        "rules:\n"
+        + rule("a", "b")
+        + rule("b", "c")
+        + "- {id: c, for_each: {type: light}, when: it.light.on, alarm: {severity: life}}\n"
+    )
 
 
 def test_a_point_that_only_some_selected_devices_have_asks_for_has() -> None:
     text = "rules: [{id: r, for_each: {tags: {building: '1'}}, when: it.elec.voltage.a > 253 V}]"
     problems = load(text)[1]
     assert [(p.what, p.fix) for p in problems] == [
-        ("profile 'test-light' has no point 'elec.voltage.a'", "add `has: elec.voltage.a` to for_each")
+        ("profile 'test-light' has no point 'elec.voltage.a'", "add `has: elec.voltage.a` to its selector")
     ]  # fmt: skip
 
 
@@ -177,7 +269,7 @@ def test_until_may_not_hold_together_with_when(when: str, until: str, overlaps: 
 @pytest.mark.parametrize(
     ("written", "message"),
     [
-        ("device: light-1, point: light.level, value: 60 %", "a.yaml:5:23: rules[0].do[0].set.device: device 'light-1' is not in this version: write it, the device of `for_each`"),
+        ("device: light-1, point: light.level, value: 60 %", "a.yaml:5:23: rules[0].do[0].set.device: 'light-1' is no device of this rule: write one of it"),
         ("device: it, point: env.illuminance, value: 60 lx", "a.yaml:5:34: rules[0].do[0].set.point: point 'env.illuminance' of profile 'test-light' cannot be written: write one of light.fade, light.group, light.level, light.mode, light.on"),
         ("device: it, point: light.lvel, value: 60 %", "a.yaml:5:34: rules[0].do[0].set.point: point 'light.lvel' of profile 'test-light' does not exist: did you mean 'light.level'?"),
         ("device: it, point: light.level, value: 60", "a.yaml:5:54: rules[0].do[0].set.value: number without a unit, but the other side is a ratio: write e.g. 60 %"),

@@ -1,4 +1,4 @@
-"""The comparison of the rule language, `it.<point> <op> <number> [unit]`: reading it, units, reach."""
+"""Numbers with units as people write them, and the reach of a comparison."""
 
 import difflib
 import math
@@ -20,21 +20,9 @@ OPERATORS: Mapping[str, Callable[[float, float], bool]] = MappingProxyType({
 })  # fmt: skip
 
 MAX_LENGTH = 200  # keeps every number inside the range of a float
-_EXAMPLE = "write one comparison, e.g. it.elec.voltage.a > 253 V"
-_FUNCTIONS = frozenset({
-    "avg", "min", "max", "sum", "count", "delta", "rise", "rises", "rate", "coverage", "stale",
-    "known", "good", "prev", "changed", "any", "all", "count_of", "unknown_of", "sum_of", "max_of",
-    "min_of", "avg_of", "active", "abs", "round", "clamp",
-})  # fmt: skip
-
-_POINT = re.compile(r"it\.([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*)(?![\w.])")
-_PATH = re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)+")
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _UNIT = re.compile(r"[^\s()<>=!&|+*,;\"'-]+")
-_LATER = re.compile(
-    r"(?:and|or|not|in)\b|&&|\|\||[-+*/()!\[]"
-)  # of the language, not of this version
-_PIECE = re.compile(r"\w+|[^\w\s]+")
+_LATER = re.compile(r"(?:and|or|not|in)\b|&&|\|\||[-+*/()!\[]")
 
 
 class Fault(NamedTuple):
@@ -43,7 +31,7 @@ class Fault(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """`it.<point> <op> <number> <unit>` as written; `unit` is a UCUM code, None when left out."""
+    """`<point> <op> <number> <unit>` as written; `unit` is a UCUM code, None when left out."""
 
     point: str
     op: str
@@ -55,26 +43,6 @@ class Quantity(NamedTuple):
     number: int | float
     unit: str | None
     end: int
-
-
-def parse(value: object) -> Comparison:
-    """Read a condition. Raises PydanticCustomError that names the character where it fails."""
-    text = _text(value)
-    at = skip(text, 0)
-    point = _POINT.match(text, at)
-    if point is None or text.startswith("[", point.end()):
-        raise _no_point(text, at)
-    at = skip(text, point.end())
-    op = next((op for op in ("==", "!=", "<=", ">=", "<", ">") if text.startswith(op, at)), None)
-    if op is None:
-        raise _no_operator(text, at)
-    at = skip(text, at + len(op))
-    if not _NUMBER.match(text, at):
-        raise _no_number(text, at, op)
-    quantity = quantity_at(text, at)
-    if quantity.end < len(text):
-        raise _more(text, quantity.end)
-    return Comparison(point[1], op, quantity.number, quantity.unit)
 
 
 def parse_quantity(text: str) -> Quantity | None:
@@ -146,19 +114,6 @@ def common(*spans: Span) -> bool:
     return low < high or (low == high and not low_out and high_in)
 
 
-def _text(value: object) -> str:
-    if isinstance(value, dict):
-        key = next(iter(value), "")
-        raise wrong(f"'{key}' is not in this version", _EXAMPLE)
-    if isinstance(value, list):
-        raise wrong("a list of conditions is not in this version", _EXAMPLE)
-    if not isinstance(value, str) or not value.strip():
-        raise wrong(f"{value!r} is no condition", _EXAMPLE)
-    if len(value) > MAX_LENGTH:
-        raise wrong(f"a condition longer than {MAX_LENGTH} characters", _EXAMPLE)
-    return value.rstrip()
-
-
 def skip(text: str, at: int) -> int:
     return at + len(text[at:]) - len(text[at:].lstrip())
 
@@ -174,11 +129,11 @@ def quantity_at(text: str, at: int) -> Quantity:
         return Quantity(number, None, at)
     code = code_of(unit[0])
     if code is None:
-        raise fault_at(text, at, f"'{unit[0]}' is no unit", _near_unit(unit[0]))
+        raise fault_at(text, at, f"'{unit[0]}' is no unit", near_unit(unit[0]))
     return Quantity(number, code, skip(text, unit.end()))
 
 
-def _near_unit(word: str) -> str:
+def near_unit(word: str) -> str:
     known = [*UNITS, *SPELLINGS]
     same = [unit for unit in known if unit.lower() == word.lower()]
     near = same or difflib.get_close_matches(word, known, n=1)
@@ -195,50 +150,3 @@ def fault_at(text: str, at: int, what: str, fix: str) -> PydanticCustomError:
     rest = text[at : at + 20]
     place = f"at character {at + 1}, '{rest}'" if rest else "at the end"
     return wrong(f"{what} ({place})", fix)
-
-
-def _no_point(text: str, at: int) -> PydanticCustomError:
-    word = re.match(r"\w*", text[at:])
-    name = word[0] if word else ""
-    if name in _FUNCTIONS and text[at + len(name) :].lstrip().startswith("("):
-        return fault_at(text, at, f"'{name}()' is not in this version", _EXAMPLE)
-    if later := _LATER.match(text, at):
-        if not _NUMBER.match(text, at):
-            return fault_at(text, at, f"'{later[0]}' is not in this version", _EXAMPLE)
-    elif (point := _POINT.match(text, at)) is not None:
-        return fault_at(text, point.end(), "'[' after a point is not in this version", _EXAMPLE)
-    elif (path := _PATH.match(text, at)) is not None and name != "it":
-        return fault_at(text, at, f"'{name}' is no alias", f"write it.{path[0]}")
-    return fault_at(text, at, "a condition begins with it.<point>", _EXAMPLE)
-
-
-def _no_operator(text: str, at: int) -> PydanticCustomError:
-    if text.startswith("=", at):
-        return fault_at(text, at, "'=' compares nothing", "use '=='")
-    if at == len(text):
-        return fault_at(text, at, "a point without comparison is not in this version", _EXAMPLE)
-    if later := _LATER.match(text, at):
-        return fault_at(text, at, f"'{later[0]}' is not in this version", _EXAMPLE)
-    return fault_at(
-        text, at, "no comparison", f"write one of {' '.join(OPERATORS)} after the point"
-    )
-
-
-def _no_number(text: str, at: int, op: str) -> PydanticCustomError:
-    piece = _PIECE.match(text, at)
-    if piece is None:
-        return fault_at(text, at, f"nothing after '{op}'", "write a number and its unit")
-    if piece[0] == "it":
-        return fault_at(
-            text, at, "comparing two points is not in this version", "compare with a number"
-        )
-    what = f"comparing with {piece[0]} is not in this version"
-    return fault_at(text, at, what, "compare with a number and its unit")
-
-
-def _more(text: str, at: int) -> PydanticCustomError:
-    if any(text.startswith(op, at) for op in OPERATORS):
-        return fault_at(text, at, "comparisons cannot be chained", "write one comparison")
-    if later := _LATER.match(text, at):
-        return fault_at(text, at, f"'{later[0]}' is not in this version", "write one comparison")
-    return fault_at(text, at, "not understood", "end the condition after the unit")

@@ -1,0 +1,174 @@
+"""How samples flow through slots and nodes to the instances that read them. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from heapq import heappush
+from typing import NamedTuple
+
+from gateway.model import Level, Sample, Value
+from rules.model import NEVER_NS, RuleSet
+from rules.nodes import Node, Seen
+
+
+class Phase(IntEnum):
+    NORMAL = 0
+    PENDING = 1  # the condition is true, `for` is running
+    ACTIVE = 2
+    CLEARING = 3  # the condition is false, `keep_for` is running
+
+
+class Kind(IntEnum):
+    """What a timer is for; of those that are due together the first comes first."""
+
+    INSTANCE = 1  # `for` or `keep_for` is over
+    FIRST = 2  # decide for the first time
+    UNKNOWN = 3  # a condition was unknown for long
+    STALE = 4
+    NODE = 5
+
+
+class Timer(NamedTuple):
+    """`subject` is a rank, a slot or a node; an instance's timer is dead when `mark` is not its mark."""
+
+    due: int
+    kind: Kind
+    subject: int
+    mark: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class State:
+    """Belongs to `step`: one entry for each slot and node of the rules, one for each instance."""
+
+    rules: RuleSet
+    values: list[Value | None]  # of slots, then nodes; None: unknown
+    stamps: list[int]  # engine time of the value of a slot; -1: never seen
+    watched: list[bool]  # slots with a timer for their staleness
+    nodes: list[Node]
+    asked: list[int]  # when the timer of a node is due; NEVER_NS: it has none
+    phases: list[Phase]
+    holds: list[bool]  # the condition, as it was decided last
+    marks: list[int]  # PENDING, CLEARING: when it is due
+    since: list[int]  # ACTIVE, CLEARING, latched: engine time of the raise
+    unknown: dict[int, int] = field(default_factory=dict)  # rank -> since when
+    timers: list[Timer] = field(default_factory=list)  # a heap, some are dead
+    latched: set[int] = field(default_factory=set)  # ranks that wait for a reset
+    counted: dict[str, list[int]] = field(default_factory=dict)  # instance -> nodes that count it
+    now: int = 0  # engine time of the last input or timer
+    late: int = 0  # values that came after a newer one
+
+
+def start(rules: RuleSet, now: int = 0) -> State:
+    """The state before the first input: nothing is known, so nothing is raised before data came."""
+    slots, instances = len(rules.stale_ns), len(rules.instances)
+    nodes = [wire.make(now) for wire in rules.wires]
+    state = State(
+        rules, [None] * (slots + len(nodes)), [-1] * slots, [False] * slots, nodes,
+        [NEVER_NS] * len(nodes), [Phase.NORMAL] * instances, [False] * instances, [0] * instances,
+        [0] * instances, now=now,
+    )  # fmt: skip
+    for number, wire in enumerate(rules.wires):
+        for name in wire.runs:
+            state.counted.setdefault(name, []).append(number)
+        ask(state, number, now)
+    for rank, instance in enumerate(rules.instances):
+        timeless = all(index < slots for test in instance.tests for index in test.inputs)
+        if not timeless or instance.rule.on_unknown != "hold":
+            heappush(state.timers, Timer(now, Kind.FIRST, rank))
+    return state
+
+
+def take(state: State, slots: Mapping[str, int], sample: Sample, at: int, now: int) -> list[int]:
+    """Update slots and nodes from the sample; the ranks of the instances that may decide anew."""
+    changed: list[int] = []
+    nodes: dict[int, None] = {}
+    texts = state.rules.texts
+    for point, given in sample.values.items():
+        slot = slots.get(point)
+        if slot is not None:
+            quality = sample.quality.get(point) if sample.quality else None
+            bad = given != given or (quality is not None and quality.level is Level.BAD)  # noqa: PLR0124 -- NaN
+            value = None if bad or (given.__class__ is str) is not texts[slot] else given
+            _put(state, slot, at, value, quality is not None, now, changed, nodes)
+    for point in sample.quality:
+        slot = slots.get(point)
+        if slot is not None and point not in sample.values:
+            _put(state, slot, at, None, True, now, changed, nodes)  # noqa: FBT003
+    return spread(state, changed, nodes, now) if changed or nodes else []
+
+
+def _put(
+    state: State, slot: int, at: int, value: Value | None, uncertain: bool, now: int,  # noqa: FBT001
+    changed: list[int], nodes: dict[int, None],
+) -> None:  # fmt: skip
+    """One value: into its slot, unless a newer one is there, and into the nodes that read it."""
+    before = state.values[slot]
+    current = before
+    if at >= state.stamps[slot]:
+        stale_ns = state.rules.stale_ns[slot]
+        current = value if now - at < stale_ns else None
+        state.values[slot] = current
+        state.stamps[slot] = at
+        if current is not None and stale_ns < NEVER_NS and not state.watched[slot]:
+            state.watched[slot] = True
+            heappush(state.timers, Timer(at + stale_ns, Kind.STALE, slot))
+    else:
+        state.late += 1
+    moved = current != before or current.__class__ is not before.__class__
+    if moved:
+        changed.append(slot)
+    if feeds := state.rules.feeds[slot]:
+        seen = Seen(at, value, uncertain, current)
+        for number in feeds:
+            node = state.nodes[number]
+            if node.every or moved:
+                node.take(slot, seen)
+                nodes[number] = None
+
+
+def spread(state: State, changed: Sequence[int], nodes: Mapping[int, None], now: int) -> list[int]:
+    """The ranks that read what has changed, each once, in order."""
+    readers = state.rules.readers
+    ranks = [rank for slot in changed for rank in readers[slot]]
+    for number in nodes:
+        if ask(state, number, now):
+            ranks += readers[len(state.stamps) + number]
+    return sorted(set(ranks)) if len(ranks) > 1 else ranks
+
+
+def ask(state: State, number: int, now: int) -> bool:
+    """Whether the value of a node has changed; sets its timer."""
+    node, index = state.nodes[number], len(state.stamps) + number
+    value, due = node.value(now), node.due(now)
+    if due is not None and due < state.asked[number]:
+        state.asked[number] = due
+        heappush(state.timers, Timer(due, Kind.NODE, number))
+    before = state.values[index]
+    state.values[index] = value
+    return value != before or value.__class__ is not before.__class__
+
+
+def expire(state: State, slot: int, due: int) -> list[int]:
+    """The value of a slot is too old, unless a newer one came: then its timer goes on."""
+    newest = state.stamps[slot] + state.rules.stale_ns[slot]
+    if newest > due and state.values[slot] is not None:
+        heappush(state.timers, Timer(newest, Kind.STALE, slot))
+        return []
+    state.watched[slot] = False
+    if state.values[slot] is None:
+        return []
+    state.values[slot] = None
+    nodes = dict.fromkeys(state.rules.feeds[slot])
+    for number in nodes:
+        state.nodes[number].forget(slot)
+    return spread(state, [slot], nodes, due)
+
+
+def alive(state: State, timer: Timer) -> bool:
+    if timer.kind is Kind.INSTANCE:
+        waits = state.phases[timer.subject] in {Phase.PENDING, Phase.CLEARING}
+        return waits and state.marks[timer.subject] == timer.mark
+    if timer.kind is Kind.UNKNOWN:
+        return state.unknown.get(timer.subject) == timer.mark
+    return timer.kind is not Kind.NODE or state.asked[timer.subject] == timer.due

@@ -1,0 +1,112 @@
+"""Types of expressions: what they are called, which fit together, how units convert. Pure."""
+
+from gateway.profile import Point
+from gateway.settings import SECONDS
+from gateway.units import UNITS, code_of, convert
+from rules.quantity import near_unit
+from rules.term import BOOL, Const, Sum, Term, Type
+from rules.tree import Node, Number, Path, Place, RuleError
+
+MAX_WINDOW_S = 86_400.0
+PLAIN_UNITS = frozenset({"", "1"})  # of a bare number, of a point without unit
+Side = tuple[Term, Type, Node]
+
+
+def numeric(point: Point) -> bool:
+    """A state without unit is true/false or one of its texts: comparing it with a number is refused."""
+    if point.enum is not None or point.bits is not None:
+        return False
+    return point.kind in {"gauge", "counter"} or point.unit != "1" or point.integer
+
+
+def type_of(point: Point) -> Type:
+    if point.enum is not None:
+        return Type("texts", texts=tuple(point.enum.values()))
+    return Type("number", point.unit) if numeric(point) else BOOL
+
+
+def kind(type_: Type) -> str:
+    if type_.kind == "bool":
+        return "a state (true or false)"
+    if type_.kind == "texts":
+        return f"one of {', '.join(type_.texts)}"
+    return "a number" if type_.unit in PLAIN_UNITS else article(UNITS[type_.unit].dimension)
+
+
+def comparable(type_: Type) -> str:
+    if type_.kind == "bool":
+        return "write true or false, or leave the comparison out"
+    if type_.kind == "texts":
+        return f"write one of {', '.join(type_.texts)}"
+    return (
+        f"write a number{'' if type_.unit in {'', '1'} else ' with its unit, e.g. 5 ' + type_.unit}"
+    )
+
+
+def article(word: str) -> str:
+    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
+
+
+def unit_of(node: Number) -> str:
+    if not node.unit:
+        return ""
+    code = code_of(node.unit)
+    if code is None:
+        raise RuleError(f"'{node.unit}' is no unit", near_unit(node.unit), *node.place)
+    return code
+
+
+def duration_ns(node: Node) -> int:
+    """Nanoseconds of `30s`. In this place `m` is minutes."""
+    if not isinstance(node, Number) or node.unit not in SECONDS:
+        raise RuleError("no duration", "write a number and one of ms, s, m, h, d: 30s", *node.place)
+    seconds = node.value * SECONDS[node.unit]
+    if not 0 < seconds <= MAX_WINDOW_S:
+        raise RuleError(
+            f"a duration of {seconds:g} s", "write more than 0s, at most 24h", *node.place
+        )
+    return round(seconds * 1e9)
+
+
+def check_text(text: str, type_: Type, place: Place, about: Node) -> None:
+    if text not in type_.texts:
+        name = about.point if isinstance(about, Path) else "this"
+        what = f"'{text}' is never a value of {name}"
+        raise RuleError(what, f"allowed: {', '.join(type_.texts)}", *place)
+
+
+def same_unit(left: Side, right: Side) -> tuple[Term, Term, str]:
+    """Both in the unit of the point among them; a bare number takes no unit but that of 0 or 1."""
+    (a, have, _), (b, want, other) = left, right
+    if not have.unit:
+        b, a, unit = same_unit((b, want, other), (a, have, left[2])) if want.unit else (b, a, "")
+        return a, b, unit
+    if not want.unit:
+        zero = isinstance(b, Const) and b.value == 0
+        if zero or have.unit == "1":
+            return a, b, have.unit
+        dimension = UNITS[have.unit].dimension
+        shown = b.value if isinstance(b, Const) else "5"
+        what = f"number without a unit, but the other side is {article(dimension)}"
+        raise RuleError(what, f"write e.g. {shown} {have.unit}", *other.place)
+    if UNITS[have.unit].dimension != UNITS[want.unit].dimension:
+        what = f"{kind(want)} where {kind(have)} should be"
+        fix = "write a plain number" if have.unit == "1" else f"write it in {have.unit}"
+        raise RuleError(what, fix, *other.place)
+    return a, _converted(b, want, have), have.unit
+
+
+def _converted(term: Term, source: Type, target: Type) -> Term:
+    if source.unit == target.unit:
+        return term
+    if isinstance(term, Const) and not target.difference:
+        number = convert(float(term.value), source.unit, target.unit)
+        rounded = float(f"{number:.12g}")  # 1.1 bar is 110 kPa, not 110.00000000000001
+        return Const(int(rounded) if rounded.is_integer() else rounded)
+    have, want = UNITS[source.unit], UNITS[target.unit]
+    factor = have.factor / want.factor
+    if isinstance(term, Const):
+        return Const(float(f"{float(term.value) * factor:.12g}"))
+    offset = 0.0 if target.difference else (have.offset - want.offset) / want.factor
+    scaled: Term = Sum("*", term, Const(factor))
+    return Sum("+", scaled, Const(offset)) if offset else scaled

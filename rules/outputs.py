@@ -1,0 +1,73 @@
+"""What goes into the rule engine and what comes out of it."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from gateway.model import NO_ATTRIBUTES, Sample, Severity, Value
+
+
+class Tick(NamedTuple):
+    """Time has passed."""
+
+
+Input = Sample | Tick
+
+
+class Raised(NamedTuple):
+    """An alarm begins. `values`: the points that the condition reads, as far as they are known."""
+
+    instance: str
+    rule: str
+    device: str
+    severity: Severity
+    title: str
+    values: Mapping[str, Value]
+    about: Mapping[str, object] = NO_ATTRIBUTES
+
+
+class Cleared(NamedTuple):
+    """An alarm ends."""
+
+    instance: str
+    rule: str
+    device: str
+    severity: Severity
+    reason: str
+    about: Mapping[str, object] = NO_ATTRIBUTES
+
+
+class Claimed(NamedTuple):
+    """The instance wants `point` to have `value`. The lowest `level` wins, then the lowest `rank`."""
+
+    instance: str
+    device: str
+    point: str
+    value: Value
+    level: int
+    rank: int
+
+
+class Released(NamedTuple):
+    """The instance gives its claim back."""
+
+    instance: str
+    device: str
+    point: str
+
+
+Output = Raised | Cleared | Claimed | Released
+
+
+class ActiveAlarm(NamedTuple):
+    """An alarm that was raised and not cleared. `since`: engine time of the raise, ns.
+
+    `latched`: its condition has ended, it waits for a reset.
+    """
+
+    instance: str
+    rule: str
+    device: str
+    severity: Severity
+    since: int
+    title: str
+    latched: bool = False

@@ -1,0 +1,361 @@
+"""A naive reading of the rule language: everything is computed anew from all samples, at each moment.
+
+Shares the parser with the engine and nothing else: no slots, no nodes, no timers, no code.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from gateway.model import Level, Sample
+from rules.tree import Binary, Call, In, Node, Number, Path, Text, Unary, Word
+
+SECOND = 1_000_000_000
+DURATIONS = {"ms": 1_000_000, "s": SECOND, "m": 60 * SECOND, "h": 3_600 * SECOND}
+
+
+class Heard(NamedTuple):
+    """A sample of one point: when it was measured, its order of arrival, None for BAD."""
+
+    at: int
+    order: int
+    value: Any
+    uncertain: bool
+
+
+@dataclass
+class Rule:
+    when: Node
+    until: Node | None = None
+    for_ns: int = 0
+    keep_ns: int = 0
+    on_unknown: str = "hold"
+    unknown_ns: int = 60 * SECOND
+
+
+@dataclass
+class Reference:
+    """One instance. `aliases` are devices by name, groups are lists; `stale` is by point."""
+
+    rule: Rule
+    aliases: Mapping[str, str | Sequence[str]]
+    stale: Mapping[str, int]
+    texts: frozenset[str] = frozenset()
+    start: int = 0
+    heard: dict[tuple[str, str], list[Heard]] = field(default_factory=dict)
+    newest: dict[tuple[str, str], int] = field(default_factory=dict)
+    phase: str = "N"
+    due: int = 0
+    holds: bool = False
+    since_unknown: int | None = None
+    cursor: int = -1
+    count: int = 0
+    said: list[str] = field(default_factory=list)
+
+    def step(self, sample: Sample | None, now: int) -> list[str]:
+        self.said = []
+        for moment in self._moments(now):
+            self._timers(moment)
+            self._decide(moment, moment)
+        self.cursor = now
+        if sample is not None and self._take(sample, now):
+            self._decide(min(sample.received_ns, now), now)
+        return self.said
+
+    def _take(self, sample: Sample, now: int) -> bool:
+        at = min(sample.received_ns, now)
+        for point in {*sample.values, *sample.quality}:
+            quality = sample.quality.get(point)
+            value = sample.values.get(point)
+            if (
+                value is None
+                or (quality is not None and quality.level is Level.BAD)
+                or isinstance(value, str) is not (point in self.texts)
+            ):
+                value = None
+            self.count += 1
+            key = sample.device, point
+            self.heard.setdefault(key, []).append(Heard(at, self.count, value, quality is not None))
+        return True
+
+    def _moments(self, now: int) -> Iterator[int]:
+        """Every time after the last input, up to `now`, at which something may change by itself."""
+        while True:
+            ends = {self.start} if self.cursor < self.start else set[int]()
+            if self.phase in "PC":
+                ends.add(self.due)
+            if self.since_unknown is not None:
+                ends.add(self.since_unknown + self.rule.unknown_ns)
+            spans = {*self._spans(self.rule.when), *self._spans(self.rule.until)}
+            for (_, point), all_ in self.heard.items():
+                for one in all_:
+                    ends |= {one.at + span for span in spans}
+                    ends.add(one.at + self.stale[point])
+            ends |= {self.start + span for span in spans}
+            coming = {end for end in ends if self.cursor < end <= now}
+            if not coming:
+                return
+            self.cursor = min(coming)
+            yield self.cursor
+
+    def _timers(self, moment: int) -> None:
+        if self.phase == "P" and self.due <= moment:
+            self.phase = "A"
+            self.said.append("Raised")
+        elif self.phase == "C" and self.due <= moment:
+            self.phase = "N"
+            self.said.append("Cleared")
+
+    def _decide(self, at: int, now: int) -> None:
+        holds = self._condition(now)
+        if holds is None:
+            if self.since_unknown is None and self.rule.on_unknown != "hold":
+                self.since_unknown = now
+            holds = self.holds
+            if self.since_unknown is not None and now - self.since_unknown >= self.rule.unknown_ns:
+                holds = self.rule.on_unknown == "assume_true"
+        else:
+            self.since_unknown = None
+        if holds == self.holds:
+            return
+        self.holds = holds
+        self._begin(at, now) if holds else self._end(at, now)
+
+    def _begin(self, at: int, now: int) -> None:
+        if self.phase == "C":
+            self.phase = "A"
+        elif at + self.rule.for_ns <= now:
+            self.phase = "A"
+            self.said.append("Raised")
+        else:
+            self.phase, self.due = "P", at + self.rule.for_ns
+
+    def _end(self, at: int, now: int) -> None:
+        if self.phase == "P":
+            self.phase = "N"
+        elif at + self.rule.keep_ns <= now:
+            self.phase = "N"
+            self.said.append("Cleared")
+        else:
+            self.phase, self.due = "C", at + self.rule.keep_ns
+
+    def _condition(self, now: int) -> bool | None:
+        when = self.value(self.rule.when, now)
+        if self.rule.until is None:
+            return when  # type: ignore[no-any-return] # a condition is true, false or unknown
+        until = self.value(self.rule.until, now)
+        stays = False if not self.holds else None if until is None else not until
+        return _or(when, stays)
+
+    # Values
+
+    def value(self, node: Node, now: int, member: str | None = None) -> Any:  # noqa: PLR0911
+        match node:
+            case Number():
+                return node.value
+            case Text(value, _):
+                return value
+            case Word(name, _):
+                return {"true": True, "false": False}.get(name, name)
+            case Path():
+                return self._known(self._device(node, member), node.point, now)
+            case Unary("not"):
+                truth = self.value(node.operand, now, member)
+                return None if truth is None else not truth
+            case Unary():
+                number = self.value(node.operand, now, member)
+                return None if number is None else -number
+            case In(left, choices, _):
+                left_value = self.value(left, now, member)
+                wanted = [self.value(one, now, member) for one in choices]
+                return None if left_value is None else left_value in wanted
+            case Call():
+                return self._call(node, now)
+            case Binary():
+                return _binary(node.op, self.value(node.left, now, member), self.value(node.right, now, member))  # fmt: skip
+
+    def _device(self, path: Path, member: str | None) -> str:
+        device = self.aliases[path.alias]
+        if not isinstance(device, str):
+            assert member is not None
+            return member
+        return device
+
+    def _order(self, device: str, point: str) -> list[Heard]:
+        """The samples that were newer than all before them when they came."""
+        found: list[Heard] = []
+        for one in self.heard.get((device, point), []):
+            if not found or one.at >= found[-1].at:
+                found.append(one)
+        return found
+
+    def _last(self, device: str, point: str, now: int) -> Heard | None:
+        order = self._order(device, point)
+        if not order or now - order[-1].at >= self.stale[point]:
+            return None
+        return order[-1]
+
+    def _known(self, device: str, point: str, now: int) -> Any:
+        last = self._last(device, point, now)
+        return None if last is None else last.value
+
+    def _call(self, node: Call, now: int) -> Any:
+        name, first = node.name, node.arguments[0]
+        if name in {"any", "all", "count_of", "unknown_of", "sum_of", "max_of", "min_of", "avg_of"}:
+            return self._over(name, first, now)
+        if name in {"abs", "round", "clamp"}:
+            values = [self.value(one, now) for one in node.arguments]
+            if None in values:
+                return None
+            if name == "clamp":
+                return (
+                    sorted([values[1], values[0], values[2]])[1] if values[1] <= values[2] else None
+                )
+            return abs(values[0]) if name == "abs" else round(values[0])
+        assert isinstance(first, Path)
+        device = self._device(first, None)
+        ns = _ns(node.arguments[1]) if len(node.arguments) > 1 else 0
+        return self._about(name, device, first.point, ns, now)
+
+    def _over(self, name: str, node: Node, now: int) -> Any:
+        (alias,) = {path.alias for path in _paths(node)}
+        members = self.aliases[alias]
+        assert not isinstance(members, str)
+        values = [self.value(node, now, device) for device in members]
+        match name:
+            case "any":
+                return True if True in values else None if None in values else False
+            case "all":
+                return False if False in values else None if None in values or not values else True
+            case "count_of":
+                return values.count(True)
+            case "unknown_of":
+                return values.count(None)
+        if None in values or not values:
+            return None
+        micro = [round(float(value) * 1e6) for value in values]
+        chosen: Mapping[str, Callable[[Any], Any]] = {
+            "sum_of": sum, "max_of": max, "min_of": min, "avg_of": lambda v: sum(v) / len(v),
+        }  # fmt: skip
+        return chosen[name](micro) / 1e6
+
+    def _about(self, name: str, device: str, point: str, ns: int, now: int) -> Any:  # noqa: PLR0911
+        order = self._order(device, point)
+        last = self._last(device, point, now)
+        match name:
+            case "known":
+                return last is not None and last.value is not None
+            case "good":
+                return last is not None and last.value is not None and not last.uncertain
+            case "stale":
+                good = [
+                    one.at for one in self.heard.get((device, point), []) if one.value is not None
+                ]
+                return now - max([self.start, *good]) >= ns
+            case "prev":
+                return order[-2].value if len(order) > 1 else None
+            case "changed":
+                return self._changed(order, ns, now)
+            case "rises":
+                return self._rises(device, point, ns, now)
+        return self._window(name, device, point, ns, now)
+
+    def _changed(self, order: list[Heard], ns: int, now: int) -> Any:
+        good = [one for one in order if one.value is not None]
+        if not good:
+            return None
+        moved = [b.at for a, b in pairwise(good) if a.value != b.value]
+        return bool(moved) and moved[-1] > now - ns
+
+    def _rises(self, device: str, point: str, ns: int, now: int) -> int:
+        order = self._order(device, point)
+        return sum(
+            1
+            for a, b in pairwise(order)
+            if a.value is False and b.value is True and b.at > now - ns
+            and b.at - a.at < self.stale[point]
+        )  # fmt: skip
+
+    def _window(self, name: str, device: str, point: str, ns: int, now: int) -> Any:
+        inside = sorted(
+            (one for one in self.heard.get((device, point), []) if one.value is not None and one.at > now - ns),
+            key=lambda one: (one.at, one.order),
+        )  # fmt: skip
+        micro = [round(one.value * 1e6) for one in inside]
+        if name == "count":
+            return len(micro)
+        if len(micro) < (2 if name in {"delta", "rise"} else 1):
+            return None
+        match name:
+            case "avg":
+                return sum(micro) / len(micro) / 1e6
+            case "delta":
+                return (micro[-1] - micro[0]) / 1e6
+            case "rise":
+                return sum(max(0, b - a) for a, b in pairwise(micro)) / 1e6
+        chosen: Mapping[str, Callable[[Any], Any]] = {"min": min, "max": max, "sum": sum}
+        return chosen[name](micro) / 1e6
+
+    def _spans(self, node: Node | None) -> Iterator[int]:
+        if node is not None:
+            for call in _calls(node):
+                if len(call.arguments) == 2 and call.name != "active":
+                    yield _ns(call.arguments[1])
+
+
+def _or(a: bool | None, b: bool | None) -> bool | None:
+    return True if True in (a, b) else None if None in (a, b) else False
+
+
+def _binary(op: str, a: Any, b: Any) -> Any:
+    match op:
+        case "and":
+            return False if False in (a, b) and (a is False or b is False) else None if a is None or b is None else True  # fmt: skip
+        case "or":
+            return True if a is True or b is True else None if a is None or b is None else False
+    if a is None or b is None:
+        return None
+    if op == "/":
+        return a / b if b else None
+    sums = {"+": a.__add__, "-": a.__sub__, "*": a.__mul__} if op in "+-*" else {}
+    if sums:
+        result = sums[op](b)
+        return result if result is not NotImplemented else float(a) + b if op == "+" else float(a) - b if op == "-" else float(a) * b  # fmt: skip
+    tests: Mapping[str, Callable[[], bool]] = {
+        "==": lambda: a == b, "!=": lambda: a != b, "<": lambda: a < b, "<=": lambda: a <= b,
+        ">": lambda: a > b, ">=": lambda: a >= b,
+    }  # fmt: skip
+    return tests[op]()
+
+
+def _ns(node: Node) -> int:
+    assert isinstance(node, Number)
+    return round(node.value * DURATIONS[node.unit])
+
+
+def _paths(node: Node) -> Iterator[Path]:
+    for each in _walk(node):
+        if isinstance(each, Path):
+            yield each
+
+
+def _calls(node: Node) -> Iterator[Call]:
+    for each in _walk(node):
+        if isinstance(each, Call):
+            yield each
+
+
+def _walk(node: Node) -> Iterator[Node]:
+    yield node
+    match node:
+        case Unary():
+            yield from _walk(node.operand)
+        case Binary():
+            yield from _walk(node.left)
+            yield from _walk(node.right)
+        case In():
+            yield from _walk(node.left)
+        case Call():
+            for one in node.arguments:
+                yield from _walk(one)
