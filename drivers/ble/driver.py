@@ -188,7 +188,10 @@ class BleDriver:
                 self.health.counters["adverts"] += 1
                 # Again each time: a journal that was opened late knows counters that we do not.
                 peer.guard.restore(bus.last_counter(peer.id))
-                await self._publish(bus, peer, peer.take(advert), advert.received_ns)
+                copies = peer.copies
+                taken = peer.take(advert)
+                self.health.counters["copies"] += peer.copies - copies
+                await self._publish(bus, peer, taken, advert.received_ns)
 
     async def _publish(self, bus: Publisher, peer: Peer, taken: Taken, received_ns: int) -> None:
         if taken.suspicion is not None:

@@ -89,6 +89,7 @@ class Peer:
         self._since_ns = 0  # supervised since then, or heard last
         self.missing: bool | None = None  # None: nobody was told yet
         self.last_time_ns = 0
+        self.copies = 0  # receptions that say nothing new: no fault
 
     @property
     def seals(self) -> bool:
@@ -173,7 +174,7 @@ class Peer:
             return NOTHING
         verdict = self.guard.judge(counter, frame.payload, silent=self._silent(now_ns))
         if verdict is Verdict.COPY:
-            self.health.errors["copies"] += 1
+            self.copies += 1
             return NOTHING
         if verdict is Verdict.OLD:
             self.health.errors["old_counter"] += 1
@@ -205,7 +206,7 @@ class Peer:
         again = self._recent.again(frame.packet, frame.payload, now_ns)
         self._since_ns = now_ns
         if again.drop and not self.missing and not frame.encrypted:
-            self.health.errors["copies"] += 1
+            self.copies += 1
             return NOTHING
         found = self._places.read(frame)
         if again.event:
