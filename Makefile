@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 FOR ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast lint fmt types imports bench chaos test-ble-real docs-check lock clean
+.PHONY: help setup screenshots run test test-fast lint fmt types imports bench chaos test-ble-real docs-check lock clean
 
 help: ## print this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ imports: $(STAMP) ## who may import whom
 
 docs-check: $(STAMP) ## links, commands, configuration keys and profiles named in the documents are real
 	$(BIN)/python -m tests.docs
+
+screenshots: $(STAMP) ## the pictures in docs/ anew (needs Chromium)
+	$(BIN)/python -m tests.docs.screenshots
 
 bench: $(STAMP) ## ratios against a named baseline in the same run
 	@sh tests/need.sh

@@ -15,6 +15,7 @@ from gateway.document import Document, Plain, load, mapping_at, suggest
 from gateway.driver import NOT_YET as DEVICE_NOT_YET
 from gateway.driver import Device, DriverSpec, LinkSection, installed
 from gateway.errors import ConfigError, Problem
+from gateway.indicators.settings import ReportSection
 from gateway.profile import Profile, find, load_profile, names, own_files
 from gateway.secret import resolve
 from gateway.sections import NOT_YET, File, GatewaySection, LogSection
@@ -54,6 +55,7 @@ class Config:
     upstream: Mapping[str, UpstreamSection]
     commands: CommandsSection
     log: LogSection
+    report: ReportSection
     files: tuple[Path, ...] = ()  # it, its rules and its own profiles, as they were read
     notes: tuple[Problem, ...] = field(default=())
 
@@ -121,7 +123,7 @@ class _Loader:
         return Config(
             path=Path(self.document.name), gateway=file.gateway, state_dir=state_dir, links=links,
             devices=active, rules=rules, store=file.store, influxdb=file.influxdb, upstream=file.upstream,
-            commands=file.commands, log=file.log, notes=tuple(self.notes),
+            commands=file.commands, log=file.log, report=file.report, notes=tuple(self.notes),
             files=(Path(self.document.name), *_rule_files(file.rules), *own_files(self.folders)),
         )  # fmt: skip
 

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 
 from gateway.allow import CommandsSection
 from gateway.document import suggest
+from gateway.indicators.settings import ReportSection
 from gateway.settings import FilePath, Id, Section, Text, wrong
 from gateway.sinks.influx_settings import InfluxSection
 from gateway.sinks.settings import UpstreamSection
@@ -71,3 +72,4 @@ class File(Section):
     upstream: dict[Id, UpstreamSection] = {}
     commands: CommandsSection = CommandsSection()
     log: LogSection = LogSection()
+    report: ReportSection = ReportSection()

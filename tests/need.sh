@@ -10,6 +10,7 @@ command -v victoria-metrics >/dev/null 2>&1 || wanted="$wanted victoria-metrics"
 command -v gcc >/dev/null 2>&1 || wanted="$wanted gcc"
 command -v dbus-daemon >/dev/null 2>&1 || wanted="$wanted dbus-daemon"
 [ -f /usr/include/modbus/modbus.h ] || wanted="$wanted libmodbus-dev"
+command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || wanted="$wanted chromium"
 [ -z "$missing$wanted" ] && exit 0
 export DEBIAN_FRONTEND=noninteractive
 if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ] && apt-get update -qq; then

@@ -20,6 +20,7 @@ from gateway.cli import (
     history_options,
     probe_options,
     profile_options,
+    report_options,
 )
 from gateway.model import LANES
 
@@ -181,6 +182,8 @@ def build_parser() -> argparse.ArgumentParser:
 
     audit_options.add(commands, _command, _config_option)
     desired_options.add(commands, _command, _config_option)
+
+    report_options.add(commands, _command, _config_option)
 
     text = "Look at what is connected: who answers, what it shows, how much the bus can carry."
     probe = _command(commands, "probe", "probe:modbus", text, "gateway probe modbus rs485-1 --scan")

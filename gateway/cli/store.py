@@ -59,7 +59,7 @@ def _directory(options: argparse.Namespace) -> Path:
     return state_dir_of(config_path(options))
 
 
-def _live(directory: Path) -> Cursors | None:
+def live_cursors(directory: Path) -> Cursors | None:
     """The cursors of the running gateway; None if none runs, or one that does not answer."""
     try:
         answer = cast("list[Any]", ask(directory, {"verb": "cursors"}, ASK_S))
@@ -69,7 +69,7 @@ def _live(directory: Path) -> Cursors | None:
 
 
 def _look(directory: Path) -> Info:
-    return info(directory, _live(directory), datetime.now(UTC))
+    return info(directory, live_cursors(directory), datetime.now(UTC))
 
 
 def _print_json(value: object) -> None:
@@ -188,7 +188,7 @@ def _retire(options: argparse.Namespace) -> int:
     """Shows what is pending first; without --yes nothing is changed (exit code 1)."""
     config = config_path(options)
     directory, sink = state_dir_of(config), options.sink
-    live = _live(directory)
+    live = live_cursors(directory)
     found = [c for c in info(directory, live, datetime.now(UTC))["cursors"] if c["sink"] == sink]
     if not found:
         print(f"'{sink}' has no place in the journal of {directory}", file=sys.stderr)

@@ -11,7 +11,9 @@ from gateway.store.encode import ENC_JSON_ZLIB, ChunkRow, Damaged, check_chunk
 
 
 class Reading(NamedTuple):
-    """What one sample says about points; `values` go with `pids`, BAD ones are None."""
+    """What one sample says about points; `values` go with `pids`, BAD ones are None. `bad`: how many
+    more points were BAD, and have no place in `pids`.
+    """
 
     time_ns: int
     received_ns: int
@@ -19,6 +21,7 @@ class Reading(NamedTuple):
     clock_ok: bool
     pids: tuple[int, ...]
     values: list[Any]
+    bad: int = 0
 
     def wall_ns(self, offsets: Mapping[int, int]) -> int | None:
         """UTC of the sample. Without a trusted clock: its time since boot plus the offset that the
@@ -50,6 +53,7 @@ def _readings(document: dict[str, Any], pid: int | None) -> Iterator[Reading]:
         shape, time, received, _number, _source, marks, *values = entry
         boot, ok, pids = shapes[shape]
         bad = {mark[0] for mark in marks or () if mark[1] == Level.BAD}
+        more = len(bad.difference(pids)) if bad else 0
         if bad:
             values = [None if p in bad else v for p, v in zip(pids, values, strict=True)]
         if pid is not None:
@@ -57,4 +61,4 @@ def _readings(document: dict[str, Any], pid: int | None) -> Iterator[Reading]:
             if place is None:
                 continue
             pids, values = (pid,), [values[place]]
-        yield Reading(base_time + time, base_received + received, boot, ok, pids, values)
+        yield Reading(base_time + time, base_received + received, boot, ok, pids, values, more)

@@ -12,6 +12,7 @@ from gateway import driver, profile, sections
 from gateway.allow import Allow, CommandsSection, Selector
 from gateway.config import load_config
 from gateway.errors import ConfigError
+from gateway.indicators.settings import ReportSection
 from gateway.profile_alarm import AlarmRule
 from gateway.sinks.influx_settings import InfluxSection
 from gateway.sinks.settings import DownlinkSection, UpstreamSection
@@ -34,7 +35,7 @@ CONFIGURATION = {
     "Top level": keys(sections.File), "gateway": keys(sections.GatewaySection),
     "store": keys(StoreSettings), "devices": COMMON,
     "influxdb": keys(InfluxSection), "upstream": keys(UpstreamSection), "upstream: downlink": keys(DownlinkSection),
-    "commands": keys(CommandsSection, Allow, Selector), "log": keys(sections.LogSection),
+    "commands": keys(CommandsSection, Allow, Selector), "log": keys(sections.LogSection), "report": keys(ReportSection),
     **{f"links: {name}": keys(spec.link) for name, spec in SPECS.items()},
     **{f"devices: {name}": keys(spec.device) - COMMON for name, spec in SPECS.items()},
 }  # fmt: skip

@@ -17,11 +17,15 @@ from gateway.bus import Bus
 from gateway.cli.main import main
 from gateway.commands import LOCAL, Commands
 from gateway.counters import ReplayCounters
+from gateway.indicators import gather
+from gateway.indicators.energy import Energy
+from gateway.indicators.settings import ReportSection
 from gateway.model import LANE_ALARM, Command, CommandResult, Item
 from gateway.sinks.downlink import Downlink
 from gateway.store.ballast import Ballast
 from gateway.store.retention import WORTH, Keeper
 from gateway.store.store import Store
+from gateway.store.sweep import Sweep
 from gateway.supervise import Contained
 
 
@@ -106,6 +110,20 @@ def short_safe_mode() -> None:
     safemode.STABLE_S = 2.0
 
 
+def report_without_the_newest() -> None:
+    """The operation report believes that the rollups hold everything."""
+    setattr(Sweep, "_fresh", lambda *_: {})  # noqa: B010 -- as above
+
+
+def report_of_few_households() -> None:
+    """The operation report tells of households however few they are."""
+
+    def energy(devices: Any, period: Any, settings: ReportSection, at: Any) -> Energy:
+        return Energy(devices, period, settings.model_copy(update={"min_households": 1}), at)
+
+    setattr(gather, "Energy", energy)  # noqa: B010 -- as above
+
+
 if __name__ == "__main__":
     {
         "ack_before_commit": ack_before_commit,
@@ -114,6 +132,8 @@ if __name__ == "__main__":
         "no_identity_check": no_identity_check,
         "evict_alarms_first": evict_alarms_first,
         "forget_counters": forget_counters,
+        "report_of_few_households": report_of_few_households,
+        "report_without_the_newest": report_without_the_newest,
         "short_safe_mode": short_safe_mode,
         "no_memory_of_commands": no_memory_of_commands,
         "everything_is_allowed": everything_is_allowed,
