@@ -1,14 +1,25 @@
 """A real store that a test fills with alarms, events and samples, and a sink kept running."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from gateway.clock import SystemClock
 from gateway.errors import LinkDown
-from gateway.model import EMPTY, Event, EventKind, Item, Level, Quality, Sample, Severity, uuid7
+from gateway.model import (
+    EMPTY,
+    Event,
+    EventKind,
+    Item,
+    Level,
+    Quality,
+    Sample,
+    Severity,
+    Value,
+    uuid7,
+)
 from gateway.sinks.meter import Meter
 from gateway.sinks.settings import UpstreamSection
 from gateway.sinks.sink import Sink
@@ -71,6 +82,13 @@ class Site:
             )  # fmt: skip
             while not self._append(sample):
                 await self.store.room()
+
+    async def sample(self, device: str, values: Mapping[str, Value]) -> None:
+        """One, behind those that are there."""
+        at = self._next_ns = max(self.clock.time_ns(), self._next_ns) + 1_000_000
+        sample = Sample(device, at, self.clock.boottime_ns(), self.clock.boot, True, values)
+        while not self._append(sample):
+            await self.store.room()
 
     def unread(self, count: int) -> None:
         """Samples none of whose points could be read."""

@@ -5,12 +5,13 @@ import gzip
 import math
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from gateway.errors import Refused
-from gateway.sinks.influx_client import Busy, LinesRefused
+from gateway.errors import GatewayError, Refused
+from gateway.sinks.influx_client import Busy, LinesRefused, Server
 from gateway.sinks.influx_post import PROBE, Post
 from gateway.sinks.influx_settings import HttpUrl
 from gateway.store.readonly import core, read_register
@@ -105,6 +106,25 @@ async def test_teeth_without_the_probe_a_server_that_refuses_everything_empties_
     async with running(sink):
         await until_empty(sink)
     assert sink.lanes()[2].dead == 10
+
+
+async def test_teeth_a_sink_that_takes_any_answer_for_a_yes_loses_lines(
+    one: Site, server: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proper = Server.write
+
+    async def credulous(self: Server, body: bytes) -> None:
+        with suppress(GatewayError):
+            await proper(self, body)
+
+    monkeypatch.setattr(Server, "write", credulous)
+    server.answers.append(503)
+    await one.samples(100)
+    await one.durable()
+    sink = influx_sink(one.store, one.clock, server.port, max_lines=10)
+    async with running(sink):
+        await until_empty(sink)
+    assert len(server.lines) == 90
 
 
 async def test_a_body_that_is_too_large_is_halved_and_the_next_ones_are_smaller(
