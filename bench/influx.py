@@ -4,6 +4,7 @@ The same journal, client, server and batches; only the lines are made by the cli
 """
 
 import asyncio
+import resource
 import sys
 import tempfile
 import time
@@ -29,7 +30,7 @@ from gateway.sinks.influx_settings import InfluxSection
 from gateway.store.settings import StoreSettings
 from gateway.store.store import Position, Slice, Store
 
-SAMPLES = 40_000
+SAMPLES = 84_000  # of 12 points: a million
 POINTS = {f"elec.point.p{i}": 230.1 + i / 7 for i in range(12)}
 DEVICES = 25
 POINT: Any = Point  # it has no types
@@ -50,7 +51,7 @@ async def _measure(folder: Path) -> list[Row]:
     try:
         await _fill(store, clock)
         async with _server() as port:
-            ours, lags = await _ours(store, clock, devices, port)
+            ours, lags, grown = await _ours(store, clock, devices, port)
             theirs = await _theirs(store, devices, port)
         mine_us, point_us = await _lines(store, devices)
     finally:
@@ -58,6 +59,7 @@ async def _measure(folder: Path) -> list[Row]:
     lags.sort()
     return [
         Row("points written from a backlog", f"{ours:,.0f} /s", f"Point objects ({theirs:,.0f}/s)", ours / theirs),
+        Row(f"memory grows over {SAMPLES * len(POINTS):,} points by", f"{grown / 1e6:.1f} MB"),
         Row("loop lag meanwhile, p99", f"{lags[len(lags) * 99 // 100] * 1e3:.1f} ms"),
         Row("one line of 12 points", f"{mine_us:.1f} us", f"a Point ({point_us:.1f} us)", mine_us / point_us),
     ]  # fmt: skip
@@ -102,23 +104,34 @@ def _section(port: int) -> InfluxSection:
 
 async def _ours(
     store: Store, clock: SystemClock, devices: dict[str, Device], port: int
-) -> tuple[float, list[float]]:
-    """(points a second, how late the loop was every 5 ms)."""
+) -> tuple[float, list[float], int]:
+    """(points a second, how late the loop was every 5 ms, bytes of memory that were added after the
+    first tenth).
+    """
     sink = InfluxSink(
         _section(port), gateway_id="gw-bench", devices=devices, store=store, clock=clock,
         timing=Timing(linger_s=0, pause_s=0),
     )  # fmt: skip
     lags: list[float] = []
+    warm = most = 0
     async with asyncio.TaskGroup() as group:
         started = time.perf_counter()
         running = group.create_task(sink.run(), name="sink")
-        while store.backlog(LANE_SAMPLE, store.cursor(sink.name, LANE_SAMPLE)):
+        while left := store.backlog(LANE_SAMPLE, store.cursor(sink.name, LANE_SAMPLE)):
+            if left > SAMPLES * 9 // 10:
+                warm = _memory()
+            most = max(most, _memory())
             before = time.perf_counter()
             await asyncio.sleep(0.005)
             lags.append(time.perf_counter() - before - 0.005)
         elapsed = time.perf_counter() - started
         running.cancel()
-    return SAMPLES * len(POINTS) / elapsed, lags
+    return SAMPLES * len(POINTS) / elapsed, lags, most - warm
+
+
+def _memory() -> int:
+    """Resident bytes of this process (proc(5), statm)."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 async def _theirs(store: Store, devices: dict[str, Device], port: int) -> float:

@@ -116,7 +116,10 @@ async def _history(folder: Path, clock: FakeClock) -> list[Row]:
     finally:
         await store.close()
     return [
-        Row(f"history of 24 h, {source}, {count} rows", f"{seconds * 1e3:,.0f} ms")
+        Row(
+            f"history of a point of 500 over 24 h, {source}, {count} rows",
+            f"{seconds * 1e3:,.0f} ms",
+        )
         for source, count, seconds in took
     ]
 

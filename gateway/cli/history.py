@@ -21,6 +21,7 @@ from gateway.document import load, mapping_at, suggest
 from gateway.errors import ConfigError, LinkDown, Refused, StoreFailed
 from gateway.store.history import SECOND, Historian, History, HistoryRow, Query
 from gateway.store.readonly import core
+from gateway.store.window import WINDOW_NS, WINDOW_S
 
 # Steps that divide a day. About 300 points fill a wide terminal.
 STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400)  # fmt: skip
@@ -59,7 +60,10 @@ def _query(options: argparse.Namespace) -> Query:
     if until <= since:
         raise ValueError("the range is empty: --until must be later than --since")
     step_s = seconds(options.step) if options.step else _step((until - since) / SECOND)
-    return Query(options.device, options.point, since, until, step_s, now)
+    coarse = step_s % WINDOW_S == 0
+    if coarse:
+        since -= since % WINDOW_NS
+    return Query(options.device, options.point, since, until, step_s, now, coarse)
 
 
 def _step(range_s: float) -> int:

@@ -26,7 +26,10 @@ WIDTHS = {"5m": WINDOW_S, "1h": HOUR_S}
 
 
 class Query(NamedTuple):
-    """Half open: `since_ns` <= time < `until_ns`; UTC. `now_ns` decides what may be there still."""
+    """Half open: `since_ns` <= time < `until_ns`; UTC. `now_ns` decides what may be there still.
+
+    `coarse`: rollups will do, in 2 ms instead of a second for a day; steps and ends are whole windows.
+    """
 
     device: str
     point: str
@@ -34,6 +37,7 @@ class Query(NamedTuple):
     until_ns: int
     step_s: int
     now_ns: int
+    coarse: bool = False
 
 
 class HistoryRow(NamedTuple):
@@ -92,7 +96,7 @@ class Historian:
     def _read(self, query: Query, core: sqlite3.Connection, view: View) -> History:
         raw_from = mark(core, "rollup_raw_from") or 0
         short = query.until_ns - query.since_ns <= RAW_S * SECOND
-        if short and window_of(query.since_ns) >= raw_from:
+        if short and window_of(query.since_ns) >= raw_from and not query.coarse:
             try:
                 return self._history("raw", query, view, _buckets(query, view))
             except Gone:  # the oldest segment was dropped, or a chunk is damaged

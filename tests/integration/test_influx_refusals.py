@@ -16,8 +16,7 @@ from gateway.sinks.influx_post import PROBE, Post
 from gateway.sinks.influx_settings import HttpUrl
 from gateway.store.readonly import core, read_register
 from gateway.store.store import Position
-from tests.harness.influx import Answer, Fake, fake, influx_sink, section, shim, until_empty
-from tests.harness.influxd import Influxd, needs_influxd
+from tests.harness.influx import Answer, Fake, fake, influx_sink, section, until_empty
 from tests.harness.site import Site, running, site
 
 SAMPLES = 1_000
@@ -200,27 +199,3 @@ async def test_a_backlog_for_a_server_elsewhere_waits_a_while_for_alarms_of_a_pl
         one.store.advance("platform", 0, Position(one.store.epoch, one.store.last(0)))
         await server.until(1 + 3 * SAMPLES)
         assert time.monotonic() - begun < 2
-
-
-@needs_influxd
-async def test_a_field_that_has_another_type_in_influxdb_costs_its_own_lines_alone(
-    tmp_path: Path,
-) -> None:
-    influxd = Influxd(tmp_path / "influxd")
-    await asyncio.to_thread(influxd.start)
-    try:
-        async with shim(influxd.port) as port, site(tmp_path / "state") as one:
-            old = b'utilities,device=meter-9 elec.voltage.l0="low" %d' % one.clock.time_ns()
-            assert influxd.write(old) == (204, b"")
-            await one.samples(50, points=1)  # meter-9 and all others have a voltage: all refused
-            await one.durable()
-            one.events(3)
-            sink = influx_sink(one.store, one.clock, port)
-            async with running(sink):
-                await until_empty(sink)
-            assert [(lane.acked, lane.dead) for lane in sink.lanes()] == [(3, 0), (0, 0), (0, 50)]
-        assert "422 partial write: field type conflict" in (await dead(tmp_path / "state"))[0][2]
-        count = await asyncio.to_thread(influxd.query, "SELECT count(event_id) FROM event")
-        assert count[0]["count"] == 3
-    finally:
-        await asyncio.to_thread(influxd.kill)
