@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from bleak import BleakScanner
 from bleak.backends.device import BLEDevice
@@ -12,6 +13,7 @@ from bleak.exc import BleakError
 from drivers.ble.adapter import Adapter, watching
 from drivers.ble.frame import Advert
 from drivers.ble.monitor import Monitor, NoMonitorError
+from drivers.ble.scan import know_devices
 from drivers.ble.survey import Heard
 from gateway.clock import Clock
 from gateway.errors import LinkDown
@@ -24,10 +26,14 @@ _BASE = "-0000-1000-8000-00805f9b34fb"  # Core 5.4, Vol 3, Part B, 2.5.1
 _FAULTS = (BleakError, EOFError, OSError, TimeoutError)
 
 
-async def look(adapter: str | None, heard: Callable[[Heard], None], clock: Clock) -> None:
-    """Until cancelled, or the adapter is lost. `adapter`: its address; None: the only one.
+@asynccontextmanager
+async def looking(
+    adapter: str | None, heard: Callable[[Heard], None], clock: Clock
+) -> AsyncIterator[Adapter]:
+    """For the time of the block; who waits on `lost` of the adapter learns that it hears no more.
 
-    Raises LinkDown, Refused. The scan of a running gateway goes on beside ours.
+    `adapter`: its address; None: the only one. Raises LinkDown, Refused. The scan of a running
+    gateway goes on beside ours.
     """
 
     def called(device: BLEDevice, data: AdvertisementData) -> None:
@@ -35,6 +41,7 @@ async def look(adapter: str | None, heard: Callable[[Heard], None], clock: Clock
 
     async with watching(adapter) as found:
         await found.ready(keep_on=False, within_s=READY_S)
+        await know_devices()
         await _show_repeats(found)
         scanner = BleakScanner(
             called, bluez={"adapter": found.name, "filters": {"DuplicateData": True}}
@@ -45,7 +52,7 @@ async def look(adapter: str | None, heard: Callable[[Heard], None], clock: Clock
         except _FAULTS as error:
             raise LinkDown(f"starting the scan: {str(error) or type(error).__name__}") from error
         try:
-            raise LinkDown(await found.lost())
+            yield found
         finally:
             await _stop(scanner)
 

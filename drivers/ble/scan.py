@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from bleak import BleakScanner
 from bleak.args.bluez import BlueZDiscoveryFilters, BlueZScannerArgs, OrPattern, OrPatternLike
 from bleak.assigned_numbers import AdvertisementDataType
+from bleak.backends.bluezdbus.manager import get_global_bluez_manager
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
 from bleak.exc import BleakBluetoothNotAvailableError, BleakDBusError, BleakError
@@ -236,6 +237,15 @@ def _services(data: AdvertisementData) -> dict[int, bytes]:
     return {_SERVICES[uuid]: v for uuid, v in data.service_data.items() if uuid in _SERVICES}
 
 
+async def know_devices() -> None:
+    """Before anything makes devices appear: bleak 3.1 forgets one that appears while it asks for those
+    there are, and then ignores it for as long as it advertises. Raises NoScan, Refused.
+    """
+    with _told("asking for the known devices"):
+        async with asyncio.timeout(START_S):
+            await get_global_bluez_manager()
+
+
 @asynccontextmanager
 async def scanning(
     adapter: Adapter, known: Collection[str], heard: Callable[[Advert], None], clock: Clock
@@ -243,6 +253,7 @@ async def scanning(
     """A scan that runs for the time of the block. Raises NoScan, Refused."""
     scan = Scan(adapter, known, heard, clock)
     try:
+        await know_devices()
         await scan._watch()
         await scan._start()
         yield scan

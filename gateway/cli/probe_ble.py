@@ -19,7 +19,7 @@ from gateway.cli.probe_bus import UsageError, config_beside, folders_of, silent
 from gateway.clock import SystemClock
 from gateway.config import Config
 from gateway.document import suggest
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import ConfigError, GatewayError, LinkDown
 from gateway.profile import Profile, find, load_profile, names
 
 DEFAULT_S, LONGEST_S = 30.0, 3600.0  # devices at rest send each 1 to 10 s, some each minute
@@ -67,20 +67,20 @@ def _live(options: argparse.Namespace) -> bool:
 
 
 async def _listen(air: Air, survey: Survey, seconds: float, *, live: bool) -> None:
-    """Raises LinkDown, Refused."""
-    from drivers.ble.look import look  # noqa: PLC0415 -- bleak, only here
+    """For `seconds` from when the adapter hears. Raises LinkDown, Refused."""
+    from drivers.ble.look import looking  # noqa: PLC0415 -- bleak, only here
 
     clock = await asyncio.to_thread(SystemClock)
-    try:
-        async with asyncio.timeout(seconds):
-            async with asyncio.TaskGroup() as group:
-                group.create_task(look(air.adapter, survey.take, clock), name="look")
+    async with looking(air.adapter, survey.take, clock) as adapter:
+        try:
+            async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
                 if live:
                     group.create_task(_redraw(air, survey, clock), name="redraw")
-    except TimeoutError:
-        return
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
+                raise LinkDown(await adapter.lost())
+        except TimeoutError:
+            return
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
 
 
 async def _redraw(air: Air, survey: Survey, clock: SystemClock) -> None:
