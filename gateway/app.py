@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from uuid import UUID
 
-from gateway import control
+from gateway import announce, control
 from gateway.audit import AuditLog
 from gateway.audit_hooks import audited, begin, refusals, telling
 from gateway.bus import Bus
@@ -37,7 +37,14 @@ from gateway.safemode import SafeMode, reduced
 from gateway.sinks.downlink import Downlink
 from gateway.sinks.influx_settings import NAME as INFLUX
 from gateway.sinks.sink import LaneStatus, Sink
-from gateway.snapshot import AuditPart, DeviceReadings, Snapshot, StorePart, StrangerPart
+from gateway.snapshot import (
+    AuditPart,
+    DeviceReadings,
+    NotificationsPart,
+    Snapshot,
+    StorePart,
+    StrangerPart,
+)
 from gateway.state import State
 from gateway.status import Alarm, Lane, readings, snapshot
 from gateway.store.store import Store
@@ -79,7 +86,7 @@ class App:
         self.drivers: Mapping[str, Driver] = {
             name: link.spec.build(name, link.section, config.devices_of(name), self.clock)
             for name, link in config.links.items()
-            if config.devices_of(name)
+            if config.uses(name)
         }
         # Made when the store is open: they begin at its cursors.
         self.upstreams: dict[str, Sink] = {}
@@ -90,6 +97,14 @@ class App:
             writers={name: Contained(driver.write) for name, driver in self.drivers.items()}, state=self.state,
             ledger=self.journal, clock=self.clock, emit=self._emit, told=telling(self.audit),
         )  # fmt: skip
+        self.notifier = announce.notifier(
+            config,
+            self.drivers,
+            journal=self.journal,
+            clock=self.clock,
+            emit=self._emit,
+            audit=self.audit,
+        )
         self.groups = Groups(config.devices, self.drivers, self.commands)
         self.order = order(self.commands, self.groups, self.clock)
         self.mode = SafeMode(config.state_dir, self.clock)
@@ -121,6 +136,7 @@ class App:
         self._report_losses()
         await begin(self.audit, self.config.state_dir, self.config.files)
         self.commands.settle(self.journal.interrupted())
+        self.notifier.restore(self.journal.alarms)
         try:
             handlers = audited(self._handlers(), self.audit)
             async with control.serve(self.config.state_dir, handlers):
@@ -138,6 +154,7 @@ class App:
             tasks = [
                 core.create_task(self.journal.watch(), name="store"),
                 core.create_task(self.commands.run(), name="commands"),
+                core.create_task(self.notifier.run(), name="notify"),
                 *(
                     core.create_task(x.run(), name=f"downlink:{n}")
                     for n, x in self.downlinks.items()
@@ -237,7 +254,7 @@ class App:
         return {
             "status": self._status, "devices": self._devices, "command": self.order,
             "cursors": self._cursors, "retire": self._retire, "reset": self._reset,
-            "unknown": self._unknown,
+            "unknown": self._unknown, "notify": announce.notifying(self.notifier),
             "rekey": rekeying(self.devices, self.drivers, self.bus.forget_counter),
         }  # fmt: skip
 
@@ -319,6 +336,9 @@ class App:
     def command_counters(self) -> dict[str, int]:
         counted = {f"{n} {k}": v for n, x in self.downlinks.items() for k, v in x.counters.items()}
         return {**self.commands.counters, **counted}
+
+    def notifications(self) -> NotificationsPart:
+        return announce.part(self.notifier, self.clock)
 
     def audit_part(self) -> AuditPart:
         log = self.audit

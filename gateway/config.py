@@ -17,6 +17,7 @@ from gateway.driver import Device, DriverSpec, LinkSection, installed
 from gateway.errors import ConfigError, Problem
 from gateway.indicators.settings import ReportSection
 from gateway.profile import Profile, find, load_profile, names, own_files
+from gateway.recipients import RecipientSection
 from gateway.secret import resolve
 from gateway.sections import NOT_YET, File, GatewaySection, LogSection
 from gateway.settings import Id, Section
@@ -53,6 +54,7 @@ class Config:
     store: StoreSettings
     influxdb: InfluxSection | None
     upstream: Mapping[str, UpstreamSection]
+    recipients: Mapping[str, RecipientSection]
     commands: CommandsSection
     log: LogSection
     report: ReportSection
@@ -61,6 +63,11 @@ class Config:
 
     def devices_of(self, link: str) -> list[Device]:
         return [d for d in self.devices.values() if d.section.link == link]
+
+    def uses(self, link: str) -> bool:
+        """A device or a recipient of notifications is behind it."""
+        named = any(one.link == link for one in self.recipients.values())
+        return named or bool(self.devices_of(link))
 
 
 def default_state_dir(gateway_id: str) -> Path:
@@ -106,10 +113,13 @@ class _Loader:
         links = self._links(raw.get("links"))
         devices = self._devices(raw.get("devices"))
         rules = self._rules(file.rules if file else [], devices)
-        self._check_links(links, devices)
+        self._check_links(links, devices, file.recipients.values() if file else ())
         self._check_sections(devices)
         if file:
-            for fault in (*section_checks.commands(file, devices), *section_checks.upstreams(file)):
+            for fault in (
+                *section_checks.commands(file, devices), *section_checks.upstreams(file),
+                *section_checks.recipients(file, self.specs),
+            ):  # fmt: skip
                 tell = self._note if fault.note else self._problem
                 tell(fault.path, fault.what, fault.fix)
             self._check_influx(file, devices)
@@ -123,7 +133,8 @@ class _Loader:
         return Config(
             path=Path(self.document.name), gateway=file.gateway, state_dir=state_dir, links=links,
             devices=active, rules=rules, store=file.store, influxdb=file.influxdb, upstream=file.upstream,
-            commands=file.commands, log=file.log, report=file.report, notes=tuple(self.notes),
+            recipients=file.recipients, commands=file.commands, log=file.log, report=file.report,
+            notes=tuple(self.notes),
             files=(Path(self.document.name), *_rule_files(file.rules), *own_files(self.folders)),
         )  # fmt: skip
 
@@ -269,10 +280,16 @@ class _Loader:
             self.problems += found.problems
             self.notes += found.notes
 
-    def _check_links(self, links: Mapping[str, Link], devices: Mapping[str, Device]) -> None:
+    def _check_links(
+        self,
+        links: Mapping[str, Link],
+        devices: Mapping[str, Device],
+        recipients: Iterable[RecipientSection],
+    ) -> None:
+        named = {recipient.link for recipient in recipients}
         for name, link in links.items():
             mine = [d for d in devices.values() if d.section.link == name]
-            if not mine and not self.problems:
+            if not mine and name not in named and not self.problems:
                 self._note(("links", name), "no device uses this link", "remove it or add devices")
             for finding in link.spec.check(name, link.section, mine):
                 tell = self._note if finding.note else self._problem

@@ -165,6 +165,17 @@ class Broadcaster(Protocol):
 
 
 @runtime_checkable
+class Announcer(Protocol):
+    """A driver that can tell something to those who are no devices: sounders, displays."""
+
+    async def announce(self, topic: str, payload: bytes, *, expiry_s: int) -> None:
+        """Returns when the peer has taken it for somebody; too late for them after `expiry_s`.
+
+        Raises LinkDown, Refused or TimeoutError: it may have been taken or not.
+        """
+
+
+@runtime_checkable
 class Listener(Protocol):
     """A driver that hears devices that nobody configured, e.g. behind a broker."""
 
@@ -205,6 +216,7 @@ class DriverSpec:
     (path, what, fix) for each fault. `check` looks at one link with all its devices. `owned`
     names what only one link may use (a serial port, a host and port) and the key that says so.
     `counter_ranges` tells between which numbers (unit of the point) the registers of counters run.
+    `announces`: its driver is an `Announcer`.
     `forgeable` tells why a stranger could send what this device sends, None if nobody can.
     """
 
@@ -219,6 +231,7 @@ class DriverSpec:
     owned: Callable[[LinkSection], tuple[str, str] | None] | None = None
     counter_ranges: Callable[[Profile], Mapping[str, tuple[float, float]]] | None = None
     forgeable: Callable[[Device], str | None] | None = None
+    announces: bool = False
 
 
 def installed() -> dict[str, Callable[[], DriverSpec]]:

@@ -95,6 +95,8 @@ class EventKind(StrEnum):
     UPSTREAM_RESUMED = "upstream_resumed"
     CERTIFICATE_REFUSED = "certificate_refused"  # new files are not used
     CERTIFICATE_RENEWED = "certificate_renewed"
+    NOTIFICATION = "notification"  # to a recipient
+    NOTIFIED = "notified"  # how it ended
 
 
 class Event(NamedTuple):

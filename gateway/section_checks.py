@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from gateway.document import suggest
-from gateway.driver import Device
+from gateway.driver import Device, DriverSpec
+from gateway.model import LANE_ALARM, LANE_EVENT
 from gateway.sections import File
 from gateway.sinks import influx_settings
 
@@ -49,3 +50,30 @@ def upstreams(file: File) -> Iterator[Fault]:
     if file.upstream and not any(0 in u.lanes for u in file.upstream.values()):
         what = "no upstream has lane 0: alarms stay here"
         yield Fault(("upstream",), what, "add 0 to its lanes", note=True)
+
+
+def recipients(file: File, specs: Mapping[str, DriverSpec]) -> Iterator[Fault]:
+    """Where notifications go must be there and able to take them; `specs` are those of the links."""
+    for name, recipient in file.recipients.items():
+        path = ("recipients", name)
+        if recipient.via == "mqtt":
+            link, able = str(recipient.link), [n for n, spec in specs.items() if spec.announces]
+            if link not in specs:
+                yield Fault((*path, "link"), f"unknown link '{link}'", suggest(link, able or specs))
+            elif link not in able:
+                what = f"a {specs[link].name} link cannot publish to a topic"
+                yield Fault(
+                    (*path, "link"), what, suggest(link, able) if able else "add an MQTT link"
+                )
+            continue
+        upstream = file.upstream.get(str(recipient.to))
+        if upstream is None:
+            what = f"unknown upstream '{recipient.to}'"
+            fix = (
+                suggest(str(recipient.to), file.upstream) if file.upstream else "add it to upstream"
+            )
+            yield Fault((*path, "to"), what, fix)
+        elif missing := {LANE_ALARM, LANE_EVENT} - {*upstream.lanes}:
+            lanes = " and ".join(str(lane) for lane in sorted(missing))
+            what = f"upstream {recipient.to} does not take lane {lanes}, in which notifications go"
+            yield Fault((*path, "to"), what, f"add {lanes} to upstream.{recipient.to}.lanes")

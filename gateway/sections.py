@@ -9,13 +9,14 @@ from pydantic import AfterValidator, Field
 from gateway.allow import CommandsSection
 from gateway.document import suggest
 from gateway.indicators.settings import ReportSection
+from gateway.recipients import RecipientSection
 from gateway.settings import FilePath, Id, Section, Text, wrong
 from gateway.sinks.influx_settings import InfluxSection
 from gateway.sinks.settings import UpstreamSection
 from gateway.store.settings import StoreSettings
 
 # Sections and keys of the format that later versions bring.
-NOT_YET = frozenset({"devices_from", "include", "recipients", "metrics"})
+NOT_YET = frozenset({"devices_from", "include", "metrics"})
 
 
 def _gateway_id(value: str) -> str:
@@ -70,6 +71,7 @@ class File(Section):
     store: StoreSettings = StoreSettings()
     influxdb: InfluxSection | None = None
     upstream: dict[Id, UpstreamSection] = {}
+    recipients: dict[Id, RecipientSection] = {}
     commands: CommandsSection = CommandsSection()
     log: LogSection = LogSection()
     report: ReportSection = ReportSection()

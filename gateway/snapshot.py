@@ -122,6 +122,35 @@ class AuditPart(TypedDict):
     lost: int  # records since the start
 
 
+class NoticePart(TypedDict):
+    """A notification that is not delivered yet."""
+
+    id: str
+    recipient: str
+    severity: str
+    text: str
+    since_s: float
+    attempts: int
+    reason: str  # why the last attempt failed
+
+
+class NotificationsPart(TypedDict):
+    recipients: int  # that are configured
+    open: int
+    waiting: list[NoticePart]  # the most severe and oldest of the open ones, up to 20
+    counters: dict[str, int]  # since the start: how they ended; duplicates, failed attempts, cut
+
+
+class NotifyAnswer(TypedDict):
+    """The answer of the verb `notify`; `outcome` is `waiting` while it is under way."""
+
+    id: str
+    outcome: str
+    reason: str
+    attempts: int
+    stored: bool
+
+
 class Snapshot(TypedDict):
     v: int
     gateway: str
@@ -141,6 +170,7 @@ class Snapshot(TypedDict):
     counters: dict[str, int]
     commands: dict[str, int]
     audit: AuditPart
+    notifications: NotificationsPart
 
 
 class PointPart(TypedDict):

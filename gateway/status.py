@@ -20,6 +20,7 @@ from gateway.snapshot import (
     HealthPart,
     LanePart,
     LinkPart,
+    NotificationsPart,
     PointPart,
     SinkPart,
     Snapshot,
@@ -97,6 +98,7 @@ class Sources(Protocol):
     def counters(self) -> dict[str, int]: ...
     def command_counters(self) -> dict[str, int]: ...
     def audit_part(self) -> AuditPart: ...
+    def notifications(self) -> NotificationsPart: ...
 
 
 def snapshot(source: Sources) -> Snapshot:
@@ -105,7 +107,7 @@ def snapshot(source: Sources) -> Snapshot:
     devices = [_device(source, device, now_ns) for device in source.devices.values()]
     links = [_link(source, name, now_ns) for name in source.drivers]
     sinks = [_sink(source, name, *parts) for name, parts in source.sinks().items()]
-    store, audit = source.store(), source.audit_part()
+    store, audit, notices = source.store(), source.audit_part(), source.notifications()
     alarms: list[AlarmPart] = [
         {"instance": a.instance, "rule": a.rule, "device": a.device, "severity": a.severity.name.lower(),
          "title": a.title, "since_s": (now_ns - a.since_ns) / 1e9, "latched": a.latched}
@@ -116,14 +118,14 @@ def snapshot(source: Sources) -> Snapshot:
         "version": RELEASE, "pid": os.getpid(), "loop": source.loop_name,
         "loop_lag_ms": {"p99": source.lag.p99_ms(), "worst": source.lag.worst_ms()},
         "uptime_s": (now_ns - source.started_ns) / 1e9,
-        "health": health(devices, links, sinks, store, source.safe_mode, audit["failing"]),
+        "health": health(devices, links, sinks, store, source.safe_mode, audit["failing"], notices),
         "clock": {
             "ok": source.clock.ok, "boot": source.clock.boot,
             "time": datetime.fromtimestamp(source.clock.time_ns() / 1e9, UTC).isoformat(timespec="seconds"),
         },
         "devices": devices, "links": links, "upstream": sinks, "alarms": alarms, "store": store,
         "counters": source.counters(), "commands": source.command_counters(),
-        "audit": audit,
+        "audit": audit, "notifications": notices,
     }  # fmt: skip
 
 
@@ -134,6 +136,7 @@ def health(
     store: StorePart,
     safe_mode: str = "",
     audit: str = "",
+    notices: NotificationsPart | None = None,
 ) -> HealthPart:
     """One word and why. Critical: nothing can be kept, or nothing can be heard."""
     critical = [safe_mode] if safe_mode else []
@@ -168,6 +171,10 @@ def health(
         waiting = next((x["oldest_s"] for x in sink["lanes"] if x["lane"] == 0), None)
         if waiting is not None and waiting > ALARM_WAIT_S:
             degraded.append(f"alarms wait for {sink['name']} since {waiting:.0f} s")
+    degraded += [
+        f"notification to {x['recipient']} waits since {x['since_s']:.0f} s: {x['reason']}"
+        for x in (notices["waiting"][:3] if notices else ()) if x["since_s"] > ALARM_WAIT_S
+    ]  # fmt: skip
     silent = [device["id"] for device in devices if not device["live"]]
     if silent:
         shown = ", ".join(silent[:3]) + (f" and {len(silent) - 3} more" if len(silent) > 3 else "")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from gateway.clock import Clock
+from gateway.driver import Announcer
 from gateway.errors import GatewayError, LinkDown, Refused, TakenOver
 from gateway.health import LinkHealth, LinkState
 from gateway.model import Command, CommandResult
@@ -58,6 +59,22 @@ class Contained:
         except Exception as error:
             extra = {"component": f"device {command.device}"}
             log.exception("writing %s failed", command.point, extra=extra)
+            raise Refused(f"internal error: {type(error).__name__}: {error}") from error
+
+
+class ContainedAnnouncer:
+    """As `Contained`, for a driver that announces."""
+
+    def __init__(self, announcer: Announcer) -> None:
+        self._announcer = announcer
+
+    async def announce(self, topic: str, payload: bytes, *, expiry_s: int) -> None:
+        try:
+            await self._announcer.announce(topic, payload, expiry_s=expiry_s)
+        except (LinkDown, Refused, TimeoutError):
+            raise
+        except Exception as error:
+            log.exception("publishing %s failed", topic, extra={"component": "notify"})
             raise Refused(f"internal error: {type(error).__name__}: {error}") from error
 
 

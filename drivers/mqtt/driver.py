@@ -170,6 +170,17 @@ class MqttDriver:
             raise Refused(msg)
         return CommandResult(command, Outcome.WRITTEN, attempts=1)
 
+    async def announce(self, topic: str, payload: bytes, *, expiry_s: int) -> None:
+        """Publish to somebody who is no device; returns at the PUBACK."""
+        doing = f"publishing {topic}"
+        if self._connection is None:
+            raise LinkDown(f"{doing}: {self.name} has no connection")
+        reason = await self._connection.publish(topic, payload, expiry_s=expiry_s)
+        if reason.code == NO_MATCHING_SUBSCRIBERS:
+            raise Refused(f"{doing}: nobody listens there")
+        if not reason.ok:
+            raise Refused(f"{doing}: the broker refused: {reason.text}")
+
     async def _count_connect(self, bus: Publisher, connection: Connection) -> None:
         now_ns = self._clock.boottime_ns()
         self.health.connects += 1

@@ -38,12 +38,15 @@ def of_devices(devices: Iterable[Device]) -> list[Grants]:
     return [Grants(user, *(tuple(sorted(x)) for x in topics)) for user, topics in found.items()]
 
 
-def of_gateway(link: MqttLink, devices: Sequence[Device]) -> Grants:
-    """It hears all devices and the broker's counters, commands devices and acknowledges them."""
+def of_gateway(link: MqttLink, devices: Sequence[Device], also: Iterable[str] = ()) -> Grants:
+    """It hears all devices and the broker's counters, commands devices and acknowledges them.
+
+    `also`: topics of recipients of notifications.
+    """
     sections = [(device, _section(device)) for device in devices]
     write = {t for device, section in sections for t in command_topics(device, section)}
     read = {filter_ for device, section in sections for filter_ in patterns(device, section)}
-    own = {topic for topic in write if not topic.startswith("d/")}
+    own = {topic for topic in write if not topic.startswith("d/")} | {*also}
     return Grants(
         link.username or GATEWAY_USER,
         ("d/+/cmd", "d/+/ack", *sorted(own)),

@@ -151,4 +151,5 @@ SPEC = DriverSpec(
     build=build,
     check=check,
     check_profile=check_profile,
+    announces=True,
 )

@@ -1,4 +1,4 @@
-"""`gateway status`, `command`, `reset`: commands that ask the running daemon."""
+"""`gateway status`, `command`, `notify`, `reset`: commands that ask the running daemon."""
 
 import argparse
 import sys
@@ -15,7 +15,7 @@ from gateway.control import ask
 from gateway.document import plain_scalar
 from gateway.errors import ConfigError
 from gateway.health import Word
-from gateway.snapshot import CommandAnswer, Snapshot
+from gateway.snapshot import CommandAnswer, NotifyAnswer, Snapshot
 
 STATUS_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 90.0  # three attempts with confirmation, and the wait for its turn
@@ -135,3 +135,25 @@ def _reset(daemon: Daemon, options: argparse.Namespace) -> int:
     daemon.ask(verb="reset", alarm=options.alarm, force=options.force)
     print(f"{options.alarm}: reset")
     return 0
+
+
+def notify(options: argparse.Namespace) -> int:
+    """Exit code 0 when it is delivered, else 1: it goes on if it is `waiting`."""
+    return with_daemon(options, lambda daemon: _notify(daemon, options))
+
+
+def _notify(daemon: Daemon, options: argparse.Namespace) -> int:
+    answer = cast(
+        "NotifyAnswer",
+        daemon.ask(
+            options.wait + STATUS_TIMEOUT_S, verb="notify", recipient=options.recipient, text=options.text,
+            severity=options.severity, wait_s=options.wait,
+        ),
+    )  # fmt: skip
+    if options.json:
+        print(orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode())
+    else:
+        why = f": {answer['reason']}" if answer["reason"] else ""
+        kept = "" if answer["stored"] else " (not on disk: storage fails)"
+        print(f"{options.recipient}: {answer['outcome']}{why}{kept}")
+    return 0 if answer["outcome"] == "delivered" else 1

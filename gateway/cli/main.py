@@ -18,6 +18,7 @@ from gateway.cli import (
     desired_options,
     device_options,
     history_options,
+    notify_options,
     probe_options,
     profile_options,
     report_options,
@@ -182,6 +183,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     audit_options.add(commands, _command, _config_option)
     desired_options.add(commands, _command, _config_option)
+    notify_options.add(commands, _command, _config_option)
 
     report_options.add(commands, _command, _config_option)
 

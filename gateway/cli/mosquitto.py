@@ -62,7 +62,8 @@ def _broker(config: Config, wanted: str | None) -> Broker:
         what = f"no MQTT link '{name}'" if name else "which MQTT link is meant is not clear"
         raise _UsageError(f"{config.path}: {what}: give --link, one of: {named}")
     devices = config.devices_of(name)
-    return Broker(name, links[name], [of_gateway(links[name], devices), *of_devices(devices)])
+    told = [str(one.topic) for one in config.recipients.values() if one.link == name]
+    return Broker(name, links[name], [of_gateway(links[name], devices, told), *of_devices(devices)])
 
 
 def configuration(link: MqttLink) -> str:

@@ -6,7 +6,14 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gateway.snapshot import DevicePart, DeviceReadings, SinkPart, Snapshot, StrangerPart
+from gateway.snapshot import (
+    DevicePart,
+    DeviceReadings,
+    NotificationsPart,
+    SinkPart,
+    Snapshot,
+    StrangerPart,
+)
 
 _STYLE = {
     "healthy": "bold green", "degraded": "bold yellow", "critical": "bold red", "up": "green",
@@ -29,6 +36,8 @@ def page(snapshot: Snapshot, *, height: int | None) -> RenderableType:
     if snapshot["upstream"]:
         parts.append(_upstream(snapshot["upstream"]))
     parts.append(_alarms(snapshot))
+    if snapshot["notifications"]["recipients"]:
+        parts.append(_notifications(snapshot["notifications"]))
     parts.append(_foot(snapshot))
     return Group(*parts)
 
@@ -194,6 +203,20 @@ def _alarms(snapshot: Snapshot) -> RenderableType:
         if alarm["latched"]:
             title += f"; over, waits for: gateway reset '{alarm['instance']}'"
         _row(table, _word(alarm["severity"]), alarm["device"], duration(alarm["since_s"]), title)
+    return table
+
+
+def _notifications(part: NotificationsPart) -> RenderableType:
+    counted = ", ".join(f"{word} {count}" for word, count in part["counters"].items())
+    title = f"Notifications: {part['open']} open" + (f"  {counted}" if counted else "")
+    if not part["waiting"]:
+        return Text(title, style="bold")
+    table = _table(title, "severity", "to", "since", "title", "note")
+    for one in part["waiting"][:5]:
+        _row(
+            table, _word(one["severity"]), one["recipient"], duration(one["since_s"]), one["text"],
+            one["reason"],
+        )  # fmt: skip
     return table
 
 

@@ -88,7 +88,7 @@ def event_row(seq: int, event: Event) -> EventRow:
 
 
 def alarm_of(event: Event) -> str | None:
-    """Which alarm, alarm-bearing point or counter an event is about, None for other events."""
+    """Which alarm, alarm-bearing point, counter or notification an event is about, else None."""
     match event.kind:
         case EventKind.POINT_ALARM:
             return f"point {event.device} {event.attributes.get('point')}"
@@ -96,6 +96,9 @@ def alarm_of(event: Event) -> str | None:
             return f"rule {event.attributes.get('instance')}"
         case EventKind.COUNTER_WRAP | EventKind.COUNTER_RESET | EventKind.METER_REPLACED:
             return f"counter {event.device} {event.attributes.get('point')}"
+        case EventKind.NOTIFICATION | EventKind.NOTIFIED:
+            slot = event.attributes.get("slot")
+            return None if slot is None else f"notice {slot}"
         case _:
             return None
 

@@ -25,7 +25,8 @@ CREATE TABLE IF NOT EXISTS event(id INTEGER PRIMARY KEY, event_id BLOB NOT NULL,
   time_ns INTEGER NOT NULL, received_ns INTEGER NOT NULL, boot INTEGER NOT NULL,
   clock_ok INTEGER NOT NULL, kind TEXT NOT NULL, severity INTEGER NOT NULL, device TEXT NOT NULL,
   cause BLOB, crc INTEGER NOT NULL, body BLOB NOT NULL);
--- The newest event of each alarm, alarm-bearing point and counter: what a restart continues from.
+-- The newest event of each alarm, alarm-bearing point, counter and slot of notifications: what a
+-- restart continues from.
 CREATE TABLE IF NOT EXISTS alarm(subject TEXT PRIMARY KEY, id INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS cursor(sink TEXT, lane INTEGER, epoch INTEGER NOT NULL,
   seq INTEGER NOT NULL, PRIMARY KEY(sink, lane)) WITHOUT ROWID;

@@ -77,7 +77,7 @@ class Store:
 
     @property
     def alarms(self) -> list[Event]:
-        """When it was opened: the newest event of each alarm, alarm-bearing point and counter."""
+        """When it was opened: the newest event of each alarm, alarm-bearing point, counter, notification."""
         return self._books.alarms
 
     @property

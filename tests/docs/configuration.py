@@ -14,6 +14,7 @@ from gateway.config import load_config
 from gateway.errors import ConfigError
 from gateway.indicators.settings import ReportSection
 from gateway.profile_alarm import AlarmRule
+from gateway.recipients import RecipientSection
 from gateway.sinks.influx_settings import InfluxSection
 from gateway.sinks.settings import DownlinkSection, UpstreamSection
 from gateway.store.settings import StoreSettings
@@ -35,6 +36,7 @@ CONFIGURATION = {
     "Top level": keys(sections.File), "gateway": keys(sections.GatewaySection),
     "store": keys(StoreSettings), "devices": COMMON,
     "influxdb": keys(InfluxSection), "upstream": keys(UpstreamSection), "upstream: downlink": keys(DownlinkSection),
+    "recipients": keys(RecipientSection),
     "commands": keys(CommandsSection, Allow, Selector), "log": keys(sections.LogSection), "report": keys(ReportSection),
     **{f"links: {name}": keys(spec.link) for name, spec in SPECS.items()},
     **{f"devices: {name}": keys(spec.device) - COMMON for name, spec in SPECS.items()},

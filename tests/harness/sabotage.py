@@ -7,20 +7,24 @@ tested at all.
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import Any
 
 from drivers.modbus.link import Connection
 from drivers.mqtt import identity
+from drivers.mqtt.driver import MqttDriver
 from gateway import safemode
 from gateway.allow import CommandsSection
 from gateway.bus import Bus
 from gateway.cli.main import main
 from gateway.commands import LOCAL, Commands
 from gateway.counters import ReplayCounters
+from gateway.errors import Refused
 from gateway.indicators import gather
 from gateway.indicators.energy import Energy
 from gateway.indicators.settings import ReportSection
 from gateway.model import LANE_ALARM, Command, CommandResult, Item
+from gateway.notify import Notifier
 from gateway.sinks.downlink import Downlink
 from gateway.store.ballast import Ballast
 from gateway.store.retention import WORTH, Keeper
@@ -105,6 +109,22 @@ def forget_counters() -> None:
     setattr(ReplayCounters, "_post", lambda _self, _device, _counter: None)  # noqa: B010 -- as above
 
 
+def forget_notifications() -> None:
+    """What is open lives in memory alone."""
+    setattr(Notifier, "restore", lambda _self, _events: None)  # noqa: B010 -- as above
+
+
+def believe_every_publish() -> None:
+    """A notification is delivered when it was sent, whoever listens."""
+    proper = MqttDriver.announce
+
+    async def announce(self: MqttDriver, topic: str, payload: bytes, *, expiry_s: int) -> None:
+        with suppress(Refused):
+            await proper(self, topic, payload, expiry_s=expiry_s)
+
+    setattr(MqttDriver, "announce", announce)  # noqa: B010 -- as above
+
+
 def short_safe_mode() -> None:
     """No sabotage of a promise: safe mode lasts for 2 s instead of 10 min."""
     safemode.STABLE_S = 2.0
@@ -134,6 +154,8 @@ if __name__ == "__main__":
         "forget_counters": forget_counters,
         "report_of_few_households": report_of_few_households,
         "report_without_the_newest": report_without_the_newest,
+        "forget_notifications": forget_notifications,
+        "believe_every_publish": believe_every_publish,
         "short_safe_mode": short_safe_mode,
         "no_memory_of_commands": no_memory_of_commands,
         "everything_is_allowed": everything_is_allowed,

@@ -7,7 +7,7 @@ from gateway.health import DeviceHealth, LinkHealth, LinkState
 from gateway.lag import Lag
 from gateway.model import EMPTY, Quality, Sample, Severity, Value
 from gateway.profile import Profile
-from gateway.snapshot import AuditPart, StorePart
+from gateway.snapshot import AuditPart, NotificationsPart, StorePart
 from gateway.state import State
 from gateway.status import Alarm, Lane
 from tests.harness.clock import FakeClock
@@ -47,6 +47,9 @@ class Site:
         self.state = State({})
         self.active: list[Alarm] = []
         self.upstreams: dict[str, tuple[LinkHealth, list[Lane]]] = {}
+        self.notices: NotificationsPart = {
+            "recipients": 0, "open": 0, "waiting": [], "counters": {},
+        }  # fmt: skip
         self.storage: StorePart = {
             "state": "ok", "reason": "", "directory": "/var/lib/gateway", "epoch": 3, "queued": 0,
             "bytes_on_disk": 12_300_000, "free_bytes": 5_000_000_000, "commit_ms_p99": 4.2,
@@ -103,6 +106,9 @@ class Site:
 
     def command_counters(self) -> dict[str, int]:
         return {"confirmed": 2}
+
+    def notifications(self) -> NotificationsPart:
+        return self.notices
 
     def audit_part(self) -> AuditPart:
         return {"failing": "", "n": 3, "hash": "0" * 64, "lost": 0}
