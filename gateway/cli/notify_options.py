@@ -14,7 +14,7 @@ def add(
 ) -> None:
     """`gateway notify RECIPIENT TEXT`."""
     text = "Send a notification to a recipient and show how it ends."
-    example = "gateway notify guard-room 'This is a test'"
+    example = "gateway notify guard-room Test"
     notify = command(commands, "notify", "live:notify", text, example)
     config_option(notify)
     notify.add_argument("recipient", metavar="RECIPIENT", help="a name of `recipients`")
