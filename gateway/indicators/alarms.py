@@ -153,7 +153,7 @@ class Links:
             self._changes.setdefault(name, []).append(change)
 
     def indicators(self) -> Iterator[Indicator]:
-        length = self._period.until - self._period.since
+        length = self._period.seconds
         goal = target(self._settings, "links")
         for name, changes in sorted(self._changes.items()):
             down, outages = self._down(sorted(changes))
@@ -177,15 +177,15 @@ class Links:
                 "" if outages else "no_outage",
             )
 
-    def _down(self, changes: list[tuple[int, bool]]) -> tuple[int, int]:
+    def _down(self, changes: list[tuple[int, bool]]) -> tuple[float, int]:
         """(seconds down, outages) within the period."""
         changes = [
             change for i, change in enumerate(changes) if not i or change[1] != changes[i - 1][1]
         ]
-        down = outages = 0
-        ends = [*(at for at, _up in changes[1:]), self._period.until]
+        down, outages = 0.0, 0
+        ends = [*(at for at, _up in changes[1:]), self._period.last]
         for (at, up), end in zip(changes, ends, strict=True):
-            part = min(end, self._period.until) - max(at, self._period.since)
+            part = min(end, self._period.last) - max(at, self._period.first)
             if not up and part > 0:
                 down += part
                 outages += 1

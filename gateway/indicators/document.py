@@ -28,7 +28,7 @@ def document(sheet: Sheet) -> bytes:
 
 
 def _period(period: Period) -> dict[str, str]:
-    return {name: iso(t * NS) for name, t in period._asdict().items()}
+    return {name: iso(round(t * NS)) for name, t in period._asdict().items()}
 
 
 def _indicator(indicator: Indicator, period: Period) -> dict[str, object]:

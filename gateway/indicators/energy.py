@@ -73,8 +73,8 @@ class Energy:
         yield self._household()
 
     def _known(self, names: tuple[str, ...]) -> float:
-        """The share of meters that gave anything."""
-        return sum(name in self._seen for name in names) / len(names)
+        """The share of what the meters should have told: of meters, and of time."""
+        return sum(name in self._seen for name in names) / len(names) * self._period.coverage
 
     def _group(self, names: list[str], *, home: bool) -> Iterator[Indicator]:
         subject = "homes" if home else "others"
@@ -92,7 +92,9 @@ class Energy:
 
     def _base(self, names: list[str], subject: str, *, home: bool) -> Indicator:
         kwh, windows = self._night[home], self._nights[home]
-        night = sum(self._settings.night.holds(self._at.minute(t)) for t in self._period.windows)
+        night = sum(
+            self._settings.night.holds(self._at.minute(t)) for t in self._period.passed_windows
+        )
         due, hours = night * len(names), windows * WINDOW_S / HOUR_S
         coverage = windows / due if due else None
         value = kwh / hours if hours else None
@@ -106,7 +108,9 @@ class Energy:
             return Indicator("energy_household", "kWh", None, None, count, None, "", "too_few")
         middle = median(self._kwh[name] for name in self._homes)
         seen = sum(name in self._seen for name in self._homes)
-        return Indicator("energy_household", "kWh", middle, seen, count, seen / count)
+        return Indicator(
+            "energy_household", "kWh", middle, seen, count, self._known(tuple(self._homes))
+        )
 
     def charts(self) -> Iterator[Chart]:
         """Of the households, where there are enough; else of the other meters."""

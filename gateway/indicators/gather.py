@@ -23,7 +23,7 @@ from gateway.store.export import Export
 from gateway.store.index import Position
 from gateway.store.readonly import core, read_register
 from gateway.store.sweep import Sweep
-from gateway.store.window import WINDOW_S
+from gateway.store.window import WINDOW_S, window_of
 
 # Events before the period tell what held when it began: which link was down, which light was on.
 EVENTS_LEAD_S = 2 * 86_400
@@ -63,19 +63,22 @@ def gather(compound: Compound, asked: Asked, advanced: Advanced) -> Sheet:
         }
         dead = frozenset((sink, lane, seq) for sink, lane, seq, _reason in register.dead)
         heads = sweep.heads()
-        period = _period(compound, asked, sweep.begin)
+        period = _period(compound, asked, sweep.begin, heads)
         delivery = Delivery(period, compound.settings, cursors, dead)
         return _Work(compound, asked, period, delivery).run(sweep, heads, advanced)
 
 
-def _period(compound: Compound, asked: Asked, begin: int | None) -> Period:
+def _period(compound: Compound, asked: Asked, begin: int | None, heads: list[Head]) -> Period:
     since, until = span_of(asked.day, WEEK_DAYS if asked.week else 1, compound.zone)
     now = -int(-asked.now_ns // (WINDOW_S * NS)) * WINDOW_S  # the window that is open counts
     first = max(since, since if begin is None else begin)
     if begin is None or first >= min(until, now):
         what = f"the journal in {compound.directory} holds no samples of that time"
         raise ValueError(f"{what}: choose another day, e.g. --day {date.today():%Y-%m-%d}")  # noqa: DTZ011 -- an example
-    return Period(first, min(until, now), since, until)
+    exact: float = first
+    if begin == first and heads and heads[0].clock_ok and window_of(heads[0].first_ns) == first:
+        exact = heads[0].first_ns / NS
+    return Period(first, min(until, now), since, until, exact, min(until, asked.now_ns / NS))
 
 
 class _Work:

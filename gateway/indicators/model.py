@@ -12,23 +12,41 @@ NS = 1_000_000_000
 
 
 class Period(NamedTuple):
-    """Seconds since 1970 on whole 5 min windows; half open. `asked` may be longer than what the
-    journal knows: `since` is not before its first sample, `until` not after now.
+    """Seconds since 1970; half open. `asked_since` and `asked_until` are the local day or week.
+    `since` and `until` are whole 5 min windows in it: from that of the journal's first sample to
+    that of now. `first` and `last` are that sample and now, if they are within these windows.
     """
 
     since: int
     until: int
     asked_since: int
     asked_until: int
+    first: float
+    last: float
 
     @property
     def windows(self) -> range:
         return range(self.since, self.until, WINDOW_S)
 
     @property
+    def passed_windows(self) -> range:
+        """Of the asked time."""
+        return range(self.asked_since, self.until, WINDOW_S)
+
+    @property
     def coverage(self) -> float:
-        """The share of the asked time that the journal knows of."""
-        return (self.until - self.since) / (self.asked_until - self.asked_since)
+        """The share of the asked time, as far as it has passed, that the journal knows of."""
+        return self.seconds / self.passed
+
+    @property
+    def seconds(self) -> float:
+        """That the journal knows of."""
+        return self.last - self.first
+
+    @property
+    def passed(self) -> float:
+        """Seconds of the asked time that are over."""
+        return self.last - self.asked_since
 
     def holds(self, time_ns: int) -> bool:
         return self.since * NS <= time_ns < self.until * NS

@@ -6,6 +6,10 @@ from gateway.indicators.model import Indicator, Sheet
 from gateway.indicators.words import GROUPS, Language, formula_of, name_of, text
 
 MINUTE_S, HOUR_S = 60, 3600
+# Their subjects are words of the catalogue; those of others are names that people gave.
+WORDED = frozenset(
+    {"online", "alarms", "close", "reaction", "energy", "peak", "valley", "night_load"}
+)
 # Their count is a part of a whole, though their value is not.
 SHARES = frozenset({"close", "reaction", "unsent", "loss", "refused", "energy_household"})
 
@@ -71,7 +75,7 @@ def duration(seconds: float, language: Language) -> str:
 def _subject(indicator: Indicator, language: Language) -> str:
     if indicator.id == "online" and indicator.subject == "lights":
         return text("lights_facility", language)
-    return text(indicator.subject, language)
+    return text(indicator.subject, language) if indicator.id in WORDED else indicator.subject
 
 
 def _value(indicator: Indicator, language: Language) -> str:
@@ -99,5 +103,7 @@ def _count(indicator: Indicator, language: Language) -> str:
     numerator = number(indicator.numerator)
     if indicator.denominator is None:
         return numerator
+    if not indicator.denominator and indicator.value is None:
+        return "–"
     word = "of" if indicator.unit == "%" or indicator.id in SHARES else "by"
     return text(word, language, numerator=numerator, denominator=number(indicator.denominator))

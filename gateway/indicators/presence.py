@@ -96,14 +96,13 @@ class Presence:
 
 def _due(devices: Mapping[str, Device], period: Period) -> Iterator[tuple[tuple[str, str], float]]:
     """Values that are due in the period, of numbers that are polled and reported without a strategy."""
-    length = period.until - period.since
     for device in devices.values():
         if device.profile.protocol != POLLED:
             continue
         for point in device.profile.points:
             every = _every_s(device, point)
             if every is not None and point.enum is None and point.report is None:
-                yield (device.id, point.id), length // every
+                yield (device.id, point.id), period.seconds // every
 
 
 def _every_s(device: Device, point: Point) -> float | None:

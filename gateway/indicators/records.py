@@ -18,7 +18,7 @@ class Arrivals:
         self._period = period
         self._settings = settings
         self._offsets = offsets
-        self._kept = max(0, period.until - max(raw_since, period.since))
+        self._kept = max(0.0, period.last - max(raw_since, period.first))
         self._samples = self._trusted = self._timed = self._timely = 0
         self._values = self._good = 0
 
@@ -39,8 +39,7 @@ class Arrivals:
         return at
 
     def indicators(self) -> Iterator[Indicator]:
-        length = self._period.asked_until - self._period.asked_since
-        coverage, settings = self._kept / length, self._settings
+        coverage, settings = self._kept / self._period.passed, self._settings
         timed = coverage * self._timed / self._samples if self._samples else coverage
         yield percent(
             "validity",

@@ -55,7 +55,9 @@ class Water:
         """Only hours of which every window is known count: a gap would look like no water."""
         hours = self._m3.get(key, {})
         whole = [sum(parts) for parts in hours.values() if len(parts) == HOUR_WINDOWS]
-        night = sum(self._settings.night.holds(self._at.minute(t)) for t in self._period.windows)
+        night = sum(
+            self._settings.night.holds(self._at.minute(t)) for t in self._period.passed_windows
+        )
         coverage = len(whole) * HOUR_WINDOWS / night if night else None
         least = min(whole, default=None)
         denominator = None if least is None else 1.0

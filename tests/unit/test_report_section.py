@@ -9,8 +9,8 @@ import pytest
 from gateway.config import load_config
 from gateway.errors import ConfigError
 from gateway.indicators.buckets import Buckets, span_of
-from gateway.indicators.model import Period, quantile
-from gateway.indicators.phrase import number, share
+from gateway.indicators.model import Indicator, Period, quantile
+from gateway.indicators.phrase import number, phrase, share
 from gateway.indicators.plot import bars
 from gateway.indicators.settings import ReportSection, Span
 
@@ -72,9 +72,12 @@ def test_a_day_and_a_week_are_local_also_where_the_clocks_change() -> None:
     zone = ZoneInfo("Europe/Berlin")
     since, until = span_of(date(2025, 3, 30), 1, zone)
     assert until - since == 23 * 3600
-    assert len(Buckets(Period(since, until, since, until), zone, week=False).starts) == 23
+    assert (
+        len(Buckets(Period(since, until, since, until, since, until), zone, week=False).starts)
+        == 23
+    )
     since, until = span_of(date(2025, 3, 31), 7, zone)
-    at = Buckets(Period(since, until, since, until), zone, week=True)
+    at = Buckets(Period(since, until, since, until, since, until), zone, week=True)
     assert len(at.starts) == 7
     assert [at.index(t) for t in (since, until - 1)] == [0, 6]
 
@@ -101,3 +104,9 @@ def test_what_stands_in_a_chart_cannot_break_out_of_it() -> None:
     assert "<script>" not in plot
     assert "<b>" not in plot
     assert "nan" not in bars("empty", [], {"life": []})
+
+
+def test_names_that_people_gave_are_not_translated() -> None:
+    link = phrase(Indicator("link", "%", 100.0, 1, 1, 1.0, "lights"), "zh")
+    facility = phrase(Indicator("online", "%", 100.0, 1, 1, 1.0, "lights"), "zh")
+    assert (link.name, facility.name) == ("連接可用率: lights", "設備在線率: 智慧路燈")
