@@ -71,5 +71,8 @@ def _remove(api: Api) -> None:
         if made[0].removesuffix("_raw") in task["name"]:
             api.ask("DELETE", f"/api/v2/tasks/{task['id']}")
     for name in made:
+        found = api.ask("GET", "/api/v2/dbrps", {**org, "db": name}).value.get("content", [])
+        for mapping in found:
+            api.ask("DELETE", f"/api/v2/dbrps/{mapping['id']}", org)
         for bucket in api.ask("GET", "/api/v2/buckets", {**org, "name": name}).value["buckets"]:
             api.ask("DELETE", f"/api/v2/buckets/{bucket['id']}")

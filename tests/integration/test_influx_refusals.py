@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import GatewayError, Refused
+from gateway.errors import GatewayError, LinkDown, Refused
+from gateway.sinks import influx_client
 from gateway.sinks.influx_client import Busy, LinesRefused, Server
 from gateway.sinks.influx_post import PROBE, Post
 from gateway.sinks.influx_settings import HttpUrl
@@ -47,7 +48,7 @@ async def dead(directory: Path) -> list[tuple[int, int, str]]:
 
 def poisoned(body: bytes) -> Answer:
     """A server that takes nothing of a body that has a line with such a number."""
-    bad = any(b".energy.total=%d77.0 " % n in body for n in range(10))
+    bad = any(b".energy.total=%d77.0 " % n in body for n in range(1, 10))
     return (400, b'{"code":"invalid","message":"unable to parse"}') if bad else 204
 
 
@@ -70,6 +71,43 @@ async def test_lines_refused_for_good_are_found_by_halving_and_become_dead_lette
     lines = [line for line in server.lines if not line.startswith(PROBE.encode())]
     assert len(lines) == len(set(lines)) == SAMPLES - 9
     assert len(server.requests) <= 2 + 9 * 2 * math.ceil(math.log2(SAMPLES))
+
+
+async def test_a_server_that_takes_part_of_a_body_and_refuses_it_misses_nothing(
+    one: Site, server: Fake
+) -> None:
+    """As 1.x does with a line that it cannot read, and 2.x with a type conflict."""
+
+    def partial(body: bytes) -> Answer:
+        good = [line for line in body.split(b"\n") if poisoned(line) == 204]
+        server.bodies.append(b"\n".join(good))
+        return poisoned(body)
+
+    server.judge = partial
+    await one.samples(SAMPLES)
+    await one.durable()
+    sink = influx_sink(one.store, one.clock, server.port)
+    async with running(sink):
+        await until_empty(sink)
+    assert sink.lanes()[2].dead == 9
+    lines = {line for line in server.lines if line and not line.startswith(PROBE.encode())}
+    assert len(lines) == SAMPLES - 9
+
+
+async def test_a_server_that_hangs_is_a_link_that_is_down_and_gets_the_same_lines_again(
+    one: Site, server: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(influx_client, "TIMEOUT_S", 0.3)
+    server.answers.append("hang")
+    await one.samples(10)
+    await one.durable()
+    sink = influx_sink(one.store, one.clock, server.port)
+    with pytest.raises(LinkDown, match=r"no answer within 0\.3 s"):
+        await sink.run()
+    assert [lane.backlog for lane in sink.lanes()] == [0, 0, 10]
+    async with running(sink):
+        await until_empty(sink)
+    assert server.bodies == server.refused
 
 
 @pytest.mark.parametrize("status", [400, 422, 418])
