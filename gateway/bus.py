@@ -150,6 +150,11 @@ class Bus:
             log.error("%d samples lost: %s", count, reason, extra={"component": "bus"})
         self._unreported.clear()
 
+    def rearm(self) -> None:
+        """The rules may want to know of another time than before."""
+        if self._decider.next_due_ns() != self._due_ns:
+            self._rearm.set()
+
     async def run(self) -> None:
         """Tell the rules that time passes, when they want to know. Works until cancelled."""
         while True:
@@ -188,8 +193,7 @@ class Bus:
             for change in changes:
                 self._point_alarm(sample, change)
         self._decider.decide(sample, self._clock.boottime_ns(), self)
-        if self._decider.next_due_ns() != self._due_ns:
-            self._rearm.set()
+        self.rearm()
         return sample
 
     def _keep(self, sample: Sample, *, held: bool) -> bool:

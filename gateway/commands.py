@@ -142,6 +142,10 @@ class Commands:
         if spec is not None and spec.relinquish != "leave":
             self._start(device, point, gone._replace(value=spec.relinquish), held=False)
 
+    def order(self, device: str, point: str, value: Value, level: int, cause: UUID | None) -> None:
+        """Write a point once for a rule of this level; starts at once."""
+        self._start(device, point, Claim("", value, level, 0, cause), held=False)
+
     def _start(self, device: str, point: str, claim: Claim, *, held: bool = True) -> None:
         """Write the value of `claim`; if it is `held`, only for as long as that value rules."""
         if self._group is None:

@@ -322,7 +322,7 @@ class _Loader:
             (instance.rule.id, setting.point)
             for instance in rules.instances
             for setting in instance.sets
-            if not file.commands.allows("rules", devices[instance.device], setting.point)
+            if not file.commands.allows("rules", devices[setting.device], setting.point)
         }
         for rule, point in sorted(denied):
             what = f"rule {rule} sets {point}, which commands.allow does not allow to rules"

@@ -1,7 +1,8 @@
 """Between the pure rule engine and the world: feeds `rules.step`, turns its outputs into deeds."""
 
-from collections.abc import Iterable
-from typing import assert_never
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Protocol, assert_never
 from uuid import UUID
 
 from gateway.bus import Bus
@@ -12,6 +13,9 @@ from rules.step import (
     ActiveAlarm,
     Claimed,
     Cleared,
+    Commanded,
+    Logged,
+    Notified,
     Output,
     Raised,
     Released,
@@ -24,13 +28,29 @@ from rules.step import (
     step,
 )
 
+log = logging.getLogger(__name__)
+
+
+class Notify(Protocol):
+    """Tells a recipient; starts at once and returns immediately."""
+
+    def __call__(
+        self,
+        recipient: str,
+        text: str,
+        severity: Severity,
+        about: Mapping[str, object],
+        cause: UUID | None,
+    ) -> object: ...
+
 
 class RuleDecider:
     """Implements `gateway.bus.Decider`. Engine time is CLOCK_BOOTTIME."""
 
-    def __init__(self, rules: RuleSet, commands: Commands) -> None:
+    def __init__(self, rules: RuleSet, commands: Commands, notify: Notify) -> None:
         self._state = start(rules)
         self._commands = commands
+        self._notify = notify
         self._raises: dict[str, UUID] = {}  # event of the open raise, by instance
         self._paused: frozenset[str] = frozenset()
 
@@ -57,9 +77,10 @@ class RuleDecider:
             elif instance not in self._paused:
                 gone = Cleared(instance, rule, event.device, event.severity, "no longer configured")
                 self._act(gone, bus)
-        self._state, outputs = resume(self._state, raised)
+        self._state, outputs = resume(start(self._state.rules, now_ns), raised)
         for output in outputs:
             self._act(output, bus)
+        bus.rearm()
 
     def decide(self, sample: Sample | None, now_ns: int, bus: Bus) -> None:
         if sample is not None and RETAINED in sample.quality.values():
@@ -79,6 +100,7 @@ class RuleDecider:
         self._state, outputs = reset(self._state, alarm, now_ns, reason, force=force)
         for output in outputs:
             self._act(output, bus)
+        bus.rearm()
 
     def _act(self, output: Output, bus: Bus) -> None:
         cause = self._raises.get(output.instance)
@@ -99,6 +121,13 @@ class RuleDecider:
                 self._commands.claim(output.device, output.point, claim)
             case Released():
                 self._commands.release(output.device, output.point, output.instance)
+            case Commanded():
+                self._commands.order(output.device, output.point, output.value, output.level, cause)
+            case Notified():
+                about = {"instance": output.instance, "device": output.device, **output.about}
+                self._notify(output.recipient, output.text, output.severity, about, cause)
+            case Logged():
+                log.info("%s: %s", output.instance, output.text, extra={"component": "rules"})
             case _:
                 assert_never(output)
 

@@ -8,7 +8,8 @@ from gateway.profile import Point, Profile
 from rules.alarm_check import Bound, Side, bind, value_of
 from rules.check import Report, check_reach, stale_ns
 from rules.condition import Limit
-from rules.model import Instance, Predicate, Slots
+from rules.model import Instance, Slots
+from rules.predicate import Predicate
 from rules.quantity import Comparison, Fault
 from rules.select import DeviceView
 from rules.term import Compare, Const, Input, compiled
@@ -124,4 +125,4 @@ def _instance(
             title += f" ({label if isinstance(label, str) else ', '.join(label.values())})"
     until = tests[1] if len(tests) > 1 else None
     name = f"{rule.id}[{device.id}]{index}"
-    return Instance(name, rule, device.id, tests[0], until, (), title, about)
+    return Instance(name, rule, device.id, tests[0], until, (), (), title, about)

@@ -6,7 +6,7 @@ from functools import partial
 from gateway.model import Value
 from rules.check import stale_ns
 from rules.meaning import Formula, Grouped, Reading, Running, Source, Stated, Windowed
-from rules.model import Predicate, Slots, Wire
+from rules.model import Slots, Wire
 from rules.nodes import (
     Changed,
     Group,
@@ -19,6 +19,7 @@ from rules.nodes import (
     Window,
 )
 from rules.nodes import Running as RunningNode
+from rules.predicate import Predicate
 from rules.select import DeviceView
 from rules.term import compiled, kleene, source
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from gateway.model import Level, Sample, Value
 from rules.model import NEVER_NS, RuleSet
 from rules.nodes import Node, Seen
+from rules.sequence import Run
 
 
 class Phase(IntEnum):
@@ -26,6 +27,7 @@ class Kind(IntEnum):
     UNKNOWN = 3  # a condition was unknown for long
     STALE = 4
     NODE = 5
+    STEP = 6  # a `wait` of a sequence is over
 
 
 class Timer(NamedTuple):
@@ -54,6 +56,8 @@ class State:
     unknown: dict[int, int] = field(default_factory=dict)  # rank -> since when
     timers: list[Timer] = field(default_factory=list)  # a heap, some are dead
     latched: set[int] = field(default_factory=set)  # ranks that wait for a reset
+    runs: dict[int, Run] = field(default_factory=dict)  # rank -> its steps that are not done yet
+    claimed: dict[int, list[tuple[str, str]]] = field(default_factory=dict)  # rank -> what it holds
     counted: dict[str, list[int]] = field(default_factory=dict)  # instance -> nodes that count it
     now: int = 0  # engine time of the last input or timer
     late: int = 0  # values that came after a newer one
@@ -171,4 +175,7 @@ def alive(state: State, timer: Timer) -> bool:
         return waits and state.marks[timer.subject] == timer.mark
     if timer.kind is Kind.UNKNOWN:
         return state.unknown.get(timer.subject) == timer.mark
+    if timer.kind is Kind.STEP:
+        run = state.runs.get(timer.subject)
+        return run is not None and run.due() == timer.due
     return timer.kind is not Kind.NODE or state.asked[timer.subject] == timer.due

@@ -8,13 +8,15 @@ from gateway.document import Path_, Within, suggest
 from gateway.model import Value
 from gateway.profile import Point, Profile
 from rules.bind import Binder
-from rules.check import Report, check_reach, setting_value
+from rules.check import Report, check_reach
 from rules.limits import never
 from rules.meaning import Alias, Formula, Reading, Scope, meanings
-from rules.model import Instance, Rule, Setting
+from rules.model import LEVELS, Instance, Rule
+from rules.predicate import Predicate
 from rules.quantity import Comparison, common, reach, span_of
 from rules.section import Condition, Group, RuleSection
 from rules.select import DeviceView, Site, Target
+from rules.steps import Binding, Checked, StepCheck
 from rules.term import Compare, Const, Input
 
 GATEWAY = "gateway"  # the device of events of a rule that is about no device, or about several
@@ -28,19 +30,22 @@ Signature = tuple[tuple[str, bool, tuple[str, ...]], ...]
 class Making:
     """What all rules share. `asks` are the rules that a rule asks whether they are active."""
 
-    def __init__(self, site: Site, binder: Binder, rules: frozenset[str]) -> None:
+    def __init__(
+        self, site: Site, binder: Binder, rules: frozenset[str], recipients: frozenset[str]
+    ) -> None:
         self.site = site
         self.binder = binder
         self.rules = rules
+        self.recipients = recipients
         self.asks: dict[str, set[str]] = {}
 
 
 class _Meant(NamedTuple):
-    """What a rule means for devices of certain profiles; values to set by step and profile."""
+    """What a rule means for devices of certain profiles."""
 
     when: Formula
     until: Formula | None
-    values: Mapping[tuple[int, str], Value]
+    steps: Checked
 
 
 def made(rule: Rule, section: RuleSection, making: Making, report: Report) -> list[Instance]:
@@ -143,11 +148,12 @@ def _meaning(
     formulas = {
         key: _formula(key, condition, scope, report) for key, condition in section.conditions
     }
-    values = _values(section, aliases, report)
+    life = LEVELS[section.effective_priority] == LEVELS["life"]
+    steps = StepCheck(aliases, scope, making.recipients, report, life=life).run(section)
     when, until = formulas["when"], formulas.get("until")
     if len(report.problems) > before or when is None:
         return None
-    for formula in formulas.values():
+    for formula in (*formulas.values(), *steps.formulas.values()):
         if formula is not None:
             making.asks.setdefault(section.id, set()).update(formula.asks)
     points = _points([f for f in formulas.values() if f is not None], known)
@@ -156,7 +162,7 @@ def _meaning(
             _check_limits(key, condition, formula, points, report)
     if until is not None:
         _check_overlap(when, until, points, report)
-    return None if len(report.problems) > before else _Meant(when, until, values)
+    return None if len(report.problems) > before else _Meant(when, until, steps)
 
 
 def _formula(key: str, condition: Condition, scope: Scope, report: Report) -> Formula | None:
@@ -234,26 +240,6 @@ def _check_overlap(
             return
 
 
-def _values(section: RuleSection, aliases: Aliases, report: Report) -> dict[tuple[int, str], Value]:
-    """What each `set` writes to devices of each profile."""
-    found: dict[tuple[int, str], Value] = {}
-    seen: set[tuple[str, str]] = set()
-    for index, step in enumerate(section.do):
-        setting, path = step.set_, ("do", index, "set")
-        if setting.device not in aliases:
-            fix = suggest(setting.device, aliases)
-            report.problem((*path, "device"), f"'{setting.device}' is no device of this rule", fix)
-            continue
-        if (setting.device, setting.point) in seen:
-            report.problem((*path, "point"), f"'{setting.point}' is set twice", "remove one")
-        seen.add((setting.device, setting.point))
-        for profile in {d.profile.profile: d.profile for d in aliases[setting.device]}.values():
-            value = setting_value(path, setting.point, setting.value, profile, report)
-            if value is not None:
-                found[index, profile.profile] = value
-    return found
-
-
 # Instances
 
 
@@ -265,14 +251,14 @@ def _instance(
     meant: _Meant,
     making: Making,
 ) -> Instance:
-    when = making.binder.test(meant.when, aliases, target.key)
-    until = None if meant.until is None else making.binder.test(meant.until, aliases, target.key)
-    sets = tuple(
-        Setting(device.id, step.set_.point, meant.values[index, device.profile.profile])
-        for index, step in enumerate(section.do)
-        for device in aliases[step.set_.device]
-    )
+    def bind(formula: Formula) -> Predicate:
+        return making.binder.test(formula, aliases, target.key)
+
+    binding = Binding(meant.steps, aliases, bind)
     name = f"{rule.id}[{target.key}]" if target.key else rule.id
     about: dict[str, object] = {} if target.it is not None else dict(target.tags)
     device = GATEWAY if target.it is None else target.it.id
-    return Instance(name, rule, device, when, until, sets, "", about)
+    return Instance(
+        name, rule, device, bind(meant.when), None if meant.until is None else bind(meant.until),
+        binding.steps(section.do, ("do",)), binding.steps(section.on_clear, ("on_clear",)), "", about,
+    )  # fmt: skip

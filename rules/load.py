@@ -1,6 +1,6 @@
 """Rule files to a `RuleSet`: every fault found at once, each with its place and its fix."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from gateway.document import Document, Path_, mapping_at
@@ -29,7 +29,9 @@ class _Written(NamedTuple):
 
 
 def load_rules(
-    documents: Sequence[Document], devices: Sequence[DeviceView]
+    documents: Sequence[Document],
+    devices: Sequence[DeviceView],
+    recipients: Collection[str] = (),
 ) -> tuple[RuleSet, list[Problem]]:
     """Check the rule files against the devices. The rule set is usable only without problems.
 
@@ -44,7 +46,8 @@ def load_rules(
     written = [rule for document in documents for rule in _rules_of(document, problems)]
     problems += _same_ids(written)
     site, slots = Site(devices), Slots()
-    making = Making(site, Binder(slots), frozenset(entry.section.id for entry in written))
+    ids = frozenset(entry.section.id for entry in written)
+    making = Making(site, Binder(slots), ids, frozenset(recipients))
     rules: list[Rule] = []
     instances: list[Instance] = []
     for entry in written:

@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from gateway.errors import Problem
-from gateway.model import NO_ATTRIBUTES, Severity, Value
+from gateway.model import NO_ATTRIBUTES, Severity
 from rules.nodes import Node
-from rules.term import Term, kleene
+from rules.predicate import Predicate
+from rules.sequence import Order, Setting, Steps, placed, predicates, walk
 
 # Claim levels of the rule priorities, after the priority array of BACnet (ASHRAE 135, 19.2).
 LEVELS: Mapping[str, int] = MappingProxyType(
@@ -39,39 +40,6 @@ class Rule(NamedTuple):
     unknown_ns: int = UNKNOWN_NS
 
 
-class Predicate(NamedTuple):
-    """A condition of an instance: `run` gives its truth for known values of `inputs`, `term` for any.
-
-    `inputs` are numbers of slots and nodes, `names` what they are called: `device.point`, or as
-    written.
-    """
-
-    text: str
-    term: Term
-    run: Callable[[Sequence[Any]], Any]
-    inputs: tuple[int, ...]
-    names: tuple[str, ...]
-
-    def truth(self, values: Sequence[Value | None]) -> Value | None:
-        """None: unknown."""
-        read = [values[index] for index in self.inputs]
-        if None in read:
-            return kleene(self.term, read)
-        try:
-            result: Value = self.run(read)
-        except ZeroDivisionError:
-            return None
-        return result
-
-
-class Setting(NamedTuple):
-    """What an instance claims for a point of a device while it is active."""
-
-    device: str
-    point: str
-    value: Value
-
-
 class Instance(NamedTuple):
     """A rule applied to one device, to one element of an array of it, or to one group of devices.
 
@@ -84,7 +52,8 @@ class Instance(NamedTuple):
     device: str
     when: Predicate
     until: Predicate | None
-    sets: tuple[Setting, ...] = ()
+    do: Steps = ()
+    on_clear: Steps = ()
     title: str = ""
     about: Mapping[str, object] = NO_ATTRIBUTES
 
@@ -96,6 +65,17 @@ class Instance(NamedTuple):
     @property
     def tests(self) -> tuple[Predicate, ...]:
         return (self.when,) if self.until is None else (self.when, self.until)
+
+    @property
+    def sets(self) -> tuple[Setting | Order, ...]:
+        """Everything that it writes."""
+        steps = (*walk(self.do), *walk(self.on_clear))
+        return tuple(step for step in steps if isinstance(step, Setting | Order))
+
+    @property
+    def reads(self) -> tuple[Predicate, ...]:
+        """Everything that it looks at."""
+        return (*self.tests, *predicates(self.do), *predicates(self.on_clear))
 
 
 class Wire(NamedTuple):
@@ -230,8 +210,12 @@ def _placed(instance: Instance, slots: int) -> Instance:
         inputs = tuple(slots - 1 - index if index < 0 else index for index in test.inputs)
         return test._replace(inputs=inputs)
 
-    until = None if instance.until is None else place(instance.until)
-    return instance._replace(when=place(instance.when), until=until)
+    return instance._replace(
+        when=place(instance.when),
+        until=None if instance.until is None else place(instance.until),
+        do=placed(instance.do, place),
+        on_clear=placed(instance.on_clear, place),
+    )
 
 
 def protective(rules: RuleSet) -> RuleSet:
@@ -251,6 +235,6 @@ def _protects(rule: Rule) -> bool:
 def _readers(ranked: Sequence[Instance], count: int) -> tuple[tuple[int, ...], ...]:
     readers: list[list[int]] = [[] for _ in range(count)]
     for rank, instance in enumerate(ranked):
-        for index in sorted({index for test in instance.tests for index in test.inputs}):
+        for index in sorted({index for test in instance.reads for index in test.inputs}):
             readers[index].append(rank)
     return tuple(map(tuple, readers))

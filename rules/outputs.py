@@ -55,7 +55,35 @@ class Released(NamedTuple):
     point: str
 
 
-Output = Raised | Cleared | Claimed | Released
+class Commanded(NamedTuple):
+    """The instance wants `value` written to `point` once."""
+
+    instance: str
+    device: str
+    point: str
+    value: Value
+    level: int
+
+
+class Notified(NamedTuple):
+    """Somebody is to be told. `severity`: of the alarm of the rule, operational without one."""
+
+    instance: str
+    device: str
+    recipient: str
+    text: str
+    severity: Severity
+    about: Mapping[str, object] = NO_ATTRIBUTES
+
+
+class Logged(NamedTuple):
+    """A line for the log."""
+
+    instance: str
+    text: str
+
+
+Output = Raised | Cleared | Claimed | Released | Commanded | Notified | Logged
 
 
 class ActiveAlarm(NamedTuple):

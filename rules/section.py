@@ -1,6 +1,7 @@
 """The keys of a rule file: the part of the rule language that this version has."""
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Annotated, Literal, NamedTuple
 
@@ -12,17 +13,18 @@ from gateway.settings import Duration, Id, Section, Text, wrong
 from rules.parse import parse
 from rules.tree import Node, RuleError
 
-_STEPS_LATER = ("command", "scene", "wait", "wait_until", "if", "parallel", "notify", "log")
+_STEPS_LATER = ("scene",)
 
 # Keys of the rule language that later versions bring: refused, never ignored.
 NOT_YET = frozenset({
     "scenes", "templates",
     "during", "at", "catch_up", "catch_up_max",
-    "on_clear", "mode", "restart", "digest", "max_run", "template", "inputs",
+    "mode", "restart", "digest", "max_run", "template", "inputs",
     "ack", "cooldown", "realarm", "shelve_max", "flap", "storm", "escalate",
     "suppressed_by", "group_by", "levels",
     "hold", "confirm", "retry", "backoff", "timeout", "on_fail", "await_confirm", *_STEPS_LATER,
 })  # fmt: skip
+MAX_TEXT = 500  # characters of a text for people
 RESERVED = frozenset({"it", "members"})
 
 
@@ -81,6 +83,9 @@ def _condition(value: object) -> Condition:
     return Condition(found, "and" if key == "all" else "or")
 
 
+When = Annotated[Condition, PlainValidator(_condition)]
+
+
 class Selector(Section):
     """Which devices: those that fit every key given."""
 
@@ -122,15 +127,75 @@ class SetSection(Section):
     value: Annotated[Value, PlainValidator(_value)]
 
 
+class Template(NamedTuple):
+    """A text with `{expression}` in it: what is written, and what is filled in."""
+
+    text: str
+    parts: tuple[str | Part, ...]
+
+
+_HOLE = re.compile(r"\{([^{}]*)\}")
+
+
+def _template(value: object) -> Template:
+    if not isinstance(value, str) or not value.strip() or len(value) > MAX_TEXT:
+        raise wrong(f"{str(value)[:40]!r} is no text", f"write 1 to {MAX_TEXT} characters")
+    parts: list[str | Part] = []
+    end = 0
+    for hole in _HOLE.finditer(value):
+        parts.append(value[end : hole.start()])
+        parts.append(_expression(hole[1], ()))
+        end = hole.end()
+    rest = value[end:]
+    if "{" in rest or "}" in rest:
+        raise wrong("a brace that does not fit", "write {it.water.level}, or leave braces out")
+    return Template(value, tuple(part for part in (*parts, rest) if part))
+
+
+Words = Annotated[Template, PlainValidator(_template)]
+
+
+class NotifySection(Section):
+    to: str
+    text: Words | None = None
+
+
+class UntilSection(Section):
+    when: When
+    timeout: Duration | None = None
+    on_timeout: list["Step"] = []
+
+
+class IfSection(Section):
+    cond: When
+    then: list["Step"]
+    otherwise: Annotated[list["Step"], Field(alias="else")] = []
+
+
 class Step(Section):
-    set_: Annotated[SetSection, Field(alias="set")]
+    """One step: exactly one of the keys."""
+
+    set_: Annotated[SetSection | None, Field(alias="set")] = None
+    command: SetSection | None = None
+    notify: NotifySection | None = None
+    log: Words | None = None
+    wait: Duration | None = None
+    wait_until: UntilSection | None = None
+    if_: Annotated[IfSection | None, Field(alias="if")] = None
+    parallel: list["Step"] | None = None
 
     @model_validator(mode="before")
     @classmethod
-    def _later(cls, value: object) -> object:
+    def _one(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
         for key in _STEPS_LATER:
-            if isinstance(value, dict) and key in value:
+            if key in value:
                 raise wrong(f"'{key}' is not in this version", "remove it")
+        if len(value) != 1:
+            raise wrong(
+                f"a step with {len(value)} keys", "write one step for each: - set: ..., - wait: 5s"
+            )
         return value
 
 
@@ -139,9 +204,6 @@ def _alias(value: str) -> str:
         fix = "use a-z, 0-9 and '_'" if value not in RESERVED else "choose another name"
         raise wrong(f"'{value}' is no name for a device or group", fix)
     return value
-
-
-When = Annotated[Condition, PlainValidator(_condition)]
 
 
 class RuleSection(Section):
@@ -165,6 +227,7 @@ class RuleSection(Section):
     priority: Literal["life", "safety", "automation", "schedule"] | None = None
     alarm: AlarmSection | None = None
     do: list[Step] = []
+    on_clear: list[Step] = []
     allow_feedback: bool = False
 
     @property

@@ -7,14 +7,28 @@ older than its point allows is unknown; what becomes of an unknown condition say
 from collections.abc import Mapping, Sequence
 from heapq import heappop, heappush
 
-from gateway.model import Sample, Value
+from gateway.model import Sample, Severity, Value
 from rules.flow import Kind, Phase, State, Timer, alive, ask, expire, start, take
 from rules.model import NEVER_NS, Instance
 from rules.nodes import Running
-from rules.outputs import ActiveAlarm, Claimed, Cleared, Input, Output, Raised, Released, Tick
+from rules.outputs import (
+    ActiveAlarm,
+    Claimed,
+    Cleared,
+    Commanded,
+    Input,
+    Logged,
+    Notified,
+    Output,
+    Raised,
+    Released,
+    Tick,
+)
+from rules.sequence import Deed, Message, Note, Notice, Order, Run, Setting
 
 __all__ = [
-    "ActiveAlarm", "Claimed", "Cleared", "Input", "Output", "Raised", "Released", "State", "Tick",
+    "ActiveAlarm", "Claimed", "Cleared", "Commanded", "Input", "Logged", "Notified", "Output",
+    "Raised", "Released", "State", "Tick",
     "active", "next_due", "reset", "resume", "start", "step",
 ]  # fmt: skip
 
@@ -29,7 +43,7 @@ def resume(state: State, raised: Mapping[str, int]) -> tuple[State, list[Output]
         if instance.id in raised:
             _become(state, rank, Phase.ACTIVE, raised[instance.id])
             state.holds[rank] = True
-            outputs += _claims(instance, rank)
+            _hold_again(state, rank, state.now, outputs)
     return state, outputs
 
 
@@ -96,7 +110,7 @@ def reset(
     outputs: list[Output] = []
     state.holds[rank] = False
     ranks = _become(state, rank, Phase.NORMAL)
-    outputs += _over(instance, reason)
+    _over(state, rank, reason, now, outputs)
     _evaluate_all(state, ranks, now, now, outputs)
     return state, outputs
 
@@ -112,6 +126,8 @@ def _evaluate_all(state: State, ranks: Sequence[int], at: int, now: int, outputs
     waiting = list(ranks)
     while waiting:
         rank = heappop(waiting)
+        if rank in state.runs:
+            _go_on(state, rank, now, outputs)
         for other in _evaluate(state, rank, at, now, outputs):
             if other not in waiting:
                 heappush(waiting, other)
@@ -190,8 +206,11 @@ def _raise(state: State, rank: int, now: int, outputs: list[Output]) -> list[int
     if rule.severity is not None:
         alarm = (instance.id, rule.id, instance.device, rule.severity)
         outputs.append(Raised(*alarm, instance.shown, _known(state, instance), instance.about))
-    outputs += _claims(instance, rank)
-    return _become(state, rank, Phase.ACTIVE, now)
+    concerned = _become(state, rank, Phase.ACTIVE, now)
+    if instance.do:
+        state.runs[rank] = Run.of(instance.do)
+        _go_on(state, rank, now, outputs)
+    return concerned
 
 
 def _clear(state: State, rank: int, now: int, outputs: list[Output]) -> list[int]:
@@ -201,7 +220,8 @@ def _clear(state: State, rank: int, now: int, outputs: list[Output]) -> list[int
         state.phases[rank] = Phase.NORMAL
         return []
     until = instance.until is not None
-    outputs += _over(instance, "release condition true" if until else "condition no longer true")
+    why = "release condition true" if until else "condition no longer true"
+    _over(state, rank, why, now, outputs)
     return _become(state, rank, Phase.NORMAL)
 
 
@@ -223,24 +243,70 @@ def _become(state: State, rank: int, phase: Phase, since: int = 0) -> list[int]:
     return concerned
 
 
-def _over(instance: Instance, reason: str) -> list[Output]:
+def _over(state: State, rank: int, reason: str, now: int, outputs: list[Output]) -> None:
+    """The end of an activation: what is under way stops, what is held is given back."""
+    instance = state.rules.instances[rank]
     rule = instance.rule
-    outputs: list[Output] = [
-        Released(instance.id, setting.device, setting.point) for setting in instance.sets
-    ]
+    state.runs.pop(rank, None)
     if rule.severity is not None:
-        cleared = Cleared(instance.id, rule.id, instance.device, rule.severity, reason, instance.about)  # fmt: skip
-        outputs.insert(0, cleared)
-    return outputs
+        alarm = (instance.id, rule.id, instance.device, rule.severity)
+        outputs.append(Cleared(*alarm, reason, instance.about))
+    outputs += [Released(instance.id, *place) for place in state.claimed.pop(rank, ())]
+    if instance.on_clear:
+        state.runs[rank] = Run.of(instance.on_clear)
+        _go_on(state, rank, now, outputs)
 
 
-def _claims(instance: Instance, rank: int) -> list[Claimed]:
-    return [
-        Claimed(
-            instance.id, setting.device, setting.point, setting.value, instance.rule.level, rank
-        )
-        for setting in instance.sets
-    ]
+def _hold_again(state: State, rank: int, now: int, outputs: list[Output]) -> None:
+    """After a restart: what is held from the beginning of an activation on. Nobody is told twice."""
+    run = Run.of(state.rules.instances[rank].do)
+    deeds = run.go_on(now, lambda predicate: predicate.truth(state.values))
+    outputs += [_done(state, rank, deed) for deed in deeds if isinstance(deed, Setting)]
+
+
+def _go_on(state: State, rank: int, now: int, outputs: list[Output]) -> None:
+    """The steps of an instance, as far as they can be done now."""
+    run = state.runs[rank]
+    deeds = run.go_on(now, lambda predicate: predicate.truth(state.values))
+    outputs += [_done(state, rank, deed) for deed in deeds]
+    due = run.due()
+    if run.over:
+        del state.runs[rank]
+    elif due is not None:
+        heappush(state.timers, Timer(due, Kind.STEP, rank, due))
+
+
+def _done(state: State, rank: int, deed: Deed) -> Output:
+    instance = state.rules.instances[rank]
+    rule = instance.rule
+    match deed:
+        case Setting(device, point, value):
+            held = state.claimed.setdefault(rank, [])
+            if (device, point) not in held:
+                held.append((device, point))
+            return Claimed(instance.id, device, point, value, rule.level, rank)
+        case Order(device, point, value):
+            return Commanded(instance.id, device, point, value, rule.level)
+        case Notice(recipient, text):
+            severity = rule.severity or Severity.OPERATIONAL
+            said = instance.shown if text is None else _text(state, text)
+            about = {"rule": rule.id, **instance.about}
+            return Notified(instance.id, instance.device, recipient, said, severity, about)
+        case Note(text):
+            return Logged(instance.id, _text(state, text))
+
+
+def _text(state: State, message: Message) -> str:
+    return "".join(
+        part if isinstance(part, str) else _shown(part.truth(state.values))
+        for part in message.parts
+    )
+
+
+def _shown(value: Value | None) -> str:
+    if value is None:
+        return "unknown"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _known(state: State, instance: Instance) -> dict[str, Value]:
@@ -269,6 +335,8 @@ def _fire(state: State, due: int, now: int, outputs: list[Output]) -> None:
             _evaluate_all(state, act(state, subject, now, outputs), now, now, outputs)
         elif kind is Kind.STALE:
             ranks.update(expire(state, subject, now))
+        elif kind is Kind.STEP:
+            _go_on(state, subject, now, outputs)
         elif kind is Kind.NODE:
             state.asked[subject] = NEVER_NS
             if ask(state, subject, now):

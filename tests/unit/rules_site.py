@@ -1,5 +1,7 @@
 """A small compound for the tests of the rules: meters, lights, smoke detectors, doors."""
 
+from collections.abc import Collection
+
 from gateway.document import parse
 from gateway.errors import Problem
 from gateway.model import EMPTY, Level, Quality, Sample, Value
@@ -56,15 +58,15 @@ DEVICES = [
 ]
 
 
-def load(text: str, *more: str) -> tuple[RuleSet, list[Problem]]:
+def load(text: str, *more: str, recipients: Collection[str] = ()) -> tuple[RuleSet, list[Problem]]:
     """Rule files given as texts, named a.yaml, b.yaml, ..., for the devices of this module."""
     names = "abcdefgh"
     documents = [parse(t.encode(), f"{names[i]}.yaml") for i, t in enumerate((text, *more))]
-    return load_rules(documents, DEVICES)
+    return load_rules(documents, DEVICES, recipients)
 
 
-def usable(text: str, *more: str) -> RuleSet:
-    rules, problems = load(text, *more)
+def usable(text: str, *more: str, recipients: Collection[str] = ()) -> RuleSet:
+    rules, problems = load(text, *more, recipients=recipients)
     assert problems == []
     return rules
 

@@ -14,7 +14,9 @@ from gateway.errors import ConfigError
 from gateway.model import Severity
 from gateway.profile import Profile
 from gateway.vital import forged
-from rules.model import LEVELS, Instance, Predicate, Rule, Setting, Slots
+from rules.model import LEVELS, Instance, Rule, Slots
+from rules.predicate import Predicate
+from rules.sequence import Setting
 from rules.term import Input
 from tests.harness.ble import shipped
 

@@ -1,7 +1,7 @@
 """From the outputs of the rules to events, claims and timers: the real rules, bus and commands."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from uuid import UUID
 
 import pytest
@@ -74,7 +74,8 @@ class Nothing:
 
 
 class Site:
-    def __init__(self) -> None:
+    def __init__(self, rules: str = RULES, *recipients: str) -> None:
+        self.told: list[tuple[str, str, Severity, UUID | None]] = []
         self.clock = FakeClock()
         self.journal = MemoryJournal()
         self.lamp = Lamp()
@@ -87,8 +88,19 @@ class Site:
             state=state, ledger=Nothing(), clock=self.clock,
             emit=self.emit,
         )  # fmt: skip
-        self.decider = RuleDecider(usable(RULES), self.commands)
+        self.decider = RuleDecider(usable(rules, recipients=recipients), self.commands, self.notify)
         self.bus = Bus(store=self.journal, state=state, clock=self.clock, decider=self.decider)
+
+    def notify(
+        self,
+        recipient: str,
+        text: str,
+        severity: Severity,
+        about: Mapping[str, object],
+        cause: UUID | None,
+    ) -> None:
+        assert about["rule"]
+        self.told.append((recipient, text, severity, cause))
 
     def emit(
         self,
@@ -258,3 +270,47 @@ async def test_events_of_other_kinds_restore_nothing(site: Site) -> None:
     site.decider.restore([other], site.clock.boottime_ns(), site.bus)
     assert site.decider.active() == []
     assert site.journal.events == []
+
+
+async def test_a_rule_commands_and_tells_people_with_its_cause() -> None:
+    site = Site(
+        """
+rules:
+- id: dark
+  title: It is dark
+  for_each: {type: light}
+  when: it.env.illuminance < 5 lx
+  alarm: {severity: safety}
+  do:
+  - command: {device: it, point: light.level, value: 60 %}
+  - notify: {to: guard, text: "only {it.env.illuminance} lx"}
+  - log: dark
+""",
+        "guard",
+    )
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(site.commands.run())
+        await asyncio.sleep(0)
+        await site.show("light-1", "env.illuminance", 2.5)
+        (raised,) = site.of(EventKind.ALARM_RAISED)
+        assert site.told == [("guard", "only 2.5 lx", Severity.SAFETY, raised.event_id)]
+        async with asyncio.timeout(2):
+            while not site.lamp.commands:
+                await asyncio.sleep(0)
+        (command,) = site.lamp.commands
+        assert (command.point, command.value, command.cause) == ("light.level", 60, raised.event_id)
+        running.cancel()
+
+
+async def test_a_rule_about_nothing_that_speaks_is_decided_at_the_start() -> None:
+    site = Site("""
+rules:
+- id: quiet
+  for_each: {type: light}
+  when: count(it.env.illuminance, 1m) == 0
+  alarm: {severity: operational}
+""")
+    site.decider.restore((), site.clock.boottime_ns(), site.bus)
+    assert site.decider.next_due_ns() == site.clock.boottime_ns()
+    site.decider.decide(None, site.clock.boottime_ns(), site.bus)
+    assert [event.device for event in site.of(EventKind.ALARM_RAISED)] == ["light-1"]

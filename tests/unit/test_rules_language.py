@@ -7,7 +7,18 @@ from gateway.model import EMPTY, Level, Quality, Sample, Value
 from gateway.profile import Profile
 from rules.load import DeviceView, load_rules
 from rules.model import RuleSet
-from rules.outputs import Claimed, Cleared, Input, Output, Raised, Released, Tick
+from rules.outputs import (
+    Claimed,
+    Cleared,
+    Commanded,
+    Input,
+    Logged,
+    Notified,
+    Output,
+    Raised,
+    Released,
+    Tick,
+)
 from rules.step import State, active, next_due, reset, start, step
 
 SECOND = 1_000_000_000
@@ -56,7 +67,7 @@ rules:
 
 
 def usable(text: str) -> RuleSet:
-    rules, problems = load_rules([parse(text.encode(), "r.yaml")], DEVICES)
+    rules, problems = load_rules([parse(text.encode(), "r.yaml")], DEVICES, ["guard"])
     assert problems == []
     return rules
 
@@ -91,6 +102,12 @@ def said(output: Output) -> str:
             return f"{output.device}.{output.point} = {output.value}"
         case Released():
             return f"{output.device}.{output.point} released"
+        case Commanded():
+            return f"{output.device}.{output.point} <- {output.value}"
+        case Notified():
+            return f"to {output.recipient}: {output.text}"
+        case Logged():
+            return f"log {output.text}"
 
 
 def test_two_detectors_of_one_zone_confirm_a_fire_and_open_the_doors_of_the_building() -> None:
@@ -259,3 +276,88 @@ rules:
     assert engine.see(2, "door-3", door__lock="unlocked") == ["Raised open[door-3]"]
     assert engine.see(3, "door-3", door__lock=1) == [], "no text is unknown"
     assert engine.see(4, "door-3", door__lock="locked") == ["Cleared open[door-3]"]
+
+
+SEQUENCE = """
+rules:
+- id: sump
+  title: Water in the basement
+  for_each: {type: meter}
+  with: {doors: {type: door}, smokes: {type: smoke}}
+  when: it.water.flow > 1 m3/h
+  alarm: {severity: safety}
+  do:
+  - notify: {to: guard}
+  - set: {device: doors, point: door.lock, value: unlocked}
+  - log: "flow {it.water.flow} m3/h"
+  - wait: 10s
+  - if:
+      cond: it.water.flow > 5 m3/h
+      then: [{command: {device: doors, point: door.lock, value: locked}}]
+      else: [{notify: {to: guard, text: "only {it.water.flow}, {count_of(smokes.alarm.smoke)} smoke"}}]
+  - parallel:
+    - wait_until: {when: it.water.flow > 8 m3/h, timeout: 30s, on_timeout: [{log: timed out}]}
+    - wait: 5s
+    - log: at once
+  - log: done
+  on_clear:
+  - notify: {to: guard, text: over}
+"""
+
+
+def test_the_steps_of_a_rule_follow_each_other() -> None:
+    engine = Engine(SEQUENCE)
+    assert engine.see(1, "riser-3", water__flow=2.5) == [
+        "Raised sump[riser-3]", "to guard: Water in the basement",
+        "door-3.door.lock = unlocked", "door-4.door.lock = unlocked", "log flow 2.5 m3/h",
+    ]  # fmt: skip
+    assert engine.see(5, "riser-3", water__flow=3) == []
+    assert engine.tick(11) == ["to guard: only 3, 0 smoke", "log at once"]
+    assert engine.tick(16) == []
+    assert engine.tick(41) == ["log timed out", "log done"]
+    assert engine.see(50, "riser-3", water__flow=0) == [
+        "Cleared sump[riser-3]", "door-3.door.lock released", "door-4.door.lock released",
+        "to guard: over",
+    ]  # fmt: skip
+
+
+def test_a_wait_ends_when_its_condition_is_true_or_the_rule_is_over() -> None:
+    engine = Engine(SEQUENCE)
+    engine.see(1, "riser-3", water__flow=6)
+    assert engine.tick(11) == [
+        "door-3.door.lock <- locked", "door-4.door.lock <- locked", "log at once",
+    ]  # fmt: skip
+    assert engine.see(12, "riser-3", water__flow=9) == []
+    assert engine.tick(16) == ["log done"]
+    engine = Engine(SEQUENCE)
+    engine.see(1, "riser-3", water__flow=6)
+    assert "to guard: over" in engine.see(5, "riser-3", water__flow=0)
+    assert engine.tick(100) == [], "what was under way has stopped"
+
+
+@pytest.mark.parametrize(
+    ("step", "what", "fix"),
+    [
+        ("notify: {to: gaurd}", "unknown recipient 'gaurd'", "did you mean 'guard'?"),
+        ("notify: {to: guard, text: 'x {it.x}'}", "profile 'flow' has no point 'x'", "write one of water.flow, water.volume"),
+        ("log: 'x {it.water.flow'", "a brace that does not fit", "write {it.water.level}, or leave braces out"),
+        ("wait: 5", "5 has no unit", "write e.g. 5ms or 10s"),
+        ("wait_until: {when: it.water.flow}", "a flow, not true or false", "compare it, e.g. with >"),
+        ("if: {cond: it.water.flow > 1, then: []}", "number without a unit, but the other side is a flow", "write e.g. 1 m3/h"),
+        ("command: {device: door, point: door.lock, value: locked}", "'door' is no device of this rule", "did you mean 'doors'?"),
+        ("command: {device: doors, point: door.lock, value: open}", "'open' is never a value of door.lock", "write one of locked, unlocked"),
+        ("{wait: 5s, log: x}", "a step with 2 keys", "write one step for each: - set: ..., - wait: 5s"),
+    ],
+)  # fmt: skip
+def test_a_wrong_step_is_refused(step: str, what: str, fix: str) -> None:
+    text = f"rules:\n- id: r\n  for_each: {{type: meter}}\n  with: {{doors: {{type: door}}}}\n  when: it.water.flow > 1 m3/h\n  do:\n  - {step}\n"
+    problems = load_rules([parse(text.encode(), "r.yaml")], DEVICES, ["guard"])[1]
+    assert [(p.what, p.fix) for p in problems] == [(what, fix)]
+
+
+def test_what_saves_lives_is_only_what_may_be_written_again() -> None:
+    text = FIRE.replace("set: {device: doors", "command: {device: doors")
+    problems = load_rules([parse(text.encode(), "r.yaml")], DEVICES)[1]
+    assert [p.what for p in problems] == [
+        "'door.lock' is not idempotent: after a crash nobody could write it again"
+    ]

@@ -5,7 +5,9 @@ import pytest
 from gateway.document import parse
 from gateway.model import Severity, Value
 from rules.load import DeviceView, load_rules
-from rules.model import NEVER_NS, Predicate, Setting
+from rules.model import NEVER_NS
+from rules.predicate import Predicate
+from rules.sequence import Setting
 from rules.term import Compare, Const
 from tests.unit.rules_site import DEVICES, METER, load, usable
 

@@ -1,0 +1,220 @@
+"""From the steps of a rule file to those of an instance: what is checked once, and what is bound."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from gateway.document import Path_, Within, suggest
+from gateway.model import Value
+from gateway.profile import Profile
+from rules.check import Report, setting_value
+from rules.meaning import Formula, Scope, meaning, meanings
+from rules.predicate import Predicate
+from rules.section import Condition, Part, RuleSection, SetSection, Step, Template
+from rules.select import DeviceView
+from rules.sequence import (
+    Branches,
+    Choice,
+    Message,
+    Note,
+    Notice,
+    Order,
+    Setting,
+    Steps,
+    Wait,
+    WaitUntil,
+)
+from rules.tree import RuleError
+
+Bound = Setting | Order | Notice | Note | Wait | WaitUntil | Choice | Branches
+Aliases = Mapping[str, Sequence[DeviceView]]
+Bind = Callable[[Formula], Predicate]
+
+
+class Checked(NamedTuple):
+    """What the steps of a rule mean: values by path of the step and profile, formulas by path."""
+
+    values: Mapping[tuple[Path_, str], Value]
+    formulas: Mapping[Path_, Formula]
+
+
+class StepCheck:
+    """Checks the steps of one rule for devices of certain profiles."""
+
+    def __init__(
+        self,
+        aliases: Aliases,
+        scope: Scope,
+        recipients: frozenset[str],
+        report: Report,
+        *,
+        life: bool,
+    ) -> None:
+        self._aliases = aliases
+        self._scope = scope
+        self._recipients = recipients
+        self._report = report
+        self._life = life
+        self._values: dict[tuple[Path_, str], Value] = {}
+        self._formulas: dict[Path_, Formula] = {}
+
+    def run(self, section: RuleSection) -> Checked:
+        self._steps(section.do, ("do",), set())
+        self._steps(section.on_clear, ("on_clear",), set())
+        for index, step in enumerate(section.on_clear):
+            if step.set_ is not None:
+                what, fix = (
+                    "`set` holds for as long as the rule, which has ended",
+                    "write `command`",
+                )
+                self._report.problem(("on_clear", index, "set"), what, fix)
+        return Checked(self._values, self._formulas)
+
+    def _steps(self, steps: Sequence[Step], path: Path_, seen: set[tuple[str, str]]) -> None:
+        for index, step in enumerate(steps):
+            self._step(step, (*path, index), seen)
+
+    def _step(self, step: Step, path: Path_, seen: set[tuple[str, str]]) -> None:
+        if step.set_ is not None:
+            self._write(step.set_, (*path, "set"), seen)
+        elif step.command is not None:
+            self._write(step.command, (*path, "command"), None)
+        elif step.notify is not None:
+            self._notice(step.notify.to, step.notify.text, (*path, "notify"))
+        elif step.log is not None:
+            self._template(step.log, (*path, "log"))
+        elif step.wait_until is not None:
+            at = (*path, "wait_until")
+            self._condition(step.wait_until.when, (*at, "when"))
+            self._steps(step.wait_until.on_timeout, (*at, "on_timeout"), seen)
+        elif step.if_ is not None:
+            at = (*path, "if")
+            self._condition(step.if_.cond, (*at, "cond"))
+            self._steps(step.if_.then, (*at, "then"), set(seen))
+            self._steps(step.if_.otherwise, (*at, "else"), set(seen))
+        elif step.parallel is not None:
+            self._steps(step.parallel, (*path, "parallel"), seen)
+
+    def _write(self, section: SetSection, path: Path_, seen: set[tuple[str, str]] | None) -> None:
+        """`seen`: what is set already; None for a command, which may come again."""
+        report, name = self._report, section.device
+        if name not in self._aliases:
+            fix = suggest(name, self._aliases)
+            report.problem((*path, "device"), f"'{name}' is no device of this rule", fix)
+            return
+        if seen is not None:
+            if (name, section.point) in seen:
+                report.problem((*path, "point"), f"'{section.point}' is set twice", "remove one")
+            seen.add((name, section.point))
+        for profile in {d.profile.profile: d.profile for d in self._aliases[name]}.values():
+            value = setting_value(path, section.point, section.value, profile, report)
+            if value is not None:
+                self._values[path, profile.profile] = value
+                if seen is None:
+                    self._check_repeatable(section.point, profile, path)
+
+    def _check_repeatable(self, point: str, profile: Profile, path: Path_) -> None:
+        """What saves lives is written again until it is confirmed, also after a crash."""
+        if self._life and not profile.by_command[point].idempotent:
+            what = f"'{point}' is not idempotent: after a crash nobody could write it again"
+            self._report.problem((*path, "point"), what, "choose one that is, or a lower priority")
+
+    def _notice(self, recipient: str, text: Template | None, path: Path_) -> None:
+        if recipient not in self._recipients:
+            known = self._recipients
+            fix = (
+                suggest(recipient, known)
+                if known
+                else "add it to `recipients:` of the configuration"
+            )
+            self._report.problem((*path, "to"), f"unknown recipient '{recipient}'", fix)
+        if text is not None:
+            self._template(text, (*path, "text"))
+
+    def _condition(self, condition: Condition, path: Path_) -> None:
+        parts = [(part.node, part.text) for part in condition.parts]
+        found, failed = meanings(parts, self._scope, condition.join)
+        for index, error in failed:
+            part = condition.parts[index]
+            self._fault((*path, *part.path), part.text, error, 0)
+        if found is not None:
+            self._formulas[path] = found
+
+    def _template(self, template: Template, path: Path_) -> None:
+        at = 0
+        for index, part in enumerate(template.parts):
+            if isinstance(part, str):
+                at += len(part)
+                continue
+            try:
+                self._formulas[*path, index] = meaning(part.node, self._scope, part.text)
+            except RuleError as error:
+                self._fault(path, template.text, error, at + 1)
+            at += len(part.text) + 2
+
+    def _fault(self, path: Path_, text: str, error: RuleError, before: int) -> None:
+        within = Within(text, before + error.start, before + error.end)
+        self._report.problem(path, error.what, error.fix, within=within)
+
+
+class Binding(NamedTuple):
+    """Makes the steps of one instance from what was checked."""
+
+    checked: Checked
+    aliases: Aliases
+    bind: Bind
+
+    def steps(self, sections: Sequence[Step], path: Path_) -> Steps:
+        return tuple(
+            step
+            for index, section in enumerate(sections)
+            for step in self._step(section, (*path, index))
+        )
+
+    def _step(self, step: Step, path: Path_) -> Iterator[Bound]:
+        if step.set_ is not None:
+            yield from self._writes(Setting, step.set_, (*path, "set"))
+        elif step.command is not None:
+            yield from self._writes(Order, step.command, (*path, "command"))
+        elif step.notify is not None:
+            text = step.notify.text
+            at = (*path, "notify", "text")
+            yield Notice(step.notify.to, None if text is None else self._message(text, at))
+        elif step.log is not None:
+            yield Note(self._message(step.log, (*path, "log")))
+        elif step.wait is not None:
+            yield Wait(round(step.wait * 1e9))
+        elif step.wait_until is not None:
+            at = (*path, "wait_until")
+            timeout = step.wait_until.timeout
+            yield WaitUntil(
+                self.bind(self.checked.formulas[*at, "when"]),
+                None if timeout is None else round(timeout * 1e9),
+                self.steps(step.wait_until.on_timeout, (*at, "on_timeout")),
+            )
+        elif step.if_ is not None:
+            at = (*path, "if")
+            yield Choice(
+                self.bind(self.checked.formulas[*at, "cond"]),
+                self.steps(step.if_.then, (*at, "then")),
+                self.steps(step.if_.otherwise, (*at, "else")),
+            )
+        elif step.parallel is not None:
+            at = (*path, "parallel")
+            yield Branches(
+                tuple(tuple(self._step(one, (*at, i))) for i, one in enumerate(step.parallel))
+            )
+
+    def _writes(
+        self, kind: type[Setting] | type[Order], section: SetSection, path: Path_
+    ) -> Iterator[Setting | Order]:
+        for device in self.aliases[section.device]:
+            value = self.checked.values[path, device.profile.profile]
+            yield kind(device.id, section.point, value)
+
+    def _message(self, template: Template, path: Path_) -> Message:
+        return Message(
+            tuple(
+                self.bind(self.checked.formulas[*path, index]) if isinstance(part, Part) else part
+                for index, part in enumerate(template.parts)
+            )
+        )
