@@ -1,5 +1,6 @@
 """How samples flow through slots and nodes to the instances that read them. Pure."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -37,6 +38,10 @@ class Timer(NamedTuple):
     kind: Kind
     subject: int
     mark: int = 0
+
+
+Change = tuple[int, Value | None]  # slot, value before
+MANY = 8  # readers of one slot, from which on looking for limits pays
 
 
 @dataclass(slots=True, eq=False)
@@ -85,7 +90,7 @@ def start(rules: RuleSet, now: int = 0) -> State:
 
 def take(state: State, slots: Mapping[str, int], sample: Sample, at: int, now: int) -> list[int]:
     """Update slots and nodes from the sample; the ranks of the instances that may decide anew."""
-    changed: list[int] = []
+    changed: list[Change] = []
     nodes: dict[int, None] = {}
     texts = state.rules.texts
     for point, given in sample.values.items():
@@ -104,7 +109,7 @@ def take(state: State, slots: Mapping[str, int], sample: Sample, at: int, now: i
 
 def _put(
     state: State, slot: int, at: int, value: Value | None, uncertain: bool, now: int,  # noqa: FBT001
-    changed: list[int], nodes: dict[int, None],
+    changed: list[Change], nodes: dict[int, None],
 ) -> None:  # fmt: skip
     """One value: into its slot, unless a newer one is there, and into the nodes that read it."""
     before = state.values[slot]
@@ -121,7 +126,7 @@ def _put(
         state.late += 1
     moved = current != before or current.__class__ is not before.__class__
     if moved:
-        changed.append(slot)
+        changed.append((slot, before))
     if feeds := state.rules.feeds[slot]:
         seen = Seen(at, value, uncertain, current)
         for number in feeds:
@@ -131,14 +136,29 @@ def _put(
                 nodes[number] = None
 
 
-def spread(state: State, changed: Sequence[int], nodes: Mapping[int, None], now: int) -> list[int]:
+def spread(
+    state: State, changed: Sequence[Change], nodes: Mapping[int, None], now: int
+) -> list[int]:
     """The ranks that read what has changed, each once, in order."""
     readers = state.rules.readers
-    ranks = [rank for slot in changed for rank in readers[slot]]
+    ranks: list[int] = []
+    for slot, before in changed:
+        own = readers[slot]
+        ranks += own if len(own) < MANY else _crossed(state, slot, before)
     for number in nodes:
         if ask(state, number, now):
             ranks += readers[len(state.stamps) + number]
     return sorted(set(ranks)) if len(ranks) > 1 else ranks
+
+
+def _crossed(state: State, slot: int, before: Value | None) -> Sequence[int]:
+    """Of many readers only those whose limit lies between the value before and the one now."""
+    limits, now = state.rules.limits[slot], state.values[slot]
+    if before is None or now is None or isinstance(before, str) or isinstance(now, str):
+        return state.rules.readers[slot]
+    low, high = min(before, now), max(before, now)
+    first, last = bisect_left(limits.values, low), bisect_right(limits.values, high)
+    return (*limits.others, *limits.ranks[first:last])
 
 
 def ask(state: State, number: int, now: int) -> bool:
@@ -162,11 +182,11 @@ def expire(state: State, slot: int, due: int) -> list[int]:
     state.watched[slot] = False
     if state.values[slot] is None:
         return []
-    state.values[slot] = None
+    before, state.values[slot] = state.values[slot], None
     nodes = dict.fromkeys(state.rules.feeds[slot])
     for number in nodes:
         state.nodes[number].forget(slot)
-    return spread(state, [slot], nodes, due)
+    return spread(state, [(slot, before)], nodes, due)
 
 
 def alive(state: State, timer: Timer) -> bool:

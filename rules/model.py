@@ -11,6 +11,7 @@ from gateway.model import NO_ATTRIBUTES, Severity
 from rules.nodes import Node
 from rules.predicate import Predicate
 from rules.sequence import Order, Setting, Steps, placed, predicates, walk
+from rules.term import Compare, Const, Input
 
 # Claim levels of the rule priorities, after the priority array of BACnet (ASHRAE 135, 19.2).
 LEVELS: Mapping[str, int] = MappingProxyType(
@@ -89,6 +90,14 @@ class Wire(NamedTuple):
     runs: tuple[str, ...] = ()
 
 
+class Limits(NamedTuple):
+    """Who reads a slot: `ranks` that only compare it with a number, sorted by that, and `others`."""
+
+    values: tuple[float, ...]
+    ranks: tuple[int, ...]
+    others: tuple[int, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class RuleSet:
     """Everything that `step` needs, built once. `notes` are warnings for whoever wrote the files.
@@ -96,7 +105,8 @@ class RuleSet:
     `instances` are in rank order (what others depend on first, then priority level, file order,
     key): the position is the rank. `slots` numbers the points that rules read, by device;
     `stale_ns` says how long the value of each is known, `texts` whether it is a text. `wires` are
-    the nodes, numbered after the slots; `feeds` says which nodes read a slot, `readers` which instances read a slot or node.
+    the nodes, numbered after the slots; `feeds` says which nodes read a slot, `readers` which instances read a slot or node,
+    `limits` what of a slot they compare.
     """
 
     rules: tuple[Rule, ...] = ()
@@ -107,6 +117,7 @@ class RuleSet:
     wires: tuple[Wire, ...] = ()
     feeds: tuple[tuple[int, ...], ...] = ()
     readers: tuple[tuple[int, ...], ...] = ()
+    limits: tuple[Limits, ...] = ()
     notes: Sequence[Problem] = ()
 
     def reads(self, instance: Instance) -> Iterator[tuple[str, str]]:
@@ -176,7 +187,8 @@ class Slots:
         readers = _readers(ranked, count + len(wires))
         return RuleSet(
             tuple(rules), ranked, self._numbers, tuple(self._stale), tuple(self._texts), tuple(wires),
-            tuple(map(tuple, feeds)), readers, tuple(notes),
+            tuple(map(tuple, feeds)), readers,
+            _limits(ranked, readers[:count]), tuple(notes),
         )  # fmt: skip
 
 
@@ -225,7 +237,8 @@ def protective(rules: RuleSet) -> RuleSet:
     kept = tuple(rule for rule in rules.rules if _protects(rule))
     instances = tuple(instance for instance in rules.instances if _protects(instance.rule))
     readers = _readers(instances, len(rules.readers))
-    return replace(rules, rules=kept, instances=instances, readers=readers)
+    limits = _limits(instances, readers[: len(rules.stale_ns)])
+    return replace(rules, rules=kept, instances=instances, readers=readers, limits=limits)
 
 
 def _protects(rule: Rule) -> bool:
@@ -238,3 +251,32 @@ def _readers(ranked: Sequence[Instance], count: int) -> tuple[tuple[int, ...], .
         for index in sorted({index for test in instance.reads for index in test.inputs}):
             readers[index].append(rank)
     return tuple(map(tuple, readers))
+
+
+def _limits(ranked: Sequence[Instance], readers: Sequence[Sequence[int]]) -> tuple[Limits, ...]:
+    found = []
+    for ranks in readers:
+        compared = {rank: _compared(ranked[rank]) for rank in ranks}
+        pairs = sorted((limit, rank) for rank, own in compared.items() for limit in own)
+        others = tuple(rank for rank, own in compared.items() if not own)
+        found.append(Limits(tuple(v for v, _ in pairs), tuple(r for _, r in pairs), others))
+    return tuple(found)
+
+
+def _compared(instance: Instance) -> list[float]:
+    """The numbers with which an instance compares its only slot; none if it does more than that.
+
+    Its conditions change only where the value passes or meets one of them.
+    """
+    if len({index for one in instance.reads for index in one.inputs}) != 1:
+        return []
+    found = []
+    for one in instance.reads:
+        match one.term:
+            case Compare(_, Input(), Const(float() | int() as limit)) if not isinstance(
+                limit, bool
+            ):
+                found.append(float(limit))
+            case _:
+                return []
+    return found
