@@ -108,7 +108,7 @@ class App:
         self.groups = Groups(config.devices, self.drivers, self.commands)
         self.order = order(self.commands, self.groups, self.clock)
         self.mode = SafeMode(config.state_dir, self.clock)
-        self.decider = RuleDecider(config.rules, self.commands)
+        self.decider = RuleDecider(config.rules, self.commands, self.notifier.send)
         self._damage_told: Counter[str] = Counter()
         self.counted = Counters(*counters(config))
         self.bus = Bus(

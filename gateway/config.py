@@ -112,7 +112,7 @@ class _Loader:
         self.folders = file.profiles if file else self._folders()
         links = self._links(raw.get("links"))
         devices = self._devices(raw.get("devices"))
-        rules = self._rules(file.rules if file else [], devices)
+        rules = self._rules(file, devices)
         self._check_links(links, devices, file.recipients.values() if file else ())
         self._check_sections(devices)
         if file:
@@ -253,15 +253,15 @@ class _Loader:
                 self.problems += [document.problem(*p) for p in spec.check_profile(profile)]
         return profile
 
-    def _rules(self, paths: Iterable[Path], devices: Mapping[str, Device]) -> RuleSet:
+    def _rules(self, file: File | None, devices: Mapping[str, Device]) -> RuleSet:
         documents = []
-        for file in _rule_files(paths):
+        for path in _rule_files(file.rules if file else []):
             try:
-                documents.append(load(file))
+                documents.append(load(path))
             except ConfigError as error:
                 self.problems += error.problems
         views = [_view(device) for device in devices.values() if device.section.enabled]
-        rules, problems = load_rules(documents, views)
+        rules, problems = load_rules(documents, views, file.recipients if file else ())
         self.problems += problems
         self.notes += rules.notes
         return rules
