@@ -16,6 +16,7 @@ from gateway.snapshot import NotificationsPart, NotifyAnswer
 from gateway.supervise import ContainedAnnouncer
 
 LONGEST_WAIT_S = 60.0
+STORE_S = 3.0  # a disk that takes longer is said to have failed
 SHOWN = 20  # open notifications in a snapshot
 
 
@@ -63,7 +64,10 @@ def notifying(to: Notifier) -> Handler:
         severity = _severity(request.get("severity"))
         notice = to.send(recipient, text, severity, by=f"cli uid {uid}")
         assert notice is not None  # noqa: S101 -- None is for repeats, and this has no cause
-        stored = await to.stored(notice)
+        stored = False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STORE_S):
+                stored = await to.stored(notice)
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 await notice.done.wait()

@@ -60,11 +60,11 @@ class Notice:
         return slot if isinstance(slot, int) else None
 
 
-def key_of(recipient: str, text: str, cause: UUID | None) -> str:
+def key_of(recipient: str, text: str, cause: UUID | None, occasion: str = "") -> str:
     """What makes two notifications the same one; "" if nothing does: a person may say things twice."""
     if cause is None:
         return ""
-    return blake2b(f"{recipient}\0{text}\0{cause}".encode(), digest_size=16).hexdigest()
+    return blake2b(f"{recipient}\0{text}\0{cause}\0{occasion}".encode(), digest_size=16).hexdigest()
 
 
 def since_ns(event: Event, clock: Clock) -> int:

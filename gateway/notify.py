@@ -127,12 +127,14 @@ class Notifier:
         about: Mapping[str, object] = NO_ATTRIBUTES,
         cause: UUID | None = None,
         by: str = "rules",
+        occasion: str = "",
     ) -> Notice | None:
         """Tell a recipient; starts at once and returns immediately.
 
-        `about` (JSON values) goes with it. The same text to the same recipient for the same `cause`
-        (an event) is sent once: None, if that ended before the gateway started, else its notice. A
-        text over 4,000 characters is cut. Raises ValueError for an unknown recipient.
+        `about` (JSON values) goes with it. The same text to the same recipient for the same `cause` (an
+        event) is sent once: None, if that ended before the gateway started, else its notice. Who means
+        it again, e.g. a reminder, names another `occasion`. A text over 4,000 characters is cut. Raises
+        ValueError for an unknown recipient.
         """
         if recipient not in self._recipients:
             fix = suggest(recipient, self._recipients)
@@ -140,7 +142,7 @@ class Notifier:
         if len(text) > MAX_TEXT:
             self.counters["cut"] += 1
             text = text[: MAX_TEXT - 1] + "…"
-        key = key_of(recipient, text, cause)
+        key = key_of(recipient, text, cause, occasion)
         if key and key in self._keys:
             self.counters["duplicates"] += 1
             return self._keys[key]

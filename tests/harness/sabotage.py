@@ -7,6 +7,8 @@ tested at all.
 import os
 import signal
 import sys
+import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -23,10 +25,13 @@ from gateway.errors import Refused
 from gateway.indicators import gather
 from gateway.indicators.energy import Energy
 from gateway.indicators.settings import ReportSection
-from gateway.model import LANE_ALARM, Command, CommandResult, Item
+from gateway.model import LANE_ALARM, Command, CommandResult, Event, EventKind, Item
+from gateway.notice import Notice
 from gateway.notify import Notifier
+from gateway.recipients import RecipientSection
 from gateway.sinks.downlink import Downlink
 from gateway.store.ballast import Ballast
+from gateway.store.journal import Journal, Written
 from gateway.store.retention import WORTH, Keeper
 from gateway.store.store import Store
 from gateway.store.sweep import Sweep
@@ -125,6 +130,30 @@ def believe_every_publish() -> None:
     setattr(MqttDriver, "announce", announce)  # noqa: B010 -- as above
 
 
+def slow_disk() -> None:
+    """No sabotage of a promise: every commit of a notification takes 2 s."""
+    proper = Journal.commit_core
+
+    def commit(self: Journal, events: Sequence[Event], *rest: Any, **more: Any) -> list[Written]:
+        if any(event.kind is EventKind.NOTIFICATION for event in events):
+            time.sleep(2)
+        return proper(self, events, *rest, **more)
+
+    setattr(Journal, "commit_core", commit)  # noqa: B010 -- as above
+
+
+def notify_after_the_commit() -> None:
+    """On a slow disk nobody hears of a notification before it is stored."""
+    slow_disk()
+    proper = Notifier._announced
+
+    async def announced(self: Notifier, notice: Notice, to: RecipientSection) -> None:
+        await self.stored(notice)
+        await proper(self, notice, to)
+
+    setattr(Notifier, "_announced", announced)  # noqa: B010 -- as above
+
+
 def short_safe_mode() -> None:
     """No sabotage of a promise: safe mode lasts for 2 s instead of 10 min."""
     safemode.STABLE_S = 2.0
@@ -155,6 +184,8 @@ if __name__ == "__main__":
         "report_of_few_households": report_of_few_households,
         "report_without_the_newest": report_without_the_newest,
         "forget_notifications": forget_notifications,
+        "slow_disk": slow_disk,
+        "notify_after_the_commit": notify_after_the_commit,
         "believe_every_publish": believe_every_publish,
         "short_safe_mode": short_safe_mode,
         "no_memory_of_commands": no_memory_of_commands,

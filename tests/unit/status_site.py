@@ -89,6 +89,14 @@ class Site:
             Alarm(f"over[{device}]", "over", device, Severity.SAFETY, title, since_ns)
         )
 
+    def notice(self, recipient: str, text: str, since_s: float, reason: str) -> None:
+        self.notices["recipients"] = 2
+        self.notices["open"] += 1
+        self.notices["waiting"].append(
+            {"id": f"n-{self.notices['open']}", "recipient": recipient, "severity": "safety", "text": text,
+             "since_s": since_s, "attempts": 3, "reason": reason}
+        )  # fmt: skip
+
     def driver_name(self, link: str) -> str:
         return "test"
 

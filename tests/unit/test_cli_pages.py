@@ -34,6 +34,9 @@ def compound(meters: int = 12) -> Site:
             site.drivers["meters"].devices[name] = told
     site.device("light-s1-01", "lights", title="東門路燈 1")
     site.alarm("meter-2-102", "3 號樓電壓高於 235.4 V，請即派員檢查配電房")
+    site.notice(
+        "guard-room", "3 號樓煙霧", 12.0, "publishing site/guard-room: nobody listens there"
+    )
     site.upstream(
         "platform",
         LinkState.UP,

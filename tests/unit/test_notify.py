@@ -75,12 +75,14 @@ async def test_the_same_for_the_same_cause_is_sent_once_over_restarts(tmp_path: 
     async with place(tmp_path) as first:
         sent = first.send("Smoke", cause=CAUSE)
         assert first.send("Smoke", cause=CAUSE) is sent
+        again = first.notifier.send("guard", "Smoke", cause=CAUSE, occasion="reminder 1")
+        assert again is not sent
         assert first.send("Smoke") is not sent  # a person may say it twice
         assert first.send("Smoke", cause=uuid7()) is not sent
         assert sent is not None
         first.notifier._end(sent, Ending.DELIVERED, "")
     async with place(tmp_path) as second:
-        assert len(second.notifier.open) == 2
+        assert len(second.notifier.open) == 3
         assert second.send("Smoke", cause=CAUSE) is None
         assert second.notifier.counters["duplicates"] == 1
         assert second.said == []

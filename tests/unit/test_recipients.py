@@ -5,6 +5,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from gateway.cli.main import main
 from gateway.config import load_config
 from gateway.recipients import RecipientSection, fill
 from tests.unit.test_config import refused, write
@@ -77,3 +78,11 @@ def test_a_payload_is_filled_in_and_quotes_in_a_text_stay_inside_its_json() -> N
     assert orjson.loads(filled) == {"a": [f"life: {text}", 1], "b": True}
     assert fill("ON", {"text": text}) == b"ON"
     assert fill("{text}", {"text": "火警"}) == "火警".encode()
+
+
+def test_the_brokers_access_list_lets_the_gateway_publish_to_recipients(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write(tmp_path, SITE + GUARD + DUTY)
+    assert main(["mosquitto-config", str(config)]) == 0
+    assert "topic write site/guard-room" in capsys.readouterr().out

@@ -2,7 +2,9 @@
 
 import orjson
 import pytest
+from rich.console import Console
 
+from gateway.cli.render import page
 from gateway.driver import stale_after_s
 from gateway.health import DeviceHealth, LinkState, Word
 from gateway.model import RETAINED, Level, Quality, Value
@@ -264,3 +266,26 @@ def test_a_lane_that_the_broker_refuses_is_degraded_and_tells_why() -> None:
     assert taken["health"]["reasons"][0] == (
         "upstream platform: lane 1 is refused by the broker: Not authorized"
     )
+
+
+def test_a_notification_that_waits_for_more_than_a_minute_is_degraded_with_its_reason() -> None:
+    site = healthy()
+    site.notice("guard-room", "Smoke", 59, "nobody listens there")
+    assert health(site)["word"] == "healthy"
+    site.notice("siren", "Smoke", 61, "nobody listens there")
+    assert health(site) == {
+        "word": "degraded",
+        "reasons": ["notification to siren waits since 61 s: nobody listens there"],
+    }
+
+
+def test_the_page_shows_who_was_not_reached_and_why() -> None:
+    site = healthy()
+    site.notice("guard-room", "3 號樓煙霧", 12, "nobody listens there")
+    site.notices["counters"] = {"delivered": 4}
+    with (console := Console(width=160)).capture() as shown:
+        console.print(page(snapshot(site), height=None))
+    text = shown.get()
+    assert "Notifications: 1 open  delivered 4" in text
+    assert "3 號樓煙霧" in text
+    assert "nobody listens there" in text
