@@ -97,6 +97,7 @@ class _Work:
         self._alarms = Alarms(period, settings, at)
         self._links = Links(period, settings)
         self._delivery = delivery
+        self._damaged = 0
 
     def run(self, sweep: Sweep, heads: list[Head], advanced: Advanced) -> Sheet:
         """Events, then windows, then raw samples; each is a third of the way for who waits."""
@@ -133,24 +134,23 @@ class _Work:
                 self._lights.take_event(item)
                 if self._period.holds(item.time_ns):
                     self._delivery.take(lane, seq, item.time_ns)
+        self._damaged = export.damaged
 
     def _chunk(self, sweep: Sweep, head: Head, arrivals: Arrivals) -> None:
-        for seq, reading in enumerate(sweep.readings(head), head.first):
-            at = arrivals.take(reading)
-            if at is not None:
-                self._delivery.take(LANE_SAMPLE, seq, at)
+        for place, at in arrivals.chunk(sweep.readings(head)):
+            self._delivery.take(LANE_SAMPLE, head.first + place, at)
 
     def _indicators(self, arrivals: Arrivals) -> Iterator[Indicator]:
-        raw = list(arrivals.indicators())
         yield from self._presence.indicators()
-        yield from raw
+        yield from arrivals.indicators()
         yield from self._alarms.indicators()
         yield from self._energy.indicators()
         yield from self._lights.indicators()
         yield from self._water.indicators()
         yield from self._links.indicators()
-        yield from self._delivery.indicators(self._asked.now_ns, raw[0].coverage or 0.0)
+        yield from self._delivery.indicators(self._asked.now_ns, arrivals.coverage)
         yield from self._alarms.losses()
+        yield from arrivals.unreadable(self._damaged)
 
     def _charts(self) -> Iterator[Chart]:
         yield from self._energy.charts()

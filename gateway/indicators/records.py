@@ -21,6 +21,18 @@ class Arrivals:
         self._kept = max(0.0, period.last - max(raw_since, period.first))
         self._samples = self._trusted = self._timed = self._timely = 0
         self._values = self._good = 0
+        self._chunks = self._unreadable = 0
+
+    def chunk(self, readings: list[Reading]) -> Iterator[tuple[int, int]]:
+        """(place, time in ns) of the readings of a chunk that are of the period. Every chunk holds
+        some: none means that it is gone or damaged.
+        """
+        self._chunks += 1
+        self._unreadable += not readings
+        for place, reading in enumerate(readings):
+            at = self.take(reading)
+            if at is not None:
+                yield place, at
 
     def take(self, reading: Reading) -> int | None:
         """Its time in ns if it is in the period, else None."""
@@ -38,8 +50,20 @@ class Arrivals:
             self._timely += age_s < self._settings.timely_within
         return at
 
+    @property
+    def coverage(self) -> float:
+        """The share of the asked time of which raw samples are there and can be read."""
+        whole = 1 - self._unreadable / self._chunks if self._chunks else 1.0
+        return self._kept / self._period.passed * whole
+
+    def unreadable(self, events: int) -> Iterator[Indicator]:
+        """Chunks of samples that could not be read, and how many `events`; nothing if all were."""
+        count = self._unreadable + events
+        if count:
+            yield Indicator("unreadable", "", count, count, None, self.coverage)
+
     def indicators(self) -> Iterator[Indicator]:
-        coverage, settings = self._kept / self._period.passed, self._settings
+        settings, coverage = self._settings, self.coverage
         timed = coverage * self._timed / self._samples if self._samples else coverage
         yield percent(
             "validity",

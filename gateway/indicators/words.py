@@ -12,7 +12,16 @@ GROUPS = {
     "energy": ("energy", "peak", "valley", "night_load", "energy_household", "energy_meter"),
     "lights": ("lit", "lamp_failures", "lamp_energy"),
     "water": ("night_flow",),
-    "delivery": ("link", "repair", "delivered", "unsent", "refused", "losses", "loss"),
+    "delivery": (
+        "link",
+        "repair",
+        "delivered",
+        "unsent",
+        "refused",
+        "losses",
+        "loss",
+        "unreadable",
+    ),
 }
 
 # id: name and how it is computed, first in English, then in Chinese.
@@ -93,6 +102,10 @@ INDICATORS: dict[str, tuple[str, str, str, str]] = {
     "refused": ("Refused by the recipient", "records that it will not take", "接收方拒收", "接收方拒絕的記錄數"),
     "losses": ("Records lost", "what was dropped or deleted before it was delivered", "丟失的記錄", "送達前被丟棄或刪除的記錄數"),
     "loss": ("Records lost", "by reason", "丟失的記錄", "按原因"),
+    "unreadable": (
+        "Damaged records", "events and chunks of samples in the journal that cannot be read",
+        "損壞的記錄", "日誌中無法讀取的事件與數據塊",
+    ),
 }  # fmt: skip
 
 TEXTS: dict[str, tuple[str, str]] = {

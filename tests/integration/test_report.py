@@ -1,9 +1,12 @@
 """The operation report of a day: every figure once more from the raw journal, and the page in a browser."""
 
 import json
+import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -40,7 +43,7 @@ def figures(day: Chronicle) -> Figures:
 
 
 def command(
-    day: Chronicle, *arguments: str, sabotage: str = ""
+    day: Chronicle, *arguments: str, sabotage: str = "", config: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
     run = ["tests.harness.sabotage", sabotage] if sabotage else ["gateway.cli.main"]
     code = (
@@ -49,7 +52,7 @@ def command(
         else [str(Path(sys.executable).with_name("gateway"))]
     )
     return subprocess.run(
-        [*code, "report", "-c", str(day.path), *arguments],
+        [*code, "report", "-c", str(config or day.path), *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -265,6 +268,28 @@ def test_a_day_that_is_not_over_is_judged_by_what_has_passed_of_it(day: Chronicl
     assert found["online", "utilities"].value == 100
     assert sheet.period.coverage == pytest.approx(2_833 / (22 * 3600 + 2_833), rel=1e-3)
     assert found["peak", "homes"].value == 0  # it is night
+
+
+def test_damaged_samples_are_told_and_lower_what_is_known(
+    day: Chronicle, tmp_path: Path, figures: Figures
+) -> None:
+    copy = tmp_path / "site"
+    shutil.copytree(day.path.parent, copy)
+    with closing(sqlite3.connect(next((copy / "state" / "ts").glob("*.db")))) as db:
+        db.execute(
+            "UPDATE chunk SET body = x'00' WHERE first = (SELECT first FROM chunk ORDER BY first LIMIT 1 OFFSET 60)"
+        )
+        db.commit()
+    ran = command(day, "--day", DAY, "--json", config=copy / day.path.name)
+    assert ran.returncode == 0, ran.stderr
+    found = {(i["id"], i["subject"]): i for i in json.loads(ran.stdout)["indicators"]}
+    assert found["unreadable", ""]["value"] == 1
+    assert ("unreadable", "") not in figures
+    assert found["validity", ""]["coverage"] == pytest.approx(143 / 144)
+    assert found["validity", ""]["denominator"] < figures["validity", ""]["denominator"]
+    assert (
+        found["energy", "homes"]["value"] == figures["energy", "homes"]["value"]
+    )  # rollups have it
 
 
 def test_every_indicator_has_its_place_on_the_page() -> None:
