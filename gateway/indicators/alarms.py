@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from uuid import UUID
 
 from gateway.indicators.buckets import Buckets
-from gateway.indicators.model import NS, Chart, Indicator, Period, percent, quantile, target
+from gateway.indicators.model import NS, Chart, Indicator, Period, percent, spread, target
+from gateway.indicators.notices import Notices
 from gateway.indicators.settings import ReportSection
 from gateway.model import Event, EventKind, Severity
 
@@ -24,6 +25,7 @@ class Alarms:
         self._period = period
         self._settings = settings
         self._at = at
+        self._notices = Notices(period)
         self._counts: Counter[Severity] = Counter()
         self._subjects: Counter[str] = Counter()
         self._times: list[int] = []
@@ -37,6 +39,7 @@ class Alarms:
         self._bars = {name: [0.0] * len(at.starts) for name in names}
 
     def take(self, event: Event) -> None:
+        self._notices.take(event)
         match event.kind:
             case EventKind.POINT_ALARM:
                 subject = f"{event.device} {event.attributes.get('point')}"
@@ -82,10 +85,10 @@ class Alarms:
         yield percent("repeats", repeats, total, coverage=coverage, why="no_alarm")
         most = _most(self._times)
         yield Indicator("flood", "", most, most, None, coverage)
-        # The journal holds neither when a recipient took an event nor that a person has seen it.
-        yield Indicator("notify", "s", None, why="not_recorded")
+        yield from self._notices.indicators()
+        # The journal does not hold that a person has seen an alarm.
         yield Indicator("acknowledge", "s", None, why="not_recorded")
-        yield from _spread("close", self._closed_s, total, "no_end")
+        yield from spread("close", self._closed_s, total, "no_end")
         yield from self._commands(coverage)
 
     def _commands(self, coverage: float) -> Iterator[Indicator]:
@@ -105,7 +108,7 @@ class Alarms:
             for cause, boot, received in self._reacted
             if cause in self._raised and self._raised[cause][0] == boot
         ]
-        yield from _spread("reaction", reactions, len(self._reacted), "no_reaction")
+        yield from spread("reaction", reactions, len(self._reacted), "no_reaction")
 
     def losses(self) -> Iterator[Indicator]:
         total = sum(self._losses.values())
@@ -115,14 +118,6 @@ class Alarms:
 
     def charts(self) -> Iterator[Chart]:
         yield Chart("alarms", "", self._at.starts, self._bars)
-
-
-def _spread(id_: str, seconds: list[float], of: int, why: str) -> Iterator[Indicator]:
-    """Median and 95th percentile; numerator is how many are known, denominator of how many."""
-    for name, share in (("p50", 0.5), ("p95", 0.95)):
-        known = min(1.0, len(seconds) / of) if of else None
-        value = quantile(seconds, share) if seconds else None
-        yield Indicator(id_, "s", value, len(seconds), of, known, name, "" if seconds else why)
 
 
 def _most(times: list[int]) -> int:

@@ -1,7 +1,7 @@
 """What an operation report is made of: figures that carry what they were computed from."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -126,3 +126,11 @@ def quantile(values: Sequence[float], share: float) -> float:
     """The smallest value that at least `share` of the values do not exceed; there must be one."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def spread(id_: str, seconds: list[float], of: int, why: str) -> Iterator[Indicator]:
+    """Median and 95th percentile; numerator is how many are known, denominator of how many."""
+    for name, share in (("p50", 0.5), ("p95", 0.95)):
+        known = min(1.0, len(seconds) / of) if of else None
+        value = quantile(seconds, share) if seconds else None
+        yield Indicator(id_, "s", value, len(seconds), of, known, name, "" if seconds else why)

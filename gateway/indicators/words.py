@@ -7,7 +7,7 @@ Language = Literal["en", "zh"]
 # Groups of the page, in their order, with the ids of their indicators.
 GROUPS = {
     "devices": ("facilities", "online", "completeness", "validity", "timely", "clock"),
-    "alarms": ("alarms", "repeats", "flood", "notify", "acknowledge", "close"),
+    "alarms": ("alarms", "repeats", "flood", "notify", "notified", "acknowledge", "close"),
     "actions": ("commands", "reaction"),
     "energy": ("energy", "peak", "valley", "night_load", "energy_household", "energy_meter"),
     "lights": ("lit", "lamp_failures", "lamp_energy"),
@@ -56,7 +56,11 @@ INDICATORS: dict[str, tuple[str, str, str, str]] = {
         "重複報警", "同一原因第二次及以後的報警 ÷ 全部報警",
     ),
     "flood": ("Most alarms in 10 min", "the largest number within 10 min", "10 分鐘內最多報警", "任意 10 分鐘內的最多報警數"),
-    "notify": ("Time to notify", "from the alarm until the first recipient has it", "通知用時", "從報警到首個接收方收到"),
+    "notify": ("Time to notify", "from the alarm until the first recipient has it; count: alarms told, of alarms to be told", "通知用時", "從報警到首個接收方收到；計數：已通知 ÷ 應通知"),
+    "notified": (
+        "Notifications that arrived", "notifications that their recipient has, of those that ended",
+        "通知送達率", "已送達的通知 ÷ 已結束的通知",
+    ),
     "acknowledge": ("Time to acknowledge", "from the alarm until a person has seen it", "確認用時", "從報警到有人確認"),
     "close": (
         "Time to end", "from the alarm until it was over; count: alarms that ended, of alarms raised",
@@ -154,6 +158,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "nothing": ("nothing to count", "沒有可計的數據"), "not_polled": ("no polled devices", "沒有輪詢設備"),
     "no_alarm": ("no alarm", "沒有報警"), "no_end": ("no alarm ended", "沒有報警解除"),
     "not_recorded": ("not recorded by this version", "此版本未記錄"),
+    "no_notice": ("nobody was to be notified", "沒有通知"),
     "no_command": ("no command", "沒有指令"), "no_reaction": ("no rule acted", "沒有聯動"),
     "too_few": ("too few households: not shown, for privacy", "戶數太少，為保護隱私不顯示"),
     "no_night": ("no whole hour of the night is known", "沒有完整的夜間數據"), "dark": ("no light burned", "沒有亮燈"),

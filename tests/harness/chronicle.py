@@ -203,6 +203,48 @@ class Chronicle:
             instance="sos.meter-102",
         )
         yield life
+        notice = self._event(
+            50_000.3,
+            EventKind.NOTIFICATION,
+            Severity.LIFE,
+            gateway,
+            boot,
+            life.event_id,
+            recipient="guard",
+            text="SOS",
+        )
+        yield notice
+        for at, outcome in ((50_002.5, "delivered"), (50_007, "delivered")):
+            yield self._event(
+                at,
+                EventKind.NOTIFIED,
+                operational,
+                gateway,
+                boot,
+                notice.event_id,
+                recipient="guard",
+                outcome=outcome,
+            )
+        alone = self._event(
+            52_000,
+            EventKind.NOTIFICATION,
+            operational,
+            gateway,
+            boot,
+            recipient="guard",
+            text="test",
+        )
+        yield alone
+        yield self._event(
+            53_000,
+            EventKind.NOTIFIED,
+            operational,
+            gateway,
+            boot,
+            alone.event_id,
+            recipient="guard",
+            outcome="expired",
+        )
         yield self._event(
             66_000,
             EventKind.POINT_ALARM,

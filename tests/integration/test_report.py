@@ -134,6 +134,16 @@ def alarms(events: list[Told]) -> Iterator[Told]:
             yield event
 
 
+def check_notices(found: Figures, again: Recount) -> None:
+    ended = [event for event in again.day if event.kind == "notified"]
+    notices = {event.id: event for event in again.day if event.kind == "notification"}
+    good = [event for event in ended if event.body["outcome"] == "delivered"]
+    assert parts(found, "notified") == (len(good), len(ended))
+    raise_ = next(event for event in again.day if event.id == notices[good[0].cause or b""].cause)
+    assert found["notify", "p95"]["value"] == (good[0].time_ns - raise_.time_ns) / 1e9  # the first
+    assert parts(found, "notify", "p95") == (1, len(notices))
+
+
 def check_events(found: Figures, again: Recount) -> None:
     raised = list(alarms(again.day))
     for number, name in enumerate(("operational", "safety", "life"), 1):
@@ -153,8 +163,11 @@ def check_events(found: Figures, again: Recount) -> None:
     assert found["close", "p50"]["value"] == ends[1]  # of four
     assert found["close", "p95"]["value"] == ends[3]
     assert parts(found, "close", "p50") == (len(ends), len(raised))
-    for id_ in ("notify", "acknowledge"):
-        assert (found[id_, ""]["value"], found[id_, ""]["why"]) == (None, "not_recorded")
+    assert (found["acknowledge", ""]["value"], found["acknowledge", ""]["why"]) == (
+        None,
+        "not_recorded",
+    )
+    check_notices(found, again)
     results = [event for event in again.day if event.kind == "command_result"]
     good = sum(event.body["outcome"] == "confirmed" for event in results)
     assert parts(found, "commands") == (good, len(results))
