@@ -59,6 +59,7 @@ class Config:
     log: LogSection
     report: ReportSection
     files: tuple[Path, ...] = ()  # it, its rules and its own profiles, as they were read
+    rule_files: tuple[Path, ...] = ()
     notes: tuple[Problem, ...] = field(default=())
 
     def devices_of(self, link: str) -> list[Device]:
@@ -136,6 +137,7 @@ class _Loader:
             recipients=file.recipients, commands=file.commands, log=file.log, report=file.report,
             notes=tuple(self.notes),
             files=(Path(self.document.name), *_rule_files(file.rules), *own_files(self.folders)),
+            rule_files=tuple(_rule_files(file.rules)),
         )  # fmt: skip
 
     def _folders(self) -> list[Path]:

@@ -63,14 +63,14 @@ def show(
         return
     for problem in problems:
         print(problem)
-        _print_excerpt(problem)
+        print_excerpt(problem)
     for note in notes:
         print(f"warning: {note}")
-        _print_excerpt(note)
+        print_excerpt(note)
     if problems:
         print(f"{counted(len(problems), 'problem')}: the configuration is refused")
 
 
-def _print_excerpt(problem: Problem) -> None:
+def print_excerpt(problem: Problem) -> None:
     for line in problem.excerpt.splitlines():
         print(f"    {line}")

@@ -22,6 +22,7 @@ from gateway.cli import (
     probe_options,
     profile_options,
     report_options,
+    rules_options,
 )
 from gateway.model import LANES
 
@@ -194,6 +195,8 @@ def build_parser() -> argparse.ArgumentParser:
     text = "Make and check device profiles."
     profile = _command(commands, "profile", "profile:check", text, "gateway profile check m1.yaml")
     profile_options.add(profile, _command)
+
+    rules_options.add(commands, _command, _config_option)
 
     simulate = _command(
         commands,

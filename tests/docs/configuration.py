@@ -106,7 +106,9 @@ def _load(kind: str, text: str) -> None:
             _load_profile(folder / f"{text.split()[1]}.yaml", text)
         elif kind in {"version", "rules"}:
             (folder / "rules" / "example.yaml").write_text(text if kind == "rules" else "rules: []")
-            whole = text if kind == "version" else DEMO.replace("../rules/", "rules/")
+            whole = (
+                text if kind == "version" else re.sub(r"(?m)^rules: .*$", "rules: [rules/]", DEMO)
+            )
             (folder / "gateway.yaml").write_text(whole)
             load_config(folder / "gateway.yaml")
 

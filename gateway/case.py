@@ -1,0 +1,110 @@
+"""What a test case of rules is made of, and the keys of the file that it stands in."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import BeforeValidator, Field, PlainValidator
+
+from gateway.case_text import SECOND
+from gateway.model import Value
+from gateway.settings import Duration, Id, Section, Text, wrong
+from gateway.site_limit import SiteLimit, read_limit
+
+# What a case may hold in later versions: refused, never ignored.
+NOT_YET = frozenset({"clock_step", "ack", "shelve", "unshelve", "out_of_service", "reload", "result"})  # fmt: skip
+
+Kind = Literal["raised", "cleared", "written"]
+When = Literal["at", "by", "never"]
+
+
+class Heard(NamedTuple):
+    """A message of a device: `late` ns after it was measured. `bad`: points that could not be read."""
+
+    at: int
+    device: str
+    values: Mapping[str, Value]
+    bad: tuple[str, ...] = ()
+    late: int = 0
+
+
+class Reboot(NamedTuple):
+    """Power is off for `down` ns: what devices say meanwhile is lost."""
+
+    at: int
+    down: int
+
+
+class Reset(NamedTuple):
+    at: int
+    alarm: str
+    force: bool
+
+
+class Expected(NamedTuple):
+    """`name`: an instance, a rule, or DEVICE.POINT. `path` is where it stands in the file."""
+
+    path: tuple[str | int, ...]
+    when: When
+    ns: int
+    kind: Kind
+    name: str
+    value: Value | None = None
+
+
+class Case(NamedTuple):
+    """`only`: whatever happens and is not expected is a fault. Times are ns after the start; `start`
+    is that of the wall clock, ns since 1970 (UTC).
+    """
+
+    name: str
+    path: tuple[str | int, ...]
+    start: int
+    inputs: tuple[Heard | Reboot | Reset, ...]
+    expected: tuple[Expected, ...]
+    only: bool
+    end: int
+
+
+def _start(value: object) -> int:
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        raise wrong(f"{value!r} is no time", "write e.g. 2026-03-02T03:00:00+08:00") from None
+    if moment.tzinfo is None:
+        raise wrong(f"{value} has no time zone", "write e.g. 2026-03-02T03:00:00+08:00")
+    return round(moment.timestamp()) * SECOND
+
+
+def _list(value: object) -> object:
+    return value if isinstance(value, list) else [value]
+
+
+Words = Annotated[list[str], BeforeValidator(_list)]
+
+
+class DevicePart(Section):
+    """A device as in the configuration, but for its link."""
+
+    profile: str
+    tags: Annotated[dict[str, str], Field(max_length=16)] = {}
+    limits: dict[str, Annotated[SiteLimit, PlainValidator(read_limit)]] = {}
+    supervise: Duration | None = None
+
+
+class TestPart(Section):
+    name: Text
+    start: Annotated[int, PlainValidator(_start)] = 1_767_225_600 * SECOND  # 2026-01-01 UTC
+    end: str | None = None
+    input: list[object] = []
+    expect: list[object] = []
+    only: bool = False
+
+
+class FilePart(Section):
+    """`rules`: the files that are tested, seen from this one; default: NAME.yaml beside it."""
+
+    devices: dict[Id, DevicePart]
+    tests: Annotated[list[TestPart], Field(min_length=1)]
+    rules: Annotated[list[str], Field(min_length=1)] | None = None
+    profiles: list[str] = []

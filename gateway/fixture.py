@@ -1,0 +1,103 @@
+"""Fixtures of rules: `NAME.test.yaml` beside `NAME.yaml`, with devices of their own."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from gateway.case import NOT_YET, Case, FilePart
+from gateway.case_read import Reader
+from gateway.document import Document, load, suggest
+from gateway.errors import ConfigError, Problem
+from gateway.profile import Profile, find, load_profile, names
+from gateway.validate import validate
+from rules.load import DeviceView, load_rules
+from rules.model import RuleSet
+
+SUFFIX = ".test.yaml"
+
+
+class Fixture(NamedTuple):
+    document: Document
+    rules: RuleSet
+    devices: Mapping[str, DeviceView]
+    cases: tuple[Case, ...]
+
+
+def fixtures(paths: Sequence[Path]) -> list[Path]:
+    """The fixture files among `paths` and in folders among them, each once."""
+    found: dict[Path, None] = {}
+    for path in paths:
+        files = sorted(path.glob(f"**/*{SUFFIX}")) if path.is_dir() else [_fixture_of(path)]
+        found |= dict.fromkeys(files)
+    return list(found)
+
+
+def _fixture_of(path: Path) -> Path:
+    """A file of rules stands for its fixture."""
+    return path if path.name.endswith(SUFFIX) else path.with_name(path.stem + SUFFIX)
+
+
+def untested(paths: Sequence[Path]) -> Iterator[Path]:
+    """The rule files in folders among `paths` that no fixture is named after."""
+    for path in paths:
+        for file in sorted(path.glob("**/*.yaml")) if path.is_dir() else ():
+            if not file.name.endswith(SUFFIX) and not _fixture_of(file).exists():
+                yield file
+
+
+def load_fixture(path: Path) -> Fixture:
+    """Read a fixture and the rules that it tests. Raises ConfigError that holds every problem."""
+    document = load(path)
+    problems: list[Problem] = []
+    file = validate(FilePart, document, (), document.value, problems, not_yet=NOT_YET)
+    if file is None:
+        raise ConfigError(problems)
+    devices = _devices(file, document, problems)
+    rules = _rules(file, document, devices, problems)
+    if problems:
+        raise ConfigError(problems)
+    reader = Reader(document, rules, devices, problems)
+    cases = tuple(reader.case(index, test) for index, test in enumerate(file.tests))
+    if problems:
+        raise ConfigError(problems)
+    return Fixture(document, rules, devices, cases)
+
+
+def _devices(file: FilePart, document: Document, problems: list[Problem]) -> dict[str, DeviceView]:
+    here = Path(document.name).parent
+    folders = [here / folder for folder in file.profiles]
+    loaded: dict[str, Profile] = {}
+    devices: dict[str, DeviceView] = {}
+    for name, part in file.devices.items():
+        where = find(part.profile, folders)
+        if where is None:
+            what, fix = f"unknown profile '{part.profile}'", suggest(part.profile, names(folders))
+            problems.append(document.problem(("devices", name, "profile"), what, fix))
+            continue
+        if part.profile not in loaded:
+            loaded[part.profile] = load_profile(where)[0]
+        profile = loaded[part.profile]
+        supervise = profile.supervise if part.supervise is None else part.supervise
+        devices[name] = DeviceView(name, profile, part.tags, part.limits, {}, supervise)
+    return devices
+
+
+def _rules(
+    file: FilePart, document: Document, devices: Mapping[str, DeviceView], problems: list[Problem]
+) -> RuleSet:
+    path = Path(document.name)
+    files = file.rules or [path.name.removesuffix(SUFFIX) + ".yaml"]
+    documents = []
+    for index, name in enumerate(files):
+        try:
+            documents.append(load(path.parent / name))
+        except ConfigError as error:
+            problems += error.problems
+            if file.rules:
+                what, fix = f"'{name}' cannot be used", "name a file of rules, seen from this one"
+                problems.append(document.problem(("rules", index), what, fix))
+    if problems:
+        return RuleSet()
+    rules, found = load_rules(documents, list(devices.values()))
+    problems += found
+    return rules

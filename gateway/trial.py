@@ -1,0 +1,208 @@
+"""Rules on a virtual clock: what they raise, clear and write for given samples. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from gateway.case import Case, Expected, Heard, Kind, Reboot, Reset
+from gateway.case_text import shown
+from gateway.errors import Problem
+from gateway.fixture import Fixture
+from gateway.model import EMPTY, Level, Quality, Sample, Value
+from rules.load import DeviceView
+from rules.model import RuleSet
+from rules.outputs import Claimed, Cleared, Output, Raised, Released
+from rules.step import Tick, next_due, reset, resume, start, step
+
+_BAD = Quality(Level.BAD, "no reading")
+
+
+class Happened(NamedTuple):
+    """`at`: engine time, ns. `name`: the instance, or DEVICE.POINT of what is written."""
+
+    at: int
+    kind: Kind
+    name: str
+    value: Value | None = None
+
+    def __str__(self) -> str:
+        value = "" if self.value is None else f" = {_word(self.value)}"
+        return f"{shown(self.at)} {self.kind} {self.name}{value}"
+
+
+class Trial:
+    """The engine, and of the gateway what decides which claim is written. `now` never goes back."""
+
+    def __init__(self, rules: RuleSet, devices: Mapping[str, DeviceView], now: int = 0) -> None:
+        self.now = now
+        self.happened: list[Happened] = []
+        self._devices = devices
+        self._rules = rules
+        self._state = start(rules, now)
+        self._raised: set[str] = set()
+        self._claims: dict[tuple[str, str], dict[str, Claimed]] = {}
+
+    def take(self, sample: Sample, now: int) -> None:
+        """A sample that comes at `now`; timers that are due until then come first."""
+        self.wait(now)
+        self._state, outputs = step(self._state, sample, now)
+        self._act(outputs)
+
+    def wait(self, until: int) -> None:
+        """Timers up to `until`, each at its time."""
+        while (due := next_due(self._state)) is not None and due <= until:
+            self.now = max(self.now, due)
+            self._state, outputs = step(self._state, Tick(), self.now)
+            self._act(outputs)
+        self.now = max(self.now, until)
+
+    def reboot(self, down: int) -> None:
+        """As the daemon starts: what was raised is active, all else begins anew."""
+        self.now += down
+        self._claims.clear()
+        self._state = start(self._rules, self.now)
+        self._state, outputs = resume(self._state, dict.fromkeys(self._raised, self.now))
+        self._act(outputs)
+
+    def reset(self, alarm: str, *, force: bool) -> None:
+        """Raises ValueError that says why it cannot be."""
+        self._state, outputs = reset(self._state, alarm, self.now, "reset", force=force)
+        self._act(outputs)
+
+    def _act(self, outputs: Iterable[Output]) -> None:
+        for output in outputs:
+            match output:
+                case Raised():
+                    self._raised.add(output.instance)
+                    self._tell("raised", output.instance)
+                case Cleared():
+                    self._raised.discard(output.instance)
+                    self._tell("cleared", output.instance)
+                case Claimed():
+                    self._claim(output)
+                case Released():
+                    self._release(output)
+
+    def _tell(self, kind: Kind, name: str, value: Value | None = None) -> None:
+        self.happened.append(Happened(self.now, kind, name, value))
+
+    def _claim(self, claim: Claimed) -> None:
+        held = self._claims.setdefault((claim.device, claim.point), {})
+        before = _strongest(held.values())
+        held[claim.instance] = claim
+        after = _strongest(held.values())
+        if after is not None and (before is None or before.value != after.value):
+            self._tell("written", f"{claim.device}.{claim.point}", after.value)
+
+    def _release(self, gone: Released) -> None:
+        held = self._claims.get((gone.device, gone.point), {})
+        before = _strongest(held.values())
+        claim = held.pop(gone.instance, None)
+        if claim is None or claim is not before:
+            return
+        after = _strongest(held.values())
+        name = f"{gone.device}.{gone.point}"
+        if after is not None:
+            if after.value != claim.value:
+                self._tell("written", name, after.value)
+            return
+        command = self._devices[gone.device].profile.by_command.get(gone.point)
+        if command is not None and command.relinquish != "leave":
+            self._tell("written", name, command.relinquish)
+
+
+def _strongest(claims: Iterable[Claimed]) -> Claimed | None:
+    return min(claims, key=lambda claim: (claim.level, claim.rank), default=None)
+
+
+class Verdict(NamedTuple):
+    """What happened in a case, and what should not have or should have."""
+
+    case: Case
+    happened: tuple[Happened, ...]
+    problems: tuple[Problem, ...]
+
+
+def judge(fixture: Fixture, case: Case) -> Verdict:
+    """Run one case."""
+    trial = Trial(fixture.rules, fixture.devices)
+    problems: list[Problem] = []
+    awake = 0  # the gateway is off before
+    for one in case.inputs:
+        if one.at < awake:
+            continue
+        match one:
+            case Heard():
+                trial.take(_sample(one, case.start), one.at)
+            case Reboot():
+                trial.wait(one.at)
+                trial.reboot(one.down)
+                awake = one.at + one.down
+            case Reset():
+                trial.wait(one.at)
+                try:
+                    trial.reset(one.alarm, force=one.force)
+                except ValueError as error:
+                    fix = "reset it when its condition has ended"
+                    problems.append(
+                        fixture.document.problem(case.path, f"{shown(one.at)} {error}", fix)
+                    )
+    trial.wait(case.end)
+    problems += _faults(fixture, case, trial.happened)
+    return Verdict(case, tuple(trial.happened), tuple(problems))
+
+
+def _sample(one: Heard, start_ns: int) -> Sample:
+    at = one.at - one.late
+    quality = dict.fromkeys(one.bad, _BAD) if one.bad else EMPTY
+    return Sample(one.device, start_ns + at, at, 1, True, one.values, quality)  # noqa: FBT003 -- a named tuple
+
+
+def _faults(fixture: Fixture, case: Case, happened: Sequence[Happened]) -> Iterable[Problem]:
+    for wanted in case.expected:
+        found = [one for one in happened if _is(one, wanted)]
+        fits = [one for one in found if wanted.when == "never" or _in_time(one, wanted)]
+        if bool(fits) is (wanted.when == "never"):
+            what = f"not {wanted.kind}{_at(wanted)}" if not fits else f"{wanted.kind} all the same"
+            yield fixture.document.problem(
+                wanted.path,
+                f"{wanted.name}{_value(wanted)}: {what}",
+                _instead(wanted, found, happened),
+            )
+    for one in happened if case.only else ():
+        if not any(_is(one, w) and w.when != "never" and _in_time(one, w) for w in case.expected):
+            yield fixture.document.problem(
+                (*case.path, "only"), f"not expected: {one}", "expect it, or mend the rule"
+            )
+
+
+def _is(one: Happened, wanted: Expected) -> bool:
+    names = {one.name} if one.kind == "written" else {one.name, one.name.partition("[")[0]}
+    fits = one.kind == wanted.kind and wanted.name in names
+    return fits and (wanted.value is None or one.value == wanted.value)
+
+
+def _in_time(one: Happened, wanted: Expected) -> bool:
+    return one.at == wanted.ns if wanted.when == "at" else one.at <= wanted.ns
+
+
+def _at(wanted: Expected) -> str:
+    return f" {wanted.when} {shown(wanted.ns)}"
+
+
+def _value(wanted: Expected) -> str:
+    return "" if wanted.value is None else f" = {_word(wanted.value)}"
+
+
+def _word(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _instead(wanted: Expected, found: Sequence[Happened], happened: Sequence[Happened]) -> str:
+    """What did happen to it."""
+    others = found or [
+        one for one in happened if one.kind == wanted.kind and one.name == wanted.name
+    ]
+    told = [
+        f"{shown(one.at)}{'' if one.value is None else f' = {_word(one.value)}'}" for one in others
+    ]
+    return f"it was at {', '.join(told[:5])}" if told else "it never was"
