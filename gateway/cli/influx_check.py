@@ -4,8 +4,7 @@ from typing import NamedTuple
 
 from gateway.cli.influx_api import Answer, Api
 from gateway.errors import LinkDown, Refused
-from gateway.sinks.influx_post import PROBE
-from gateway.sinks.line import series
+from gateway.sinks.line import PROBE, series
 
 OK, NOTE, WRONG = "ok", "note", "wrong"
 

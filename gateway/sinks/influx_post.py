@@ -11,9 +11,8 @@ from typing import NamedTuple
 from gateway.errors import Refused
 from gateway.sinks.influx_client import TOO_LARGE, LinesRefused
 from gateway.sinks.influx_encode import Line
-from gateway.sinks.line import series
+from gateway.sinks.line import PROBE, series
 
-PROBE = "gateway_probe"  # measurement of lines that nobody could refuse
 Write = Callable[[bytes], Awaitable[None]]
 
 

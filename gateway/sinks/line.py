@@ -13,6 +13,8 @@ from gateway.model import Value
 # What we name the series by, and what InfluxDB itself takes as tag or column.
 RESERVED = frozenset({"gateway", "device", "profile", "kind", "lane", "severity", "time"})
 
+PROBE = "gateway_probe"  # measurement of lines that no working server refuses
+
 # What a field can be; InfluxDB lets it be one of them only.
 NUMBER, BOOLEAN, TEXT = "number", "boolean", "text"
 

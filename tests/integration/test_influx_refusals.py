@@ -13,8 +13,9 @@ import pytest
 from gateway.errors import GatewayError, LinkDown, Refused
 from gateway.sinks import influx_client
 from gateway.sinks.influx_client import Busy, LinesRefused, Server
-from gateway.sinks.influx_post import PROBE, Post
+from gateway.sinks.influx_post import Post
 from gateway.sinks.influx_settings import HttpUrl
+from gateway.sinks.line import PROBE
 from gateway.store.readonly import core, read_register
 from gateway.store.store import Position
 from tests.harness.influx import Answer, Fake, fake, influx_sink, section, until_empty
