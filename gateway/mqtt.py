@@ -3,8 +3,7 @@ import aiomqtt and paho.
 
 aiomqtt 2.5.1 gives paho 2.2.0 its place in the event loop: client, sockets, keep-alive. Messages,
 acknowledgements, publishes and the two ends of a connection are handled here and in mqtt_read,
-because there the libraries lose or invent data or are slow. tests/contract/test_libraries.py pins
-what is relied on and avoided:
+because there the libraries lose or invent data or are slow (tests/contract/test_libraries.py):
 
 - PUBACK is ours, after the commit (T1), and for the message it is meant for (T9);
 - no bounded queue, which drops after the PUBACK (T2), no iterator, which loses on cancel (T7);

@@ -5,7 +5,7 @@ from functools import partial
 
 from gateway.model import Value
 from rules.check import stale_ns
-from rules.meaning import Formula, Grouped, Reading, Running, Source, Stated, Windowed
+from rules.formula import Formula, Grouped, Reading, Running, Source, Stated, Windowed
 from rules.model import Slots, Wire
 from rules.nodes import (
     Changed,

@@ -9,8 +9,9 @@ from gateway.model import Value
 from gateway.profile import Point, Profile
 from rules.bind import Binder
 from rules.check import Report, check_reach
+from rules.formula import Alias, Formula, Reading, Scope
 from rules.limits import never
-from rules.meaning import Alias, Formula, Reading, Scope, meanings
+from rules.meaning import meanings
 from rules.model import LEVELS, Instance, Rule
 from rules.predicate import Predicate
 from rules.quantity import Comparison, common, reach, span_of

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from gateway.model import Value
 from gateway.profile import Point
-from rules.meaning import Formula, Reading
+from rules.formula import Formula, Reading
 from rules.quantity import Span, reach, span_of
 from rules.term import Among, Both, Compare, Const, Either, Input, Not, Term
 

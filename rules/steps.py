@@ -7,7 +7,8 @@ from gateway.document import Path_, Within, suggest
 from gateway.model import Value
 from gateway.profile import Profile
 from rules.check import Report, setting_value
-from rules.meaning import Formula, Scope, meaning, meanings
+from rules.formula import Formula, Scope
+from rules.meaning import meaning, meanings
 from rules.predicate import Predicate
 from rules.section import Condition, Part, RuleSection, SetSection, Step, Template
 from rules.select import DeviceView
