@@ -21,10 +21,13 @@ class Alarms:
     from rest, or the raise of a rule.
     """
 
-    def __init__(self, period: Period, settings: ReportSection, at: Buckets) -> None:
+    def __init__(
+        self, period: Period, settings: ReportSection, at: Buckets, households: int
+    ) -> None:
         self._period = period
         self._settings = settings
         self._at = at
+        self._households = households
         self._notices = Notices(period)
         self._counts: Counter[Severity] = Counter()
         self._subjects: Counter[str] = Counter()
@@ -81,6 +84,10 @@ class Alarms:
             count = self._counts[severity]
             yield Indicator("alarms", "", count, count, None, coverage, severity.name.lower())
         total = len(self._times)
+        homes = self._households
+        per_100 = 100 * total / homes if homes else None
+        why = "" if homes else "no_households"
+        yield Indicator("alarms_per_100", "", per_100, total, homes, coverage, "", why)
         repeats = total - len(self._subjects)
         yield percent("repeats", repeats, total, coverage=coverage, why="no_alarm")
         most = _most(self._times)

@@ -120,6 +120,12 @@ class Energy:
         yield Chart("energy", "kWh", self._at.starts, bars)
 
 
+def households(devices: Mapping[str, Device]) -> int:
+    """That have a device of any kind: by the tags `building` and `room`."""
+    tags = (device.section.tags for device in devices.values())
+    return len({(tag.get("building"), tag[HOME]) for tag in tags if HOME in tag})
+
+
 def _unit(device: Device) -> tuple[str, str] | None:
     """(point, unit) of the counter of a meter."""
     if device.profile.type != "meter":

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from gateway.driver import Device
 from gateway.indicators.alarms import Alarms, Links
 from gateway.indicators.buckets import Buckets, span_of
-from gateway.indicators.energy import Energy
+from gateway.indicators.energy import Energy, households
 from gateway.indicators.lights import Lights
 from gateway.indicators.model import NS, Chart, Indicator, Period, Sheet
 from gateway.indicators.presence import Presence
@@ -73,8 +73,9 @@ def _period(compound: Compound, asked: Asked, begin: int | None, heads: list[Hea
     now = -int(-asked.now_ns // (WINDOW_S * NS)) * WINDOW_S  # the window that is open counts
     first = max(since, since if begin is None else begin)
     if begin is None or first >= min(until, now):
+        today = datetime.fromtimestamp(asked.now_ns // NS, compound.zone)
         what = f"the journal in {compound.directory} holds no samples of that time"
-        raise ValueError(f"{what}: choose another day, e.g. --day {date.today():%Y-%m-%d}")  # noqa: DTZ011 -- an example
+        raise ValueError(f"{what}: choose another day, e.g. --day {today:%Y-%m-%d}")
     exact: float = first
     if begin == first and heads and heads[0].clock_ok and window_of(heads[0].first_ns) == first:
         exact = heads[0].first_ns / NS
@@ -94,7 +95,7 @@ class _Work:
         self._energy = Energy(devices, period, settings, at)
         self._lights = Lights(devices, period, settings, at, self._presence)
         self._water = Water(devices, period, settings, at)
-        self._alarms = Alarms(period, settings, at)
+        self._alarms = Alarms(period, settings, at, households(devices))
         self._links = Links(period, settings)
         self._delivery = delivery
         self._damaged = 0

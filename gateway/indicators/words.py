@@ -7,7 +7,16 @@ Language = Literal["en", "zh"]
 # Groups of the page, in their order, with the ids of their indicators.
 GROUPS = {
     "devices": ("facilities", "online", "completeness", "validity", "timely", "clock"),
-    "alarms": ("alarms", "repeats", "flood", "notify", "notified", "acknowledge", "close"),
+    "alarms": (
+        "alarms",
+        "alarms_per_100",
+        "repeats",
+        "flood",
+        "notify",
+        "notified",
+        "acknowledge",
+        "close",
+    ),
     "actions": ("commands", "reaction"),
     "energy": ("energy", "peak", "valley", "night_load", "energy_household", "energy_meter"),
     "lights": ("lit", "lamp_failures", "lamp_energy"),
@@ -51,6 +60,10 @@ INDICATORS: dict[str, tuple[str, str, str, str]] = {
         "時鐘可信", "時鐘可信時的數據 ÷ 全部數據",
     ),
     "alarms": ("Alarms", "alarms raised by devices and rules", "報警次數", "設備與規則發出的報警數"),
+    "alarms_per_100": (
+        "Alarms per 100 households", "alarms, by households that have a device (tags building and room)",
+        "每百戶報警", "報警次數 ÷ 有設備的戶數（標籤 building 與 room）",
+    ),
     "repeats": (
         "Alarms that came again", "alarms beyond the first of the same cause, of all alarms",
         "重複報警", "同一原因第二次及以後的報警 ÷ 全部報警",
@@ -156,6 +169,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "home": ("home alarms", "家居報警器"), "lights_facility": ("street lights", "智慧路燈"),
     "buildings": ("buildings", "智慧樓宇"),
     "nothing": ("nothing to count", "沒有可計的數據"), "not_polled": ("no polled devices", "沒有輪詢設備"),
+    "no_households": ("no device is in a household", "沒有住戶設備"),
     "no_alarm": ("no alarm", "沒有報警"), "no_end": ("no alarm ended", "沒有報警解除"),
     "not_recorded": ("not recorded by this version", "此版本未記錄"),
     "no_notice": ("nobody was to be notified", "沒有通知"),

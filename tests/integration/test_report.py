@@ -148,6 +148,8 @@ def check_events(found: Figures, again: Recount) -> None:
     raised = list(alarms(again.day))
     for number, name in enumerate(("operational", "safety", "life"), 1):
         assert found["alarms", name]["value"] == sum(event.severity == number for event in raised)
+    assert parts(found, "alarms_per_100") == (len(raised), len(HOMES))
+    assert found["alarms_per_100", ""]["value"] == near(100 * len(raised) / len(HOMES))
     subjects = {event.body.get("instance") or event.device for event in raised}
     assert parts(found, "repeats") == (len(raised) - len(subjects), len(raised))
     times = [event.time_ns for event in raised]
@@ -320,7 +322,12 @@ async def test_the_page_fits_a_phone_a_screen_and_paper_and_asks_for_nothing(
         page = tmp_path / f"{language}.html"
         assert command(day, "--day", DAY, "--html", str(page), "--lang", language).returncode == 0
         assert json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))["report"] == 1
+    week = tmp_path / "week.html"
+    assert command(day, "--week", DAY, "--html", str(week), "--lang", "zh").returncode == 0
     async with opened(browser) as seen:
+        await seen.show(week, 360)
+        assert await seen.beyond() <= 0
+        assert "週報" in await seen.text()
         for language, words in (("zh", "運行報告"), ("en", "Operation report")):
             for width, media in ((360, ""), (412, ""), (1280, ""), (794, "print")):
                 await seen.show(tmp_path / f"{language}.html", width, media=media)
