@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import pytest
 from gateway.mqtt import Connection, Subscription
 from gateway.snapshot import Snapshot
 from simulators.platform import Platform
-from tests.harness.broker import HOST, Mosquitto
+from tests.harness.broker import HOST, Mosquitto, until
 from tests.harness.daemon import Daemon
 from tests.harness.mqtt import link
 from tests.harness.oracle import Arrived, Json
@@ -239,3 +241,43 @@ async def test_while_the_disk_stalls_a_sounder_hears_at_once(
         assert (time.monotonic() - began < 2) == before
         assert (await asking)["stored"]
         assert time.monotonic() - began >= 2
+
+
+async def hear_all(sounder: Connection, heard_ids: Counter[str]) -> None:
+    while True:
+        message = await sounder.receive()
+        sounder.ack(message)
+        heard_ids[json.loads(message.payload)["id"]] += 1
+
+
+async def notify_until_killed(one: Place, promised: set[str]) -> None:
+    """As fast as it answers: what the gateway said is on disk has been promised."""
+    with suppress(ConnectionError, TimeoutError):
+        while True:
+            answer = await one.notify("guard-room", f"number {len(promised)}")
+            if answer["stored"]:
+                promised.add(answer["id"])
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(300)
+async def test_no_promised_notification_is_lost_through_forty_kills(tmp_path: Path) -> None:
+    promised: set[str] = set()
+    heard_ids: Counter[str] = Counter()
+    moments = random.Random(7)
+    async with place(tmp_path) as one, one.sounder() as sounder:
+        hearing = asyncio.create_task(hear_all(sounder, heard_ids))
+        try:
+            for _ in range(40):
+                telling = asyncio.create_task(notify_until_killed(one, promised))
+                await asyncio.sleep(moments.uniform(0, 0.5))
+                await one.daemon.kill()
+                await telling
+                await one.daemon.start()
+            await one.daemon.until(lambda s: s["notifications"]["open"] == 0, 60)
+            await until(lambda: promised <= set(heard_ids), 10)
+        finally:
+            hearing.cancel()
+        assert len(promised) > 400
+        # A repeat needs a kill between a delivery and the commit of its result.
+        assert heard_ids.total() - len(heard_ids) <= 40 * 2
