@@ -49,6 +49,7 @@ from gateway.state import State
 from gateway.status import Alarm, Lane, readings, snapshot
 from gateway.store.store import Store
 from gateway.supervise import Contained, Run, supervise
+from gateway.wall import Wall, offset
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +109,9 @@ class App:
         self.groups = Groups(config.devices, self.drivers, self.commands)
         self.order = order(self.commands, self.groups, self.clock)
         self.mode = SafeMode(config.state_dir, self.clock)
-        self.decider = RuleDecider(config.rules, self.commands, self.notifier.send)
+        self.decider = RuleDecider(
+            config.rules, self.commands, self.notifier.send, offset(self.clock)
+        )
         self._damage_told: Counter[str] = Counter()
         self.counted = Counters(*counters(config))
         self.bus = Bus(
@@ -160,6 +163,7 @@ class App:
                     for n, x in self.downlinks.items()
                 ),
                 core.create_task(self.bus.run(), name="rules"),
+                core.create_task(Wall(self.clock, self.decider, self.bus).run(), name="wall"),
                 core.create_task(self._housekeeping(), name="housekeeping"),
                 core.create_task(self.lag.run(), name="lag"),
             ]

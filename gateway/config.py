@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from gateway import profile_choice, report, section_checks
 from gateway.allow import CommandsSection
+from gateway.calendar import calendar_of
 from gateway.document import Document, Plain, load, mapping_at, suggest
 from gateway.driver import NOT_YET as DEVICE_NOT_YET
 from gateway.driver import Device, DriverSpec, LinkSection, installed
@@ -257,13 +258,15 @@ class _Loader:
 
     def _rules(self, file: File | None, devices: Mapping[str, Device]) -> RuleSet:
         documents = []
-        for path in _rule_files(file.rules if file else []):
+        for path in _rule_files(file.rules if file else ()):
             try:
                 documents.append(load(path))
             except ConfigError as error:
                 self.problems += error.problems
         views = [_view(device) for device in devices.values() if device.section.enabled]
-        rules, problems = load_rules(documents, views, file.recipients if file else ())
+        rules, problems = load_rules(
+            documents, views, file.recipients if file else (), calendar_of(file)
+        )
         self.problems += problems
         self.notes += rules.notes
         return rules

@@ -13,6 +13,7 @@ from rules.step import (
     ActiveAlarm,
     Claimed,
     Cleared,
+    ClockStep,
     Commanded,
     Logged,
     Notified,
@@ -47,8 +48,12 @@ class Notify(Protocol):
 class RuleDecider:
     """Implements `gateway.bus.Decider`. Engine time is CLOCK_BOOTTIME."""
 
-    def __init__(self, rules: RuleSet, commands: Commands, notify: Notify) -> None:
-        self._state = start(rules)
+    def __init__(
+        self, rules: RuleSet, commands: Commands, notify: Notify, wall_ns: int | None = None
+    ) -> None:
+        """`wall_ns`: UTC minus engine time; None while the wall clock cannot be trusted."""
+        self.wall_ns = wall_ns
+        self._state = start(rules, wall_ns=wall_ns)
         self._commands = commands
         self._notify = notify
         self._raises: dict[str, UUID] = {}  # event of the open raise, by instance
@@ -58,7 +63,7 @@ class RuleDecider:
         """Before `restore`: go by fewer rules; alarms that the others raised stay as they are."""
         kept = {instance.id for instance in rules.instances}
         self._paused = frozenset(i.id for i in self._state.rules.instances if i.id not in kept)
-        self._state = start(rules)
+        self._state = start(rules, wall_ns=self.wall_ns)
 
     def restore(self, events: Iterable[Event], now_ns: int, bus: Bus) -> None:
         """Continue after a restart: what was raised and not cleared is active.
@@ -86,6 +91,13 @@ class RuleDecider:
         if sample is not None and RETAINED in sample.quality.values():
             return  # an old value raises nothing until a live message confirms it
         self._state, outputs = step(self._state, Tick() if sample is None else sample, now_ns)
+        for output in outputs:
+            self._act(output, bus)
+
+    def turn(self, wall_ns: int | None, now_ns: int, bus: Bus) -> None:
+        """The wall clock was set, is trusted now, or is trusted no longer."""
+        self.wall_ns = wall_ns
+        self._state, outputs = step(self._state, ClockStep(wall_ns), now_ns)
         for output in outputs:
             self._act(output, bus)
 

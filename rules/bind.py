@@ -6,6 +6,7 @@ from functools import partial
 from gateway.model import Value
 from rules.check import stale_ns
 from rules.formula import Formula, Grouped, Reading, Running, Source, Stated, Windowed
+from rules.hours import Calendar, During, Hours
 from rules.model import Slots, Wire
 from rules.nodes import (
     Changed,
@@ -37,6 +38,11 @@ class Binder:
         inputs = [self._input(one, aliases, key) for one in formula.inputs]
         names = tuple(_name(one, aliases) for one in formula.inputs)
         return Predicate(formula.text, formula.term, compiled(formula.term), tuple(inputs), names)
+
+    def during(self, hours: Hours, calendar: Calendar, *, lost: bool) -> int:
+        """One node for all instances that keep the same hours."""
+        wire = Wire(lambda _now: During(hours, calendar, lost=lost), ())
+        return self._node(("during", hours, lost), wire)
 
     def slot(self, device: DeviceView, point: str) -> int:
         found = device.profile.by_id[point]

@@ -6,11 +6,13 @@ from pydantic_core import PydanticCustomError
 
 from gateway.document import Document, Path_, Within, suggest
 from gateway.errors import Problem
-from gateway.model import Value
+from gateway.model import Severity, Value
 from gateway.profile import CommandSpec, Point, Profile
+from rules.hours import Calendar
 from rules.kinds import numeric
-from rules.model import NEVER_NS
+from rules.model import LEVELS, NEVER_NS, Rule
 from rules.quantity import Comparison, Fault, common, in_unit_of, parse_quantity, reach, span_of
+from rules.section import DuringSection
 
 # Three periods of the slow poll class (60 s by default, `gateway.driver.Poll`): which class a site
 # uses and how it sets it is not known here. A missed poll or two must not make a value unknown.
@@ -54,6 +56,25 @@ def stale_ns(point: Point, supervise_s: float | None = None) -> int:
         return round(max(supervise_s, STALE_AFTER_S) * 1e9)
     period = point.poll if isinstance(point.poll, float) else 0.0
     return round((3 * period or STALE_AFTER_S) * 1e9)
+
+
+def check_during(
+    rule: Rule, during: DuringSection | None, calendar: Calendar | None, report: Report
+) -> None:
+    """Hours need a place for the sun; a rule that protects people says what holds without a clock."""
+    if during is None:
+        return
+    if calendar is None:
+        report.problem(("during",), "the hours of no time zone", "load it with a gateway")
+        return
+    for key, mark in (("from", during.from_), ("to", during.to)):
+        if mark.sun and not calendar.located:
+            what = f"{mark.sun} is known only where the place is known"
+            report.problem(("during", key), what, "add gateway.location: {lat: 31.23, lon: 121.47}")
+    protects = rule.level <= LEVELS["safety"] or (rule.severity or 0) >= Severity.SAFETY
+    if protects and during.without_clock is None:
+        what = "a rule of life or safety must say what holds while the time is not known"
+        report.problem(("during",), what, "add without_clock: inside, or outside")
 
 
 def check_reach(

@@ -8,6 +8,7 @@ from heapq import heappush
 from typing import NamedTuple
 
 from gateway.model import Level, Sample, Value
+from rules.hours import During
 from rules.model import NEVER_NS, RuleSet
 from rules.nodes import Node, Seen
 from rules.sequence import Run
@@ -68,8 +69,11 @@ class State:
     late: int = 0  # values that came after a newer one
 
 
-def start(rules: RuleSet, now: int = 0) -> State:
-    """The state before the first input: nothing is known, so nothing is raised before data came."""
+def start(rules: RuleSet, now: int = 0, wall_ns: int | None = None) -> State:
+    """The state before the first input: nothing is known, so nothing is raised before data came.
+
+    `wall_ns`: as in `ClockStep`.
+    """
     slots, instances = len(rules.stale_ns), len(rules.instances)
     nodes = [wire.make(now) for wire in rules.wires]
     state = State(
@@ -77,13 +81,14 @@ def start(rules: RuleSet, now: int = 0) -> State:
         [NEVER_NS] * len(nodes), [Phase.NORMAL] * instances, [False] * instances, [0] * instances,
         [0] * instances, now=now,
     )  # fmt: skip
+    turn(state, wall_ns, now)
     for number, wire in enumerate(rules.wires):
         for name in wire.runs:
             state.counted.setdefault(name, []).append(number)
         ask(state, number, now)
     for rank, instance in enumerate(rules.instances):
         timeless = all(index < slots for test in instance.tests for index in test.inputs)
-        if not timeless or instance.rule.on_unknown != "hold":
+        if not timeless or instance.during is not None or instance.rule.on_unknown != "hold":
             heappush(state.timers, Timer(now, Kind.FIRST, rank))
     return state
 
@@ -171,6 +176,16 @@ def ask(state: State, number: int, now: int) -> bool:
     before = state.values[index]
     state.values[index] = value
     return value != before or value.__class__ is not before.__class__
+
+
+def turn(state: State, wall_ns: int | None, now: int) -> list[int]:
+    """The wall clock is another: the ranks of the instances whose hours begin or end by that."""
+    nodes: dict[int, None] = {}
+    for number, node in enumerate(state.nodes):
+        if isinstance(node, During):
+            node.turn(wall_ns)
+            nodes[number] = None
+    return spread(state, (), nodes, now)
 
 
 def expire(state: State, slot: int, due: int) -> list[int]:

@@ -8,8 +8,9 @@ from gateway.document import Path_, Within, suggest
 from gateway.model import Value
 from gateway.profile import Point, Profile
 from rules.bind import Binder
-from rules.check import Report, check_reach
+from rules.check import Report, check_during, check_reach
 from rules.formula import Alias, Formula, Reading, Scope
+from rules.hours import Calendar
 from rules.limits import never
 from rules.meaning import meanings
 from rules.model import LEVELS, Instance, Rule
@@ -32,12 +33,18 @@ class Making:
     """What all rules share. `asks` are the rules that a rule asks whether they are active."""
 
     def __init__(
-        self, site: Site, binder: Binder, rules: frozenset[str], recipients: frozenset[str]
+        self,
+        site: Site,
+        binder: Binder,
+        rules: frozenset[str],
+        recipients: frozenset[str],
+        calendar: Calendar | None,
     ) -> None:
         self.site = site
         self.binder = binder
         self.rules = rules
         self.recipients = recipients
+        self.calendar = calendar
         self.asks: dict[str, set[str]] = {}
 
 
@@ -53,6 +60,7 @@ def made(rule: Rule, section: RuleSection, making: Making, report: Report) -> li
     """One instance for each target of `for_each`; none if the rule is disabled or has a problem."""
     if section.alarm is None and not section.do:
         report.note((), "neither alarm nor do: the rule does nothing", "add one of them")
+    check_during(rule, section.during, making.calendar, report)
     targets = making.site.targets(section.for_each, report)
     groups = {
         name: making.site.select(one, report, ("with", name))
@@ -204,7 +212,7 @@ def _check_limits(
         check_reach(path, written, point, float(atom.value), report)
     elif never(formula, points):
         report.problem(path, f"never true: '{formula.text}'", "look at the ranges of its points")
-    elif never(formula, points, negated=True):
+    elif formula.inputs and never(formula, points, negated=True):
         report.note(path, f"always true: '{formula.text}'", "look at the ranges of its points")
 
 
@@ -262,4 +270,12 @@ def _instance(
     return Instance(
         name, rule, device, bind(meant.when), None if meant.until is None else bind(meant.until),
         binding.steps(section.do, ("do",)), binding.steps(section.on_clear, ("on_clear",)), "", about,
+        _during(section, making),
     )  # fmt: skip
+
+
+def _during(section: RuleSection, making: Making) -> int | None:
+    if section.during is None or making.calendar is None:
+        return None
+    lost = section.during.without_clock == "inside"
+    return making.binder.during(section.during.hours, making.calendar, lost=lost)

@@ -11,6 +11,7 @@ from rules.alarms import alarm_instances
 from rules.bind import Binder
 from rules.check import Report
 from rules.cycles import cycles
+from rules.hours import Calendar
 from rules.instances import Making, made
 from rules.loops import loops
 from rules.model import LEVELS, Instance, Rule, RuleSet, Slots
@@ -32,11 +33,14 @@ def load_rules(
     documents: Sequence[Document],
     devices: Sequence[DeviceView],
     recipients: Collection[str] = (),
+    calendar: Calendar | None = None,
 ) -> tuple[RuleSet, list[Problem]]:
     """Check the rule files against the devices. The rule set is usable only without problems.
 
     It holds the alarms of the devices' profiles too, which are checked with these
     (`rules.alarm_check`) and are not among its `rules`.
+
+    `calendar` is that of the site; without it `during` is refused.
 
     Ranks follow the order of `documents`, so give them in a fixed order (sorted by name).
     `RuleSet.notes` are warnings: a rule that selects no device, does nothing or is always true.
@@ -47,7 +51,7 @@ def load_rules(
     problems += _same_ids(written)
     site, slots = Site(devices), Slots()
     ids = frozenset(entry.section.id for entry in written)
-    making = Making(site, Binder(slots), ids, frozenset(recipients))
+    making = Making(site, Binder(slots), ids, frozenset(recipients), calendar)
     rules: list[Rule] = []
     instances: list[Instance] = []
     for entry in written:

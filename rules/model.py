@@ -46,6 +46,7 @@ class Instance(NamedTuple):
 
     `id` is `rule-id[key]`, then `[n]` for an element; `device` is "gateway" for a group. `about`
     goes with the events of its alarm; `title` replaces that of the rule where one is given.
+    `during` is the number of the node that knows its hours.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Instance(NamedTuple):
     on_clear: Steps = ()
     title: str = ""
     about: Mapping[str, object] = NO_ATTRIBUTES
+    during: int | None = None
 
     @property
     def shown(self) -> str:
@@ -218,15 +220,18 @@ def _depths(instances: Sequence[Instance], wires: Sequence[Wire], slots: int) ->
 
 
 def _placed(instance: Instance, slots: int) -> Instance:
+    def index(number: int) -> int:
+        return slots - 1 - number if number < 0 else number
+
     def place(test: Predicate) -> Predicate:
-        inputs = tuple(slots - 1 - index if index < 0 else index for index in test.inputs)
-        return test._replace(inputs=inputs)
+        return test._replace(inputs=tuple(map(index, test.inputs)))
 
     return instance._replace(
         when=place(instance.when),
         until=None if instance.until is None else place(instance.until),
         do=placed(instance.do, place),
         on_clear=placed(instance.on_clear, place),
+        during=None if instance.during is None else index(instance.during),
     )
 
 
@@ -248,7 +253,10 @@ def _protects(rule: Rule) -> bool:
 def _readers(ranked: Sequence[Instance], count: int) -> tuple[tuple[int, ...], ...]:
     readers: list[list[int]] = [[] for _ in range(count)]
     for rank, instance in enumerate(ranked):
-        for index in sorted({index for test in instance.reads for index in test.inputs}):
+        inputs = {index for test in instance.reads for index in test.inputs}
+        if instance.during is not None:
+            inputs.add(instance.during)
+        for index in sorted(inputs):
             readers[index].append(rank)
     return tuple(map(tuple, readers))
 

@@ -10,7 +10,16 @@ class Tick(NamedTuple):
     """Time has passed."""
 
 
-Input = Sample | Tick
+class ClockStep(NamedTuple):
+    """The wall clock was set: `wall_ns` is UTC minus engine time; None: it cannot be trusted.
+
+    It moves no delay, only what goes by the time of day.
+    """
+
+    wall_ns: int | None
+
+
+Input = Sample | Tick | ClockStep
 
 
 class Raised(NamedTuple):

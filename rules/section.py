@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, mod
 from gateway.model import Value
 from gateway.profile import PointName
 from gateway.settings import Duration, Id, Section, Text, wrong
+from rules.hours import DAY_MIN, DAYS, Day, Hours, Mark, mark
 from rules.parse import parse
 from rules.tree import Node, RuleError
 
@@ -18,7 +19,7 @@ _STEPS_LATER = ("scene",)
 # Keys of the rule language that later versions bring: refused, never ignored.
 NOT_YET = frozenset({
     "scenes", "templates",
-    "during", "at", "catch_up", "catch_up_max",
+    "at", "catch_up", "catch_up_max",
     "mode", "restart", "digest", "max_run", "template", "inputs",
     "ack", "cooldown", "realarm", "shelve_max", "flap", "storm", "escalate",
     "suppressed_by", "group_by", "levels",
@@ -114,6 +115,34 @@ class Group(Selector):
 
     same: list[str] = []
     except_it: bool = False
+
+
+def _at_midnight(value: Mark) -> Mark:
+    if value == Mark(None, DAY_MIN):
+        raise wrong("24:00 is an end", "write 00:00")
+    return value
+
+
+class DuringSection(Section):
+    """[from, to) of each of `days`; `without_clock` is what holds while the time is not known."""
+
+    from_: Annotated[
+        Mark, PlainValidator(mark), AfterValidator(_at_midnight), Field(alias="from")
+    ] = Mark(None, 0)
+    to: Annotated[Mark, PlainValidator(mark)] = Mark(None, DAY_MIN)
+    days: Annotated[list[Day], Field(min_length=1)] = list(DAYS)
+    without_clock: Literal["inside", "outside"] | None = None
+
+    @property
+    def hours(self) -> Hours:
+        return Hours(self.from_, self.to, frozenset(map(DAYS.index, self.days)))
+
+    @model_validator(mode="after")
+    def _some(self) -> "DuringSection":
+        same_sun = self.from_.sun == self.to.sun
+        if self.from_ == self.to or (self.from_.sun and same_sun and self.to < self.from_):
+            raise wrong(f"no time between {self.from_} and {self.to}", "let it end later")
+        return self
 
 
 class AlarmSection(Section):
@@ -224,6 +253,7 @@ class RuleSection(Section):
     keep_for: Duration = 0.0
     on_unknown: Literal["hold", "assume_true", "assume_false"] = "hold"
     unknown_for: Duration = 60.0
+    during: DuringSection | None = None
     priority: Literal["life", "safety", "automation", "schedule"] | None = None
     alarm: AlarmSection | None = None
     do: list[Step] = []

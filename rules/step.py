@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from heapq import heappop, heappush
 
 from gateway.model import Sample, Severity, Value
-from rules.flow import Kind, Phase, State, Timer, alive, ask, expire, start, take
+from rules.flow import Kind, Phase, State, Timer, alive, ask, expire, start, take, turn
 from rules.model import NEVER_NS, Instance
 from rules.nodes import Running
 from rules.outputs import (
     ActiveAlarm,
     Claimed,
     Cleared,
+    ClockStep,
     Commanded,
     Input,
     Logged,
@@ -27,7 +28,7 @@ from rules.outputs import (
 from rules.sequence import Deed, Message, Note, Notice, Order, Run, Setting
 
 __all__ = [
-    "ActiveAlarm", "Claimed", "Cleared", "Commanded", "Input", "Logged", "Notified", "Output",
+    "ActiveAlarm", "Claimed", "Cleared", "ClockStep", "Commanded", "Input", "Logged", "Notified", "Output",
     "Raised", "Released", "State", "Tick",
     "active", "next_due", "reset", "resume", "start", "step",
 ]  # fmt: skip
@@ -66,6 +67,8 @@ def step(state: State, input: Input, now: int) -> tuple[State, list[Output]]:  #
             ranks = take(state, slots, input, at, now)
             if ranks:
                 _evaluate_all(state, ranks, at, now, outputs)
+    elif isinstance(input, ClockStep):
+        _evaluate_all(state, turn(state, input.wall_ns, now), now, now, outputs)
     return state, outputs
 
 
@@ -102,7 +105,7 @@ def reset(
     instance = state.rules.instances[rank]
     if not instance.rule.latch:
         raise ValueError(f"{alarm} is not latched: it ends with its condition")
-    holds = _condition(state, rank)
+    holds = _inside(state, instance) and _condition(state, rank)
     if holds:
         raise ValueError(f"{alarm}: its condition still holds")
     if holds is None and not force:
@@ -152,10 +155,16 @@ def _evaluate(state: State, rank: int, at: int, now: int, outputs: list[Output])
         holds = _assumed(state, rank, now)
     elif state.unknown:
         state.unknown.pop(rank, None)
+    holds = holds and _inside(state, state.rules.instances[rank])
     if holds == state.holds[rank]:
         return []
     state.holds[rank] = holds
     return _begin(state, rank, at, now, outputs) if holds else _end(state, rank, at, now, outputs)
+
+
+def _inside(state: State, instance: Instance) -> bool:
+    """It is the hour of the rule, if it has hours."""
+    return instance.during is None or bool(state.values[instance.during])
 
 
 def _assumed(state: State, rank: int, now: int) -> bool:
@@ -219,8 +228,8 @@ def _clear(state: State, rank: int, now: int, outputs: list[Output]) -> list[int
         state.latched.add(rank)
         state.phases[rank] = Phase.NORMAL
         return []
-    until = instance.until is not None
-    why = "release condition true" if until else "condition no longer true"
+    why = "release condition true" if instance.until is not None else "condition no longer true"
+    why = why if _inside(state, instance) else "outside its hours"
     _over(state, rank, why, now, outputs)
     return _become(state, rank, Phase.NORMAL)
 

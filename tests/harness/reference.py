@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from gateway.model import Level, Sample
+from rules.outputs import ClockStep
 from rules.tree import Binary, Call, In, Node, Number, Path, Text, Unary, Word
 
 SECOND = 1_000_000_000
@@ -32,6 +33,9 @@ class Rule:
     keep_ns: int = 0
     on_unknown: str = "hold"
     unknown_ns: int = 60 * SECOND
+    during: Callable[[int], bool] | None = None  # of UTC, ns
+    edge_ns: int = SECOND  # hours begin and end at multiples of it
+    lost: bool = False  # what holds without a clock
 
 
 @dataclass
@@ -42,6 +46,7 @@ class Reference:
     aliases: Mapping[str, str | Sequence[str]]
     stale: Mapping[str, int]
     texts: frozenset[str] = frozenset()
+    wall: int | None = None  # UTC minus engine time
     start: int = 0
     heard: dict[tuple[str, str], list[Heard]] = field(default_factory=dict)
     newest: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -53,13 +58,16 @@ class Reference:
     count: int = 0
     said: list[str] = field(default_factory=list)
 
-    def step(self, sample: Sample | None, now: int) -> list[str]:
+    def step(self, sample: Sample | ClockStep | None, now: int) -> list[str]:
         self.said = []
         for moment in self._moments(now):
             self._timers(moment)
             self._decide(moment, moment)
         self.cursor = now
-        if sample is not None and self._take(sample, now):
+        if isinstance(sample, ClockStep):
+            self.wall = sample.wall_ns
+            self._decide(now, now)
+        elif sample is not None and self._take(sample, now):
             self._decide(min(sample.received_ns, now), now)
         return self.said
 
@@ -93,6 +101,9 @@ class Reference:
                     ends |= {one.at + span for span in spans}
                     ends.add(one.at + self.stale[point])
             ends |= {self.start + span for span in spans}
+            if self.rule.during is not None and self.wall is not None:
+                edge = self.rule.edge_ns
+                ends.add(((self.cursor + self.wall) // edge + 1) * edge - self.wall)
             coming = {end for end in ends if self.cursor < end <= now}
             if not coming:
                 return
@@ -117,10 +128,15 @@ class Reference:
                 holds = self.rule.on_unknown == "assume_true"
         else:
             self.since_unknown = None
+        holds = holds and self._inside(now)
         if holds == self.holds:
             return
         self.holds = holds
         self._begin(at, now) if holds else self._end(at, now)
+
+    def _inside(self, now: int) -> bool:
+        during = self.rule.during
+        return during is None or (self.rule.lost if self.wall is None else during(now + self.wall))
 
     def _begin(self, at: int, now: int) -> None:
         if self.phase == "C":

@@ -1,6 +1,6 @@
 """The engine against a naive reading of the language that recomputes everything from all samples."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import pytest
@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from gateway.document import Document
 from gateway.model import EMPTY, Level, Quality, Sample, Value
 from gateway.profile import Profile
+from rules.hours import Hours, Mark, mark
 from rules.load import DeviceView, load_rules
 from rules.model import RuleSet
-from rules.outputs import Cleared, Raised, Tick
+from rules.outputs import Cleared, ClockStep, Raised, Tick
 from rules.parse import parse
 from rules.quantity import OPERATORS, common, reach
 from rules.step import next_due, start, step
@@ -38,6 +39,33 @@ DEVICES = [DeviceView("one", PROFILE, {"zone": "x"})] + [
 ]
 
 
+MARKS = st.sampled_from(["00:00", "00:01", "00:02", "00:05", "00:20", "00:59"])
+WALLS = (0, 7 * SECOND, -30 * SECOND, 45 * SECOND + 1, 10_000 * SECOND)  # UTC minus engine time
+
+
+class Fast:
+    """A place where an hour is a day, and takes a minute: so that hours begin and end in every case."""
+
+    located = True
+
+    @staticmethod
+    def daily(begin: Mark, end: Mark) -> Callable[[int], bool]:
+        first, last = begin.minutes, end.minutes
+
+        def inside(utc: int) -> bool:
+            second = utc // SECOND % 60
+            return first <= second < last if first < last else not last <= second < first
+
+        return inside
+
+    def hours(self, hours: Hours, wall_ns: int) -> tuple[bool, int]:
+        inside = self.daily(hours.begin, hours.end)
+        edge = (wall_ns // SECOND + 1) * SECOND
+        while inside(edge) is inside(wall_ns):
+            edge += SECOND
+        return inside(wall_ns), edge
+
+
 class Case(NamedTuple):
     when: str
     until: str | None
@@ -45,11 +73,13 @@ class Case(NamedTuple):
     keep_s: int
     on_unknown: str
     unknown_s: int
+    during: tuple[str, str] | None
+    lost: bool
 
 
 class Taken(NamedTuple):
     now: int
-    sample: Sample | None
+    sample: Sample | ClockStep | None
 
 
 def numbers(levels: Sequence[int], spans: Sequence[int]) -> st.SearchStrategy[str]:
@@ -104,7 +134,15 @@ def cases(
     delay = st.sampled_from(delays)
     policy = st.sampled_from(["hold", "hold", "assume_true", "assume_false"])
     return st.builds(
-        Case, truth, st.none() | truth, delay, delay, policy, st.sampled_from([1, 5, 60])
+        Case,
+        truth,
+        st.none() | truth,
+        delay,
+        delay,
+        policy,
+        st.sampled_from([1, 5, 60]),
+        st.none() | st.tuples(MARKS, MARKS).filter(lambda marks: marks[0] != marks[1]),
+        st.booleans(),
     )
 
 
@@ -116,7 +154,8 @@ def inputs(draw: st.DrawFn, levels: Sequence[int], gaps: Sequence[int]) -> list[
     for _ in range(draw(st.integers(1, 20))):
         now += draw(st.sampled_from(gaps)) * SECOND
         if draw(st.integers(0, 5)) == 0:
-            taken.append(Taken(now, None))
+            step = draw(st.none() | st.sampled_from([None, *WALLS]).map(ClockStep))
+            taken.append(Taken(now, step))
             continue
         values: dict[str, Value] = {}
         quality: dict[str, Quality] = {}
@@ -144,15 +183,18 @@ def compiled(case: Case) -> RuleSet | None:
         "when": case.when, "for": f"{case.for_s}s", "keep_for": f"{case.keep_s}s",
         "on_unknown": case.on_unknown, "unknown_for": f"{case.unknown_s}s", "alarm": {"severity": "safety"},
     }  # fmt: skip
+    if case.during is not None:
+        without = "inside" if case.lost else "outside"
+        rule["during"] = {"from": case.during[0], "to": case.during[1], "without_clock": without}
     if case.until is not None:
         rule["until"] = case.until
-    rules, problems = load_rules([Document("r.yaml", {"rules": [rule]})], DEVICES)  # type: ignore[list-item]  # -- built, not parsed
+    rules, problems = load_rules([Document("r.yaml", {"rules": [rule]})], DEVICES, (), Fast())  # type: ignore[list-item]  # -- built, not parsed
     assert all("never true" in p.what or "fit both" in p.what for p in problems), problems
     return None if problems else rules
 
 
 def engine(rules: RuleSet, taken: Sequence[Taken]) -> list[list[str]]:
-    state = start(rules, 1_000 * SECOND)
+    state = start(rules, 1_000 * SECOND, WALLS[0])
     said = []
     for now, seen in taken:
         due = next_due(state)
@@ -167,10 +209,11 @@ def oracle(case: Case, taken: Sequence[Taken]) -> list[list[str]]:
     rule = Rule(
         parse(case.when), None if case.until is None else parse(case.until), case.for_s * SECOND,
         case.keep_s * SECOND, case.on_unknown, case.unknown_s * SECOND,
+        None if case.during is None else Fast.daily(*map(mark, case.during)), lost=case.lost,
     )  # fmt: skip
     reference = Reference(
         rule, {"it": "one", "near": NEAR}, STALE, frozenset({"d.mode"}), start=1_000 * SECOND,
-        cursor=1_000 * SECOND - 1,
+        cursor=1_000 * SECOND - 1, wall=WALLS[0],
     )  # fmt: skip
     return [reference.step(seen, now) for now, seen in taken]
 
