@@ -82,7 +82,7 @@ class RuleDecider:
             elif instance not in self._paused:
                 gone = Cleared(instance, rule, event.device, event.severity, "no longer configured")
                 self._act(gone, bus)
-        self._state, outputs = resume(start(self._state.rules, now_ns), raised)
+        self._state, outputs = resume(start(self._state.rules, now_ns, self.wall_ns), raised)
         for output in outputs:
             self._act(output, bus)
         bus.rearm()

@@ -45,6 +45,7 @@ class Room(Site):
 
 async def stepped() -> list[int]:
     room = Room()
+    room.decider.restore([], room.clock.boottime_ns(), room.bus)
     await room.show("meter-1", VOLTAGE, 260)
     said = [room.raised()]
     for seconds in (0.02, 660.0, -660.0, 660.0):
@@ -66,6 +67,15 @@ async def test_hours_that_do_not_hear_of_the_clock_are_noticed(
 ) -> None:
     monkeypatch.setattr(During, "turn", lambda _self, _wall_ns: None)
     assert await stepped() != [0, 0, 1, 0, 1, 0]
+
+
+async def test_after_a_restart_hours_know_what_time_it_is() -> None:
+    room = Room()
+    room.clock.step(660.0)
+    room.wall.look()
+    room.decider.restore([], room.clock.boottime_ns(), room.bus)
+    await room.show("meter-1", VOLTAGE, 260)
+    assert room.raised() == 1
 
 
 async def test_hours_that_begin_are_noticed_without_a_sample_though_the_clock_was_set() -> None:
