@@ -9,7 +9,7 @@ import sys
 
 from bench.report import Row, show
 
-ENTRIES = ("model", "store", "journal", "chain", "dialects", "influx", "modbus", "ble")
+ENTRIES = ("model", "store", "journal", "chain", "dialects", "influx", "modbus", "rules", "ble")
 
 
 def main() -> int:
