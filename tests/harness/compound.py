@@ -68,9 +68,14 @@ def write_config(
         f"  light-{n}: {{profile: streetlight-native, link: lights, topic_id: l{n}, tags: {{use: street}}}}"
         for n in range(1, lamps + 1)
     ]
-    rules = rules or Path(__file__).parents[2] / "configs" / "rules"
+    shipped = Path(__file__).parents[2] / "configs" / "rules"
+    those = [rules] if rules else [shipped / "lights-dusk.yaml", shipped / "overvoltage.yaml"]
     text = _CONFIG.format(
-        meters=ports[0], lights=ports[1], platform=ports[2], devices="\n".join(devices), rules=rules
+        meters=ports[0],
+        lights=ports[1],
+        platform=ports[2],
+        devices="\n".join(devices),
+        rules=", ".join(map(str, those)),
     )
     path = folder / "gateway.yaml"
     path.write_text(text, encoding="utf-8")
