@@ -50,6 +50,7 @@ from gateway.status import Alarm, Lane, readings, snapshot
 from gateway.store.store import Store
 from gateway.supervise import Contained, Run, supervise
 from gateway.wall import Wall, offset
+from gateway.why import explaining
 
 log = logging.getLogger(__name__)
 
@@ -259,6 +260,7 @@ class App:
             "status": self._status, "devices": self._devices, "command": self.order,
             "cursors": self._cursors, "retire": self._retire, "reset": self._reset,
             "unknown": self._unknown, "notify": announce.notifying(self.notifier),
+            **explaining(self.decider, self.devices, self.state, self.clock),
             "rekey": rekeying(self.devices, self.drivers, self.bus.forget_counter),
         }  # fmt: skip
 

@@ -263,7 +263,7 @@ class _Loader:
                 documents.append(load(path))
             except ConfigError as error:
                 self.problems += error.problems
-        views = [_view(device) for device in devices.values() if device.section.enabled]
+        views = [view(device) for device in devices.values() if device.section.enabled]
         rules, problems = load_rules(
             documents, views, file.recipients if file else (), calendar_of(file)
         )
@@ -281,7 +281,7 @@ class _Loader:
             for path, what, fix in (*report.faults(device), *undecided):
                 self._problem(("devices", device.id, *path), what, fix)
             found = Report(self.document, ("devices", device.id))
-            check_device(_view(device), found)
+            check_device(view(device), found)
             self.problems += found.problems
             self.notes += found.notes
 
@@ -349,7 +349,7 @@ class _Loader:
             self._problem(path, "not a mapping", "write `key: value` pairs below it")
 
 
-def _view(device: Device) -> DeviceView:
+def view(device: Device) -> DeviceView:
     section = device.section
     return DeviceView(
         device.id, device.profile, section.tags, section.limits, section.labels, device.supervise

@@ -8,6 +8,7 @@ from uuid import UUID
 from gateway.bus import Bus
 from gateway.commands import Claim, Commands
 from gateway.model import RETAINED, Event, EventKind, Sample, Severity
+from rules.flow import State
 from rules.model import RuleSet
 from rules.step import (
     ActiveAlarm,
@@ -100,6 +101,11 @@ class RuleDecider:
         self._state, outputs = step(self._state, ClockStep(wall_ns), now_ns)
         for output in outputs:
             self._act(output, bus)
+
+    @property
+    def engine(self) -> State:
+        """The state of the engine, to look at."""
+        return self._state
 
     def next_due_ns(self) -> int | None:
         return next_due(self._state)

@@ -1,6 +1,6 @@
 """Rules on a virtual clock: what they raise, clear and write for given samples. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from gateway.case import Case, Expected, Heard, Kind, Reboot, Reset
@@ -32,14 +32,19 @@ class Happened(NamedTuple):
 class Trial:
     """The engine, and of the gateway what decides which claim is written. `now` never goes back."""
 
-    def __init__(self, rules: RuleSet, devices: Mapping[str, DeviceView], now: int = 0) -> None:
+    def __init__(
+        self, rules: RuleSet, devices: Mapping[str, DeviceView], now: int = 0, *,
+        raised: Collection[str] = (),
+    ) -> None:  # fmt: skip
+        """`raised`: the alarms that are active at the beginning."""
         self.now = now
         self.happened: list[Happened] = []
         self._devices = devices
         self._rules = rules
         self._state = start(rules, now)
-        self._raised: set[str] = set()
+        self._raised = set(raised)
         self._claims: dict[tuple[str, str], dict[str, Claimed]] = {}
+        self._resume()
 
     def take(self, sample: Sample, now: int) -> None:
         """A sample that comes at `now`; timers that are due until then come first."""
@@ -60,6 +65,9 @@ class Trial:
         self.now += down
         self._claims.clear()
         self._state = start(self._rules, self.now)
+        self._resume()
+
+    def _resume(self) -> None:
         self._state, outputs = resume(self._state, dict.fromkeys(self._raised, self.now))
         self._act(outputs)
 

@@ -8,7 +8,11 @@ def add(commands: Any, command: Callable[..., Any], config_option: Callable[...,
     text = "Test, explain and draw rules."
     rules = command(commands, "rules", "rules:test", text, "gateway rules test configs/rules")
     works = rules.add_subparsers(metavar="WORK", required=True, dest="work")
+    _list(works, command, config_option)
     _test(works, command, config_option)
+    _explain(works, command, config_option)
+    _graph(works, command, config_option)
+    _backtest(works, command, config_option)
 
 
 def _test(works: Any, command: Callable[..., Any], config_option: Callable[..., None]) -> None:
@@ -18,3 +22,42 @@ def _test(works: Any, command: Callable[..., Any], config_option: Callable[..., 
     text = "fixtures, rule files, or folders (default: the rules of the configuration)"
     test.add_argument("paths", metavar="PATH", nargs="*", help=text)
     test.add_argument("--show", action="store_true", help="print all that happens in each case")
+
+
+def _list(works: Any, command: Callable[..., Any], config_option: Callable[..., None]) -> None:
+    text = "The rules, their instances, and how each is where the gateway runs."
+    list_ = command(works, "list", "rules_live:list_", text, "gateway rules list")
+    config_option(list_)
+    list_.add_argument("--json", action="store_true")
+
+
+def _explain(works: Any, command: Callable[..., Any], config_option: Callable[..., None]) -> None:
+    text = "Why a rule is active, or why not: its condition, part by part, with the values."
+    example = "gateway rules explain 'overvoltage[meter-1]'"
+    explain = command(works, "explain", "rules_live:explain", text, example)
+    config_option(explain)
+    explain.add_argument("rule", metavar="ID[KEY]", help="an instance, or a rule: up to 20 of its")
+    explain.add_argument("--json", action="store_true")
+
+
+def _graph(works: Any, command: Callable[..., Any], config_option: Callable[..., None]) -> None:
+    text = "Draw what rules read and set, for Mermaid or Graphviz."
+    example = "gateway rules graph --format dot | dot -Tsvg -o rules.svg"
+    graph = command(works, "graph", "rules_past:graph", text, example)
+    config_option(graph)
+    graph.add_argument("rules", metavar="RULE", nargs="*", help="default: all rules of files")
+    graph.add_argument("--format", choices=("mermaid", "dot"), default="mermaid")
+    text = "each instance, and each point of each device"
+    graph.add_argument("--devices", action="store_true", help=text)
+
+
+def _backtest(works: Any, command: Callable[..., Any], config_option: Callable[..., None]) -> None:
+    text = "What the rules of a configuration would have done with what the journal holds."
+    example = "gateway rules backtest -c next.yaml --since 7d --diff"
+    backtest = command(works, "backtest", "rules_past:backtest_", text, example)
+    config_option(backtest)
+    moment = "ISO 8601 (UTC unless it says otherwise), or 2h: so long ago"
+    backtest.add_argument("--since", metavar="TIME", default="7d", help=f"default 7d; {moment}")
+    backtest.add_argument("--until", metavar="TIME", help=f"default now; {moment}")
+    text = "what differs from the alarms in the journal: added, removed, moved"
+    backtest.add_argument("--diff", action="store_true", help=text)

@@ -1,0 +1,49 @@
+"""What the control socket tells of rules: how each instance is, and why."""
+
+from collections.abc import Mapping
+
+from gateway.clock import Clock
+from gateway.control import Handler
+from gateway.decider import RuleDecider
+from gateway.driver import Device
+from gateway.model import Quality
+from gateway.state import State
+from rules.explain import Explained, explained, named, phase_of
+
+
+def explaining(
+    decider: RuleDecider, devices: Mapping[str, Device], state: State, clock: Clock
+) -> dict[str, Handler]:
+    """The verbs `rules` and `explain`."""
+
+    async def rules(_request: Mapping[str, object], _uid: int) -> object:
+        engine = decider.engine
+        phases = [phase_of(engine, rank) for rank in range(len(engine.rules.instances))]
+        instances = [one.id for one in engine.rules.instances]
+        return {"instances": dict(zip(instances, phases, strict=True)), "late": engine.late}
+
+    async def explain(request: Mapping[str, object], _uid: int) -> object:
+        engine, now = decider.engine, clock.boottime_ns()
+        ranks = named(engine, str(request.get("name")))
+        return [_told(explained(engine, rank, now), devices, state) for rank in ranks]
+
+    return {"rules": rules, "explain": explain}
+
+
+def _told(one: Explained, devices: Mapping[str, Device], state: State) -> dict[str, object]:
+    """With what only the gateway knows: units, and what drivers say of the quality."""
+    told: dict[str, object] = one._asdict()
+    told["when_parts"] = [part._asdict() for part in one.when_parts]
+    told["until_parts"] = [part._asdict() for part in one.until_parts]
+    points = []
+    for known in one.points:
+        reading = state.reading(known.device, known.point)
+        point = devices[known.device].profile.by_id[known.point]
+        quality = _quality(None if reading is None else reading.quality)
+        points.append({**known._asdict(), "unit": point.unit, "quality": quality})
+    told["points"] = points
+    return told
+
+
+def _quality(quality: Quality | None) -> str:
+    return "good" if quality is None else f"{quality.level.value}: {quality.reason}"
