@@ -222,7 +222,7 @@ async def test_an_access_list_that_allows_everything_is_found_out(tmp_path: Path
         assert await scene.thief.connect() == 0
         await scene.attack(as_another())
         await scene.thief.settle()  # another connection: the lamp may overtake it
-        await scene.say("real-1")
+        await scene.say("real-2")  # an `ack` for real-1 has been forged
         await scene.daemon.kill()
     assert accepted(await asyncio.to_thread(scene.exported))
     assert "d/b/cmd" in {x.topic for x in scene.lamp.heard}
