@@ -30,6 +30,7 @@ from gateway.model import (
     EventKind,
     Severity,
 )
+from gateway.moments import Moments
 from gateway.order import order
 from gateway.rekey import rekeying
 from gateway.report import Reports
@@ -109,6 +110,7 @@ class App:
         )
         self.groups = Groups(config.devices, self.drivers, self.commands)
         self.order = order(self.commands, self.groups, self.clock)
+        self.moments = Moments(config.state_dir)
         self.mode = SafeMode(config.state_dir, self.clock)
         self.decider = RuleDecider(
             config.rules, self.commands, self.notifier.send, offset(self.clock)
@@ -119,6 +121,7 @@ class App:
             store=self.journal, state=self.state, clock=self.clock, decider=self.decider,
             counted=self.counted, reports=Reports(config.devices.values()), told=refusals(self.audit),
         )  # fmt: skip
+        self.wall = Wall(self.clock, self.decider, self.bus, self.moments)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Raises AlreadyRunning or StateRefused before anything is started.
@@ -127,6 +130,7 @@ class App:
         """
         await asyncio.to_thread(self.journal.open)
         await asyncio.to_thread(self.mode.begin)
+        await asyncio.to_thread(self.moments.load)
         if self.safe_mode:
             self.config = reduced(self.config)
             self.decider.restrict(self.config.rules)
@@ -164,7 +168,7 @@ class App:
                     for n, x in self.downlinks.items()
                 ),
                 core.create_task(self.bus.run(), name="rules"),
-                core.create_task(Wall(self.clock, self.decider, self.bus).run(), name="wall"),
+                core.create_task(self.wall.run(), name="wall"),
                 core.create_task(self._housekeeping(), name="housekeeping"),
                 core.create_task(self.lag.run(), name="lag"),
             ]
@@ -193,7 +197,8 @@ class App:
                 len(self.drivers), len(self.config.rules.rules), len(self.upstreams),
                 extra={"component": "app"},
             )  # fmt: skip
-            self.decider.restore(self.journal.alarms, self.clock.boottime_ns(), self.bus)
+            now_ns = self.clock.boottime_ns()
+            self.decider.restore(self.journal.alarms, now_ns, self.bus, self.moments.kept)
             await self.mode.over(stop)
             log.info("stopping", extra={"component": "app"})
             _cancel(drivers)

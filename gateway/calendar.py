@@ -7,9 +7,10 @@ from zoneinfo import ZoneInfo
 
 from astral import Observer
 from astral.sun import elevation, sunrise, sunset
+from cronsim import CronSim, CronSimError
 
-from gateway.sections import File
-from rules.hours import DAY_MIN, Hours, Mark, Sun
+from gateway.sections import File, Location
+from rules.hours import DAY_MIN, At, Hours, Mark, Sun
 
 _HORIZON = -0.833  # degrees; refraction and half the disc: where sunrise is defined
 _DAY = timedelta(days=1)
@@ -54,6 +55,42 @@ class LocalCalendar:
         if mark.sun is None:
             return self._clock(day, mark.minutes)
         return self._sun(mark.sun, day) + mark.minutes * 60 * 10**9
+
+    def latest(self, at: At, wall_ns: int) -> int | None:
+        """The last moment of `at` that is not after `wall_ns`, within about two days but for cron."""
+        if at.cron:
+            return self._cron(at.cron, wall_ns // 10**9 + 1, reverse=True)
+        return max((one for one in self._moments(at, wall_ns) if one <= wall_ns), default=None)
+
+    def next(self, at: At, wall_ns: int) -> int | None:
+        """The first moment of `at` after `wall_ns`."""
+        if at.cron:
+            return self._cron(at.cron, wall_ns // 10**9, reverse=False)
+        return min((one for one in self._moments(at, wall_ns) if one > wall_ns), default=None)
+
+    def fault(self, cron: str) -> str:
+        """What is wrong with it; empty if nothing is."""
+        try:
+            CronSim(cron, datetime(2026, 1, 1, tzinfo=UTC))
+        except CronSimError as error:
+            return str(error)
+        return ""
+
+    def _cron(self, cron: str, second: int, *, reverse: bool) -> int | None:
+        moment = next(CronSim(cron, datetime.fromtimestamp(second, self._zone), reverse), None)
+        return None if moment is None else int(moment.timestamp()) * 10**9
+
+    def _moments(self, at: At, wall_ns: int) -> Iterator[int]:
+        """Those of the days around."""
+        today = datetime.fromtimestamp(wall_ns // 10**9, self._zone).date()
+        if at.mark is not None:
+            yield from (self.instant(at.mark, today + number * _DAY) for number in range(-2, 3))
+            return
+        begin, end = self._clock(today, 0), self._clock(today + _DAY, 0)
+        pace = at.every_min * 60 * 10**9
+        last = begin + (wall_ns - begin) // pace * pace
+        yield last
+        yield min(last + pace, end)
 
     def _clock(self, day: date, minutes: int) -> int:
         """When clocks show this: the first time if twice; if they leap over it, when they leap."""
@@ -108,5 +145,8 @@ def calendar_of(file: File | None) -> LocalCalendar:
     """That of a configuration; None: it has faults, so that nothing is said about missing places."""
     if file is None:
         return LocalCalendar("UTC", (0.0, 0.0))
-    place = file.gateway.location
-    return LocalCalendar(file.gateway.timezone, (place.lat, place.lon) if place else None)
+    return calendar_at(file.gateway.timezone, file.gateway.location)
+
+
+def calendar_at(timezone: str, place: Location | None) -> LocalCalendar:
+    return LocalCalendar(timezone, (place.lat, place.lon) if place else None)

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, PlainValidator
 
 from gateway.case_text import SECOND
 from gateway.model import Value
+from gateway.sections import Location, Timezone
 from gateway.settings import Duration, Id, Section, Text, wrong
 from gateway.site_limit import SiteLimit, read_limit
 
@@ -101,6 +102,13 @@ class TestPart(Section):
     only: bool = False
 
 
+class PlacePart(Section):
+    """Where and when `during` and `at` mean."""
+
+    timezone: Timezone = "UTC"
+    location: Location | None = None
+
+
 class FilePart(Section):
     """`rules`: the files that are tested, seen from this one; default: NAME.yaml beside it."""
 
@@ -108,3 +116,4 @@ class FilePart(Section):
     tests: Annotated[list[TestPart], Field(min_length=1)]
     rules: Annotated[list[str], Field(min_length=1)] | None = None
     profiles: list[str] = []
+    gateway: PlacePart = PlacePart()

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Protocol, assert_never
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from gateway.model import RETAINED, Event, EventKind, Sample, Severity
 from rules.flow import State
 from rules.model import RuleSet
 from rules.step import (
+    NO_MOMENTS,
     ActiveAlarm,
     Claimed,
     Cleared,
@@ -18,12 +20,14 @@ from rules.step import (
     Commanded,
     Logged,
     Notified,
+    Occurred,
     Output,
     Raised,
     Released,
     Tick,
     active,
     next_due,
+    occurred,
     reset,
     resume,
     start,
@@ -66,10 +70,17 @@ class RuleDecider:
         self._paused = frozenset(i.id for i in self._state.rules.instances if i.id not in kept)
         self._state = start(rules, wall_ns=self.wall_ns)
 
-    def restore(self, events: Iterable[Event], now_ns: int, bus: Bus) -> None:
+    def restore(
+        self,
+        events: Iterable[Event],
+        now_ns: int,
+        bus: Bus,
+        moments: Mapping[str, int] = NO_MOMENTS,
+    ) -> None:
         """Continue after a restart: what was raised and not cleared is active.
 
-        An alarm whose rule or device is gone from the configuration is cleared.
+        An alarm whose rule or device is gone from the configuration is cleared. `moments`: what
+        `occurred` said before.
         """
         raised: dict[str, int] = {}
         instances = {instance.id for instance in self._state.rules.instances}
@@ -83,7 +94,9 @@ class RuleDecider:
             elif instance not in self._paused:
                 gone = Cleared(instance, rule, event.device, event.severity, "no longer configured")
                 self._act(gone, bus)
-        self._state, outputs = resume(start(self._state.rules, now_ns, self.wall_ns), raised)
+        self._state, outputs = resume(
+            start(self._state.rules, now_ns, self.wall_ns), raised, moments
+        )
         for output in outputs:
             self._act(output, bus)
         bus.rearm()
@@ -106,6 +119,10 @@ class RuleDecider:
     def engine(self) -> State:
         """The state of the engine, to look at."""
         return self._state
+
+    def occurred(self) -> dict[str, int]:
+        """UTC (ns) of the last moment of each rule with `at`."""
+        return occurred(self._state)
 
     def next_due_ns(self) -> int | None:
         return next_due(self._state)
@@ -144,6 +161,8 @@ class RuleDecider:
             case Notified():
                 about = {"instance": output.instance, "device": output.device, **output.about}
                 self._notify(output.recipient, output.text, output.severity, about, cause)
+            case Occurred():
+                _tell(output)
             case Logged():
                 log.info("%s: %s", output.instance, output.text, extra={"component": "rules"})
             case _:
@@ -158,3 +177,12 @@ class RuleDecider:
         severity: Severity = output.severity
         cause = self._raises.get(output.instance) if kind is EventKind.ALARM_CLEARED else None
         return bus.emit(kind, severity, output.device, attributes, cause).event_id
+
+
+def _tell(output: Occurred) -> None:
+    due = datetime.fromtimestamp(output.utc_ns / 1e9, UTC).isoformat(timespec="seconds")
+    what = "began" if output.ran else "did nothing"
+    log.info(
+        "%s %s: due %s, %.1f s ago", output.instance, what, due, output.late_ns / 1e9,
+        extra={"component": "rules"},
+    )  # fmt: skip

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from gateway.calendar import calendar_at
 from gateway.case import NOT_YET, Case, FilePart
 from gateway.case_read import Reader
 from gateway.document import Document, load, suggest
@@ -98,6 +99,11 @@ def _rules(
                 problems.append(document.problem(("rules", index), what, fix))
     if problems:
         return RuleSet()
-    rules, found = load_rules(documents, list(devices.values()))
+    rules, found = load_rules(
+        documents,
+        list(devices.values()),
+        (),
+        calendar_at(file.gateway.timezone, file.gateway.location),
+    )
     problems += found
     return rules

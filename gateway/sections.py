@@ -31,6 +31,9 @@ def _timezone(value: str) -> str:
     return value
 
 
+Timezone = Annotated[str, AfterValidator(_timezone)]
+
+
 class Location(Section):
     lat: Annotated[float, Field(ge=-90, le=90)]
     lon: Annotated[float, Field(ge=-180, le=180)]
@@ -39,7 +42,7 @@ class Location(Section):
 class GatewaySection(Section):
     id: Annotated[Id, AfterValidator(_gateway_id)]
     name: Text = ""
-    timezone: Annotated[str, AfterValidator(_timezone)]
+    timezone: Timezone
     location: Location | None = None
     state_dir: FilePath | None = None
     locale: Literal["zh", "en"] = "en"

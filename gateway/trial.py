@@ -11,7 +11,7 @@ from gateway.model import EMPTY, Level, Quality, Sample, Value
 from rules.load import DeviceView
 from rules.model import RuleSet
 from rules.outputs import Claimed, Cleared, Output, Raised, Released
-from rules.step import Tick, next_due, reset, resume, start, step
+from rules.step import NO_MOMENTS, Tick, next_due, occurred, reset, resume, start, step
 
 _BAD = Quality(Level.BAD, "no reading")
 
@@ -34,14 +34,15 @@ class Trial:
 
     def __init__(
         self, rules: RuleSet, devices: Mapping[str, DeviceView], now: int = 0, *,
-        raised: Collection[str] = (),
+        raised: Collection[str] = (), wall_ns: int | None = None,
     ) -> None:  # fmt: skip
-        """`raised`: the alarms that are active at the beginning."""
+        """`raised`: the alarms that are active at the beginning; `wall_ns`: UTC minus engine time."""
         self.now = now
         self.happened: list[Happened] = []
         self._devices = devices
         self._rules = rules
-        self._state = start(rules, now)
+        self._wall_ns = wall_ns  # UTC minus engine time
+        self._state = start(rules, now, wall_ns)
         self._raised = set(raised)
         self._claims: dict[tuple[str, str], dict[str, Claimed]] = {}
         self._resume()
@@ -64,11 +65,13 @@ class Trial:
         """As the daemon starts: what was raised is active, all else begins anew."""
         self.now += down
         self._claims.clear()
-        self._state = start(self._rules, self.now)
-        self._resume()
+        before = occurred(self._state)
+        self._state = start(self._rules, self.now, self._wall_ns)
+        self._resume(before)
 
-    def _resume(self) -> None:
-        self._state, outputs = resume(self._state, dict.fromkeys(self._raised, self.now))
+    def _resume(self, before: Mapping[str, int] = NO_MOMENTS) -> None:
+        raised = dict.fromkeys(self._raised, self.now)
+        self._state, outputs = resume(self._state, raised, before)
         self._act(outputs)
 
     def reset(self, alarm: str, *, force: bool) -> None:
@@ -132,7 +135,7 @@ class Verdict(NamedTuple):
 
 def judge(fixture: Fixture, case: Case) -> Verdict:
     """Run one case."""
-    trial = Trial(fixture.rules, fixture.devices)
+    trial = Trial(fixture.rules, fixture.devices, wall_ns=case.start)
     problems: list[Problem] = []
     awake = 0  # the gateway is off before
     for one in case.inputs:

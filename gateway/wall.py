@@ -6,6 +6,7 @@ import logging
 from gateway.bus import Bus
 from gateway.clock import Clock
 from gateway.decider import RuleDecider
+from gateway.moments import Moments
 
 log = logging.getLogger(__name__)
 
@@ -19,16 +20,33 @@ def offset(clock: Clock) -> int | None:
 
 
 class Wall:
-    def __init__(self, clock: Clock, decider: RuleDecider, bus: Bus) -> None:
+    def __init__(self, clock: Clock, decider: RuleDecider, bus: Bus, moments: Moments) -> None:
         self._clock = clock
         self._decider = decider
         self._bus = bus
+        self._moments = moments
+        self._failing = False
 
     async def run(self) -> None:
         """Works until cancelled."""
-        while True:
-            self.look()
-            await asyncio.sleep(LOOK_S)
+        try:
+            while True:
+                self.look()
+                await self._save()
+                await asyncio.sleep(LOOK_S)
+        finally:
+            await self._save()
+
+    async def _save(self) -> None:
+        """What has occurred; a disk that fails costs this memory, not the rules."""
+        try:
+            await asyncio.to_thread(self._moments.save, self._decider.occurred())
+        except OSError as error:
+            if not self._failing:
+                log.warning("the moments of rules cannot be kept: %s", error, extra={"component": "wall"})  # fmt: skip
+            self._failing = True
+        else:
+            self._failing = False
 
     def look(self) -> None:
         now, known = offset(self._clock), self._decider.wall_ns

@@ -6,7 +6,7 @@ from functools import partial
 from gateway.model import Value
 from rules.check import stale_ns
 from rules.formula import Formula, Grouped, Reading, Running, Source, Stated, Windowed
-from rules.hours import Calendar, During, Hours
+from rules.hours import At, Calendar, During, Hours, Moment
 from rules.model import Slots, Wire
 from rules.nodes import (
     Changed,
@@ -43,6 +43,9 @@ class Binder:
         """One node for all instances that keep the same hours."""
         wire = Wire(lambda _now: During(hours, calendar, lost=lost), ())
         return self._node(("during", hours, lost), wire)
+
+    def at(self, at: At, calendar: Calendar) -> int:
+        return self._node(("at", at), Wire(lambda _now: Moment(at, calendar), ()))
 
     def slot(self, device: DeviceView, point: str) -> int:
         found = device.profile.by_id[point]

@@ -1,6 +1,6 @@
 """Checks of rules that need the profiles: reach of comparisons, values to write."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic_core import PydanticCustomError
 
@@ -12,7 +12,7 @@ from rules.hours import Calendar
 from rules.kinds import numeric
 from rules.model import LEVELS, NEVER_NS, Rule
 from rules.quantity import Comparison, Fault, common, in_unit_of, parse_quantity, reach, span_of
-from rules.section import DuringSection
+from rules.section import DuringSection, RuleSection, Step
 
 # Three periods of the slow poll class (60 s by default, `gateway.driver.Poll`): which class a site
 # uses and how it sets it is not known here. A missed poll or two must not make a value unknown.
@@ -75,6 +75,34 @@ def check_during(
     if protects and during.without_clock is None:
         what = "a rule of life or safety must say what holds while the time is not known"
         report.problem(("during",), what, "add without_clock: inside, or outside")
+
+
+def check_at(section: RuleSection, calendar: Calendar | None, report: Report) -> None:
+    """The moments of `at`, and that nothing is held from then on, since nothing ends it."""
+    at = section.at
+    if at is None or calendar is None:
+        return
+    moment = at.time or at.sun
+    if moment is not None and moment.sun and not calendar.located:
+        what = f"{moment.sun} is known only where the place is known"
+        report.problem(("at",), what, "add gateway.location: {lat: 31.23, lon: 121.47}")
+    if at.cron is not None and (fault := calendar.fault(at.cron)):
+        fix = 'write minute, hour, day, month, weekday: "0 9 * * 1" is Mondays at 09:00'
+        report.problem(("at", "cron"), f"'{at.cron}': {fault}", fix)
+    if any(step.set_ is not None for step in _inner(section.do)):
+        report.problem(
+            ("do",), "`set` holds until a rule ends, which `at` never does", "write command"
+        )
+
+
+def _inner(steps: Sequence[Step]) -> Iterator[Step]:
+    for step in steps:
+        yield step
+        if step.wait_until is not None:
+            yield from _inner(step.wait_until.on_timeout)
+        elif step.if_ is not None:
+            yield from _inner((*step.if_.then, *step.if_.otherwise))
+        yield from _inner(step.parallel or ())
 
 
 def check_reach(

@@ -8,7 +8,7 @@ from heapq import heappush
 from typing import NamedTuple
 
 from gateway.model import Level, Sample, Value
-from rules.hours import During
+from rules.hours import WallNode
 from rules.model import NEVER_NS, RuleSet
 from rules.nodes import Node, Seen
 from rules.sequence import Run
@@ -65,6 +65,9 @@ class State:
     runs: dict[int, Run] = field(default_factory=dict)  # rank -> its steps that are not done yet
     claimed: dict[int, list[tuple[str, str]]] = field(default_factory=dict)  # rank -> what it holds
     counted: dict[str, list[int]] = field(default_factory=dict)  # instance -> nodes that count it
+    wall_ns: int | None = None  # UTC minus engine time
+    occurred: dict[int, int] = field(default_factory=dict)  # rank -> UTC of its last moment
+    down: set[int] = field(default_factory=set)  # ranks whose last moment was before the start
     now: int = 0  # engine time of the last input or timer
     late: int = 0  # values that came after a newer one
 
@@ -87,8 +90,14 @@ def start(rules: RuleSet, now: int = 0, wall_ns: int | None = None) -> State:
             state.counted.setdefault(name, []).append(number)
         ask(state, number, now)
     for rank, instance in enumerate(rules.instances):
-        timeless = all(index < slots for test in instance.tests for index in test.inputs)
-        if not timeless or instance.during is not None or instance.rule.on_unknown != "hold":
+        inputs = [index for test in instance.tests for index in test.inputs]
+        timeless = bool(inputs) and all(index < slots for index in inputs)
+        if (
+            not timeless
+            or instance.during is not None
+            or instance.at is not None
+            or instance.rule.on_unknown != "hold"
+        ):
             heappush(state.timers, Timer(now, Kind.FIRST, rank))
     return state
 
@@ -179,10 +188,11 @@ def ask(state: State, number: int, now: int) -> bool:
 
 
 def turn(state: State, wall_ns: int | None, now: int) -> list[int]:
-    """The wall clock is another: the ranks of the instances whose hours begin or end by that."""
+    """The wall clock is another: the ranks of the instances that this concerns."""
+    state.wall_ns = wall_ns
     nodes: dict[int, None] = {}
     for number, node in enumerate(state.nodes):
-        if isinstance(node, During):
+        if isinstance(node, WallNode):
             node.turn(wall_ns)
             nodes[number] = None
     return spread(state, (), nodes, now)

@@ -56,6 +56,14 @@ class Hours(NamedTuple):
         return self.end.morning and not self.begin.morning
 
 
+class At(NamedTuple):
+    """Moments: `mark` of each day, or each of `every_min` from midnight on, or those of `cron`."""
+
+    mark: Mark | None = None
+    every_min: int = 0
+    cron: str = ""
+
+
 class Calendar(Protocol):
     """Local time and the sun, of the place where the gateway stands."""
 
@@ -65,6 +73,15 @@ class Calendar(Protocol):
 
     def hours(self, hours: Hours, wall_ns: int) -> tuple[bool, int]:
         """Whether `wall_ns` (UTC, ns since 1970) is inside, and when to ask again: later."""
+
+    def latest(self, at: At, wall_ns: int) -> int | None:
+        """The last moment of `at` that is not after `wall_ns`."""
+
+    def next(self, at: At, wall_ns: int) -> int | None:
+        """The first moment of `at` after `wall_ns`."""
+
+    def fault(self, cron: str) -> str:
+        """What is wrong with it; empty if nothing is."""
 
 
 def mark(value: object) -> Mark:
@@ -81,35 +98,63 @@ def mark(value: object) -> Mark:
     return Mark(_SUNS[sun[1]], -minutes if sun[2] == "-" else minutes)
 
 
-class During(Node):
-    """Whether it is inside `hours` by the wall clock; `lost`: what holds while that is not known."""
+class WallNode(Node):
+    """Goes by the wall clock."""
 
     every = False
 
+    def __init__(self) -> None:
+        self.wall_ns: int | None = None
+
+    def turn(self, wall_ns: int | None) -> None:
+        """UTC minus engine time from now on; None: nobody knows what time it is."""
+        self.wall_ns = wall_ns
+
+
+class Moment(WallNode):
+    """The last moment of `at` that has come, UTC ns; unknown while the time is."""
+
+    def __init__(self, at: At, calendar: Calendar) -> None:
+        super().__init__()
+        self._at = at
+        self._calendar = calendar
+
+    def value(self, now: int) -> Value | None:
+        return None if self.wall_ns is None else self._calendar.latest(self._at, now + self.wall_ns)
+
+    def due(self, now: int) -> int | None:
+        if self.wall_ns is None:
+            return None
+        coming = self._calendar.next(self._at, now + self.wall_ns)
+        return None if coming is None else coming - self.wall_ns
+
+
+class During(WallNode):
+    """Whether it is inside `hours` by the wall clock; `lost`: what holds while that is not known."""
+
     def __init__(self, hours: Hours, calendar: Calendar, *, lost: bool) -> None:
+        super().__init__()
         self._hours = hours
         self._calendar = calendar
         self._lost = lost
-        self._wall_ns: int | None = None
         self._asked = self._edge = 0  # UTC; between them it is `_inside` or not
         self._inside = lost
 
     def turn(self, wall_ns: int | None) -> None:
-        """UTC minus engine time from now on; None: nobody knows what time it is."""
-        self._wall_ns = wall_ns
+        super().turn(wall_ns)
         self._asked = self._edge = 0
 
     def value(self, now: int) -> Value:
-        if self._wall_ns is None:
+        if self.wall_ns is None:
             return self._lost
-        utc = now + self._wall_ns
+        utc = now + self.wall_ns
         if not self._asked <= utc < self._edge:
             self._asked = utc
             self._inside, self._edge = self._calendar.hours(self._hours, utc)
         return self._inside
 
     def due(self, now: int) -> int | None:
-        if self._wall_ns is None:
+        if self.wall_ns is None:
             return None
         self.value(now)
-        return self._edge - self._wall_ns
+        return self._edge - self.wall_ns

@@ -8,7 +8,7 @@ from gateway.document import Path_, Within, suggest
 from gateway.model import Value
 from gateway.profile import Point, Profile
 from rules.bind import Binder
-from rules.check import Report, check_during, check_reach
+from rules.check import Report, check_at, check_during, check_reach
 from rules.formula import Alias, Formula, Reading, Scope
 from rules.hours import Calendar
 from rules.limits import never
@@ -61,6 +61,7 @@ def made(rule: Rule, section: RuleSection, making: Making, report: Report) -> li
     if section.alarm is None and not section.do:
         report.note((), "neither alarm nor do: the rule does nothing", "add one of them")
     check_during(rule, section.during, making.calendar, report)
+    check_at(section, making.calendar, report)
     targets = making.site.targets(section.for_each, report)
     groups = {
         name: making.site.select(one, report, ("with", name))
@@ -270,7 +271,7 @@ def _instance(
     return Instance(
         name, rule, device, bind(meant.when), None if meant.until is None else bind(meant.until),
         binding.steps(section.do, ("do",)), binding.steps(section.on_clear, ("on_clear",)), "", about,
-        _during(section, making),
+        _during(section, making), _at(section, making),
     )  # fmt: skip
 
 
@@ -279,3 +280,9 @@ def _during(section: RuleSection, making: Making) -> int | None:
         return None
     lost = section.during.without_clock == "inside"
     return making.binder.during(section.during.hours, making.calendar, lost=lost)
+
+
+def _at(section: RuleSection, making: Making) -> int | None:
+    if section.at is None or making.calendar is None:
+        return None
+    return making.binder.at(section.at.moments, making.calendar)

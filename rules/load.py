@@ -40,7 +40,7 @@ def load_rules(
     It holds the alarms of the devices' profiles too, which are checked with these
     (`rules.alarm_check`) and are not among its `rules`.
 
-    `calendar` is that of the site; without it `during` is refused.
+    `calendar` is that of the site; without it `during` and `at` are refused.
 
     Ranks follow the order of `documents`, so give them in a fixed order (sorted by name).
     `RuleSet.notes` are warnings: a rule that selects no device, does nothing or is always true.
@@ -109,6 +109,7 @@ def _rule(section: RuleSection) -> Rule:
         keep_ns=round(section.keep_for * 1e9),
         on_unknown=section.on_unknown,
         unknown_ns=round(section.unknown_for * 1e9),
+        catch_up_ns=section.at.catch_up_ns if section.at else 0,
     )
 
 
@@ -130,7 +131,9 @@ def _feedback(
     allowed = {entry.section.id for entry in written if entry.section.allow_feedback}
     indexed = slots.index((), instances, ())
     problems = []
-    for loop in loops(indexed.instances, indexed.reads, site.profile_of):
+    for loop in loops(
+        [one for one in indexed.instances if one.at is None], indexed.reads, site.profile_of
+    ):
         if allowed & set(loop.rules):
             continue
         _, document, path = by_id[loop.rules[0]]

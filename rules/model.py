@@ -26,7 +26,8 @@ Unknown = Literal["hold", "assume_true", "assume_false"]
 class Rule(NamedTuple):
     """One rule of a file, or one alarm of a profile. `severity` is None for a rule without alarm;
     `for_ns` is its on-delay, `keep_ns` its off-delay. A `latch`ed alarm stays when its condition
-    has ended, until a reset. `on_unknown` holds after `unknown_ns` without a known condition.
+    has ended, until a reset. `on_unknown` holds after `unknown_ns` without a known condition. A moment
+    of `at` that was missed is made up for up to `catch_up_ns` later.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Rule(NamedTuple):
     keep_ns: int = 0
     on_unknown: Unknown = "hold"
     unknown_ns: int = UNKNOWN_NS
+    catch_up_ns: int = 0
 
 
 class Instance(NamedTuple):
@@ -46,7 +48,7 @@ class Instance(NamedTuple):
 
     `id` is `rule-id[key]`, then `[n]` for an element; `device` is "gateway" for a group. `about`
     goes with the events of its alarm; `title` replaces that of the rule where one is given.
-    `during` is the number of the node that knows its hours.
+    `during` is the number of the node that knows its hours, `at` of the one that knows its moments.
     """
 
     id: str
@@ -59,6 +61,7 @@ class Instance(NamedTuple):
     title: str = ""
     about: Mapping[str, object] = NO_ATTRIBUTES
     during: int | None = None
+    at: int | None = None
 
     @property
     def shown(self) -> str:
@@ -232,6 +235,7 @@ def _placed(instance: Instance, slots: int) -> Instance:
         do=placed(instance.do, place),
         on_clear=placed(instance.on_clear, place),
         during=None if instance.during is None else index(instance.during),
+        at=None if instance.at is None else index(instance.at),
     )
 
 
@@ -254,8 +258,7 @@ def _readers(ranked: Sequence[Instance], count: int) -> tuple[tuple[int, ...], .
     readers: list[list[int]] = [[] for _ in range(count)]
     for rank, instance in enumerate(ranked):
         inputs = {index for test in instance.reads for index in test.inputs}
-        if instance.during is not None:
-            inputs.add(instance.during)
+        inputs |= {node for node in (instance.during, instance.at) if node is not None}
         for index in sorted(inputs):
             readers[index].append(rank)
     return tuple(map(tuple, readers))

@@ -92,7 +92,19 @@ class Logged(NamedTuple):
     text: str
 
 
-Output = Raised | Cleared | Claimed | Released | Commanded | Notified | Logged
+class Occurred(NamedTuple):
+    """A moment of `at` has come. `utc_ns` is when it was due, `late_ns` how long that is ago.
+
+    `ran`: its steps have begun; else the condition was not true, or it was missed for too long.
+    """
+
+    instance: str
+    utc_ns: int
+    late_ns: int
+    ran: bool
+
+
+Output = Occurred | Raised | Cleared | Claimed | Released | Commanded | Notified | Logged
 
 
 class ActiveAlarm(NamedTuple):

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, mod
 from gateway.model import Value
 from gateway.profile import PointName
 from gateway.settings import Duration, Id, Section, Text, wrong
-from rules.hours import DAY_MIN, DAYS, Day, Hours, Mark, mark
+from rules.hours import DAY_MIN, DAYS, At, Day, Hours, Mark, mark
 from rules.parse import parse
 from rules.tree import Node, RuleError
 
@@ -19,7 +19,6 @@ _STEPS_LATER = ("scene",)
 # Keys of the rule language that later versions bring: refused, never ignored.
 NOT_YET = frozenset({
     "scenes", "templates",
-    "at", "catch_up", "catch_up_max",
     "mode", "restart", "digest", "max_run", "template", "inputs",
     "ack", "cooldown", "realarm", "shelve_max", "flap", "storm", "escalate",
     "suppressed_by", "group_by", "levels",
@@ -145,6 +144,50 @@ class DuringSection(Section):
         return self
 
 
+MAX_CATCH_UP_S = 7 * 86_400.0
+_SINGLE = frozenset({"until", "for", "keep_for", "alarm", "on_unknown", "unknown_for", "on_clear"})
+
+
+def _every(value: float) -> float:
+    minutes = round(value / 60)
+    if minutes < 1 or minutes * 60 != value or 24 * 60 % minutes:
+        raise wrong(f"{value:g} s does not divide a day into minutes", "write e.g. 15m, 1h or 6h")
+    return value
+
+
+def _catch_up_max(value: float) -> float:
+    if value > MAX_CATCH_UP_S:
+        raise wrong("more than 7 d", "write at most 7d")
+    return value
+
+
+class AtSection(Section):
+    """Exactly one of `time`, `sun`, `every`, `cron`."""
+
+    time: Annotated[Mark, PlainValidator(mark)] | None = None
+    sun: Annotated[Mark, PlainValidator(mark)] | None = None
+    every: Annotated[Duration, AfterValidator(_every)] | None = None
+    cron: str | None = None
+    catch_up: Literal["skip", "last"] = "skip"
+    catch_up_max: Annotated[Duration, AfterValidator(_catch_up_max)] = 86_400.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _text(cls, value: object) -> object:
+        value = {"time": value} if isinstance(value, str) else value
+        if isinstance(value, dict) and len({"time", "sun", "every", "cron"} & value.keys()) != 1:
+            raise wrong("no single kind of moment", 'write "07:30", or one of sun, every, cron')
+        return value
+
+    @property
+    def moments(self) -> At:
+        return At(self.time or self.sun, round((self.every or 0) / 60), self.cron or "")
+
+    @property
+    def catch_up_ns(self) -> int:
+        return round(self.catch_up_max * 1e9) if self.catch_up == "last" else 0
+
+
 class AlarmSection(Section):
     severity: Literal["life", "safety", "operational"]
     latch: bool = False
@@ -254,11 +297,23 @@ class RuleSection(Section):
     on_unknown: Literal["hold", "assume_true", "assume_false"] = "hold"
     unknown_for: Duration = 60.0
     during: DuringSection | None = None
+    at: AtSection | None = None
     priority: Literal["life", "safety", "automation", "schedule"] | None = None
     alarm: AlarmSection | None = None
     do: list[Step] = []
     on_clear: list[Step] = []
     allow_feedback: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _moment(cls, value: object) -> object:
+        """A rule with `at` has no state: nothing that needs one; `when` is a filter."""
+        if not isinstance(value, dict) or "at" not in value:
+            return value
+        for key in sorted(_SINGLE & value.keys()):
+            what = f"'{key}' with `at`: such a rule acts at a moment and has no end"
+            raise wrong(what, f"remove {key} or at")
+        return {"when": "true", **value}
 
     @property
     def effective_priority(self) -> str:

@@ -6,10 +6,12 @@ older than its point allows is unknown; what becomes of an unknown condition say
 
 from collections.abc import Mapping, Sequence
 from heapq import heappop, heappush
+from types import MappingProxyType
 
 from gateway.model import Sample, Severity, Value
 from rules.flow import Kind, Phase, State, Timer, alive, ask, expire, start, take, turn
 from rules.model import NEVER_NS, Instance
+from rules.moments import came, occurred
 from rules.nodes import Running
 from rules.outputs import (
     ActiveAlarm,
@@ -20,6 +22,7 @@ from rules.outputs import (
     Input,
     Logged,
     Notified,
+    Occurred,
     Output,
     Raised,
     Released,
@@ -28,19 +31,28 @@ from rules.outputs import (
 from rules.sequence import Deed, Message, Note, Notice, Order, Run, Setting
 
 __all__ = [
-    "ActiveAlarm", "Claimed", "Cleared", "ClockStep", "Commanded", "Input", "Logged", "Notified", "Output",
+    "ActiveAlarm", "Claimed", "Cleared", "ClockStep", "Commanded", "Input", "Logged", "Notified", "Occurred", "Output",
     "Raised", "Released", "State", "Tick",
-    "active", "next_due", "reset", "resume", "start", "step",
+    "active", "next_due", "occurred", "reset", "resume", "start", "step",
 ]  # fmt: skip
 
 
-def resume(state: State, raised: Mapping[str, int]) -> tuple[State, list[Output]]:
-    """Continue after a restart: these instances are raised since the given engine time.
+NO_MOMENTS: Mapping[str, int] = MappingProxyType({})
+
+
+def resume(
+    state: State, raised: Mapping[str, int], before: Mapping[str, int] = NO_MOMENTS
+) -> tuple[State, list[Output]]:
+    """Continue after a restart: these instances are raised since the given engine time, and the last
+    moments of `at` were `before` (see `occurred`).
 
     Their claims are held again; the condition decides with the first data that is known.
     """
     outputs: list[Output] = []
     for rank, instance in enumerate(state.rules.instances):
+        if instance.id in before:
+            state.occurred[rank] = before[instance.id]
+            state.down.add(rank)
         if instance.id in raised:
             _become(state, rank, Phase.ACTIVE, raised[instance.id])
             state.holds[rank] = True
@@ -137,10 +149,13 @@ def _evaluate_all(state: State, ranks: Sequence[int], at: int, now: int, outputs
 
 
 def _condition(state: State, rank: int) -> bool | None:
-    """`when`, or the condition before and not `until`, in Kleene logic."""
+    """`when`, or the condition before and not `until`, in Kleene logic; outside its hours there was
+    no condition before.
+    """
     instance = state.rules.instances[rank]
     when = instance.when.truth(state.values)
-    if instance.until is None or when is True or not state.holds[rank]:
+    held = state.holds[rank] and _inside(state, instance)
+    if instance.until is None or when is True or not held:
         return None if when is None else bool(when)
     until = instance.until.truth(state.values)
     if until is True:
@@ -150,6 +165,8 @@ def _condition(state: State, rank: int) -> bool | None:
 
 def _evaluate(state: State, rank: int, at: int, now: int, outputs: list[Output]) -> list[int]:
     """Decide one instance at event time `at`; returns the ranks of those that this concerns."""
+    if state.rules.instances[rank].at is not None:
+        return _occur(state, rank, now, outputs)
     holds = _condition(state, rank)
     if holds is None:
         holds = _assumed(state, rank, now)
@@ -160,6 +177,18 @@ def _evaluate(state: State, rank: int, at: int, now: int, outputs: list[Output])
         return []
     state.holds[rank] = holds
     return _begin(state, rank, at, now, outputs) if holds else _end(state, rank, at, now, outputs)
+
+
+def _occur(state: State, rank: int, now: int, outputs: list[Output]) -> list[int]:
+    instance = state.rules.instances[rank]
+    holds = _condition(state, rank) is True and _inside(state, instance)
+    moment = came(state, rank, holds=holds, now=now)
+    if moment is not None:
+        outputs.append(moment)
+        if moment.ran:
+            state.runs[rank] = Run.of(instance.do)
+            _go_on(state, rank, now, outputs)
+    return []
 
 
 def _inside(state: State, instance: Instance) -> bool:

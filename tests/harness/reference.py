@@ -161,7 +161,13 @@ class Reference:
         if self.rule.until is None:
             return when  # type: ignore[no-any-return] # a condition is true, false or unknown
         until = self.value(self.rule.until, now)
-        stays = False if not self.holds else None if until is None else not until
+        stays = (
+            False
+            if not (self.holds and self._inside(now))
+            else None
+            if until is None
+            else not until
+        )
         return _or(when, stays)
 
     # Values

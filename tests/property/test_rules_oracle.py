@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gateway.document import Document
 from gateway.model import EMPTY, Level, Quality, Sample, Value
 from gateway.profile import Profile
-from rules.hours import Hours, Mark, mark
+from rules.hours import At, Hours, Mark, mark
 from rules.load import DeviceView, load_rules
 from rules.model import RuleSet
 from rules.outputs import Cleared, ClockStep, Raised, Tick
@@ -57,6 +57,15 @@ class Fast:
             return first <= second < last if first < last else not last <= second < first
 
         return inside
+
+    def latest(self, at: At, wall_ns: int) -> int:
+        """Of moments, which the rules here do not have."""
+        raise AssertionError(at, wall_ns)
+
+    next = latest
+
+    def fault(self, cron: str) -> str:
+        raise AssertionError(cron)
 
     def hours(self, hours: Hours, wall_ns: int) -> tuple[bool, int]:
         inside = self.daily(hours.begin, hours.end)

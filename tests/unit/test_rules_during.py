@@ -1,10 +1,14 @@
 """`during`: hours are a part of the condition; a wall clock that is set moves them and no delay."""
 
+from pathlib import Path
+
 import pytest
 
 from gateway.calendar import LocalCalendar
 from gateway.document import parse
 from gateway.errors import Problem
+from gateway.fixture import load_fixture
+from gateway.trial import judge
 from rules.load import load_rules
 from rules.model import RuleSet
 from rules.step import ClockStep, Output, State, Tick, next_due, reset, start, step
@@ -166,3 +170,44 @@ def test_a_rule_that_protects_people_must_say_what_holds_without_a_clock() -> No
     text = NIGHT.replace("operational", "safety")
     assert [p.fix for p in load(text % "")[1]] == ["add without_clock: inside, or outside"]
     assert load(text % ", without_clock: inside")[1] == []
+
+
+CASES = """
+gateway: {timezone: Asia/Shanghai, location: {lat: 31.23, lon: 121.47}}
+devices:
+  light-1: {profile: streetlight-native}
+tests:
+- name: the light burns in the evening and is off at eleven
+  start: 2026-06-21T18:00:00+08:00
+  input:
+  - {series: light-1.env.illuminance, every: 1m, values: "30x330", unit: lx}
+  expect:
+  - {by: +47m, written: [{light-1.light.level: 60 %}]}
+  - {at: +5h, written: [{light-1.light.level: 0 %}]}
+  only: true
+"""
+EVENING = """
+rules:
+- id: evening
+  for_each: {type: light, has: env.illuminance}
+  during: {from: sunset - 15m, to: "23:00"}
+  when: it.env.illuminance < 40 lx
+  do:
+  - set: {device: it, point: light.level, value: 60 %}
+- id: off
+  for_each: {type: light}
+  when: "true"
+  priority: schedule
+  do:
+  - set: {device: it, point: light.level, value: 0 %}
+"""
+
+
+def test_a_test_case_of_rules_says_where_and_when_it_is(tmp_path: Path) -> None:
+    (tmp_path / "evening.yaml").write_text(EVENING)
+    (tmp_path / "evening.test.yaml").write_text(CASES.replace("only: true", ""))
+    fixture = load_fixture(tmp_path / "evening.test.yaml")
+    verdict = judge(fixture, fixture.cases[0])
+    assert verdict.problems == ()
+    assert [one.value for one in verdict.happened] == [0, 60, 0]
+    assert abs(verdict.happened[1].at - 46.5 * 60 * SECOND) < 60 * SECOND  # sunset is at 19:01

@@ -14,6 +14,7 @@ from rules.outputs import (
     Input,
     Logged,
     Notified,
+    Occurred,
     Output,
     Raised,
     Released,
@@ -96,7 +97,7 @@ class Engine:
 
 def said(output: Output) -> str:
     match output:
-        case Raised() | Cleared():
+        case Raised() | Cleared() | Occurred():
             return f"{type(output).__name__} {output.instance}"
         case Claimed():
             return f"{output.device}.{output.point} = {output.value}"

@@ -33,7 +33,7 @@ def test_a_wrong_shape_is_refused_at_its_place(text: str, message: str) -> None:
     [
         (f"{key}: {{}}", key)
         for key in (
-            "at", "catch_up", "catch_up_max", "mode", "restart", "digest",
+            "mode", "restart", "digest",
             "max_run", "template", "inputs",
         )
     ]

@@ -1,6 +1,7 @@
 """Hours follow the clock on the wall, whatever is done to it, in the real bus and decider."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from gateway.calendar import LocalCalendar
 from gateway.decider import RuleDecider
 from gateway.document import parse
 from gateway.model import EventKind
+from gateway.moments import Moments
 from gateway.state import State
 from gateway.wall import Wall, offset
 from rules.hours import During
@@ -24,6 +26,10 @@ rules:
   during: {from: "03:10", to: "03:20"}
   when: it.elec.voltage.a > 250 V
   alarm: {severity: operational}
+- id: hourly
+  at: {every: 1h}
+  do:
+  - log: an hour
 """
 
 CALENDAR = LocalCalendar("Asia/Shanghai", None)
@@ -37,7 +43,7 @@ class Room(Site):
         self.decider = RuleDecider(LOADED, self.commands, self.notify, offset(self.clock))
         state = State({view.id: view.profile for view in DEVICES})
         self.bus = Bus(store=self.journal, state=state, clock=self.clock, decider=self.decider)
-        self.wall = Wall(self.clock, self.decider, self.bus)
+        self.wall = Wall(self.clock, self.decider, self.bus, Moments(Path("nowhere")))
 
     def raised(self) -> int:
         return len(self.of(EventKind.ALARM_RAISED)) - len(self.of(EventKind.ALARM_CLEARED))
@@ -67,6 +73,22 @@ async def test_hours_that_do_not_hear_of_the_clock_are_noticed(
 ) -> None:
     monkeypatch.setattr(During, "turn", lambda _self, _wall_ns: None)
     assert await stepped() != [0, 0, 1, 0, 1, 0]
+
+
+async def test_what_occurred_is_kept_and_a_failing_disk_costs_no_rule(tmp_path: Path) -> None:
+    room = Room()
+    wall = Wall(room.clock, room.decider, room.bus, Moments(tmp_path / "missing"))
+    room.decider.decide(None, room.clock.boottime_ns(), room.bus)
+    assert room.decider.occurred()
+    task = asyncio.create_task(wall.run())
+    await asyncio.sleep(0.05)
+    assert not task.done()
+    (tmp_path / "missing").mkdir()
+    task.cancel()
+    await asyncio.wait([task])
+    kept = Moments(tmp_path / "missing")
+    await asyncio.to_thread(kept.load)
+    assert kept.kept == room.decider.occurred()
 
 
 async def test_after_a_restart_hours_know_what_time_it_is() -> None:
