@@ -88,7 +88,7 @@ def backtest(
     found.stored = list(past.raises)
     export = Export(directory, (LANE_SAMPLE,), begin, until_ns, advanced)
     samples = (record.item for record in export if isinstance(record.item, Sample))
-    trial = Trial(rules, devices, begin, raised=past.active)
+    trial = Trial(rules, devices, begin, raised=past.active, wall_ns=0)
     boot = 0
     for sample, now in _timed(samples, rules, past.offsets):
         if boot not in {0, sample.boot}:
