@@ -100,7 +100,7 @@ def explained(state: State, rank: int, now: int) -> Explained:
         instance.id, instance.shown, "" if rule.severity is None else rule.severity.name.lower(),
         phase, now - state.since[rank] if raised else None, waited, wait,
         None if unknown is None else now - unknown, rule.on_unknown,
-        instance.when.text, tuple(_parts(state, instance.when)),
+        instance.when.text, (*_hours(state, instance), *_parts(state, instance.when)),
         "" if instance.until is None else instance.until.text,
         () if instance.until is None else tuple(_parts(state, instance.until)),
         tuple(_points(state, instance, now)),
@@ -118,6 +118,11 @@ def _points(state: State, instance: Instance, now: int) -> Iterator[Known]:
             old = age is not None and stale < NEVER_NS and age >= stale
             why = "never seen" if age is None else "too old" if old else "bad"
         yield Known(device, point, value, age, why)
+
+
+def _hours(state: State, instance: Instance) -> Iterator[Part]:
+    if instance.during is not None:
+        yield Part(0, "within the hours of `during`", state.values[instance.during])
 
 
 def _parts(state: State, test: Predicate) -> Iterator[Part]:

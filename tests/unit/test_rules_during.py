@@ -9,6 +9,7 @@ from gateway.document import parse
 from gateway.errors import Problem
 from gateway.fixture import load_fixture
 from gateway.trial import judge
+from rules.explain import explained
 from rules.load import load_rules
 from rules.model import RuleSet
 from rules.step import ClockStep, Output, State, Tick, next_due, reset, start, step
@@ -131,6 +132,18 @@ def test_what_was_assumed_of_an_unknown_condition_counts_from_when_it_became_unk
     assert engine.tick(0) == []
     assert engine.tick(30) == []
     assert engine.tick(60) == ["Raised"]  # at once: it has been unknown for a minute
+
+
+def test_explain_says_that_it_is_not_the_hour() -> None:
+    engine = Engine(NIGHT % "")
+    engine.volts(1, 251)
+    assert explained(engine.state, 0, SECOND).when_parts[0] == (
+        0,
+        "within the hours of `during`",
+        False,
+    )
+    engine.tick(60)
+    assert explained(engine.state, 0, 60 * SECOND).when_parts[0][2] is True
 
 
 def test_a_latched_alarm_may_be_reset_when_its_hours_are_over() -> None:
