@@ -140,10 +140,6 @@ class During(WallNode):
         self._asked = self._edge = 0  # UTC; between them it is `_inside` or not
         self._inside = lost
 
-    def turn(self, wall_ns: int | None) -> None:
-        super().turn(wall_ns)
-        self._asked = self._edge = 0
-
     def value(self, now: int) -> Value:
         if self.wall_ns is None:
             return self._lost

@@ -136,6 +136,12 @@ def test_a_moment_that_was_processed_is_not_repeated_by_a_restart_or_a_clock_set
     assert engine.tick(2 * 3600) == []  # 08:00, for the second time
 
 
+def test_a_start_within_the_minute_after_a_moment_has_missed_it_all_the_same() -> None:
+    engine = Engine('"07:30"')  # else a crash just after it would repeat it
+    engine.tick(0)
+    assert engine.restarted(HALF_PAST + 5 * SECOND).tick(0) == [(False, 5)]
+
+
 def test_a_small_correction_over_the_moment_does_not_miss_it() -> None:
     engine = Engine('"07:30"')
     engine.tick(1799)

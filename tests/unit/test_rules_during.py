@@ -42,15 +42,15 @@ class Engine:
         self.state: State = start(rules, wall_ns=wall_ns)
 
     def volts(self, at_s: float, volts: float) -> list[str]:
-        return self._take(sample("meter-1", at_s, {VOLTAGE: volts}), at_s)
+        return self.take(sample("meter-1", at_s, {VOLTAGE: volts}), at_s)
 
     def turn(self, at_s: float, wall_ns: int | None) -> list[str]:
-        return self._take(ClockStep(wall_ns), at_s)
+        return self.take(ClockStep(wall_ns), at_s)
 
     def tick(self, at_s: float) -> list[str]:
-        return self._take(Tick(), at_s)
+        return self.take(Tick(), at_s)
 
-    def _take(self, taken: object, at_s: float) -> list[str]:
+    def take(self, taken: object, at_s: float) -> list[str]:
         outputs: list[Output]
         self.state, outputs = step(self.state, taken, round(at_s * SECOND))  # type: ignore[arg-type] # one of the three above
         return [type(output).__name__ for output in outputs]
@@ -144,6 +144,27 @@ def test_explain_says_that_it_is_not_the_hour() -> None:
     )
     engine.tick(60)
     assert explained(engine.state, 0, 60 * SECOND).when_parts[0][2] is True
+
+
+UNKNOWN = """
+rules:
+- id: unknown
+  for_each: {id: meter-1}
+  during: {from: "22:00", to: "22:01"}
+  when: it.elec.power.total > 100 W
+  until: it.water.pressure < 100 kPa
+  on_unknown: assume_true
+  unknown_for: 5s
+  alarm: {severity: operational}
+"""
+
+
+def test_what_was_assumed_within_the_hours_is_no_condition_beyond_them() -> None:
+    engine = Engine(UNKNOWN)
+    engine.take(sample("meter-1", 1, {"water.pressure": 200}), 1)
+    assert engine.tick(60) == ["Raised"]
+    assert engine.tick(120) == ["Cleared"]
+    assert engine.tick(60 + 86_400) == ["Raised"]  # at once: unknown since the day before
 
 
 def test_a_latched_alarm_may_be_reset_when_its_hours_are_over() -> None:
