@@ -10,7 +10,7 @@ from gateway.fixture import Fixture
 from gateway.model import EMPTY, Level, Quality, Sample, Value
 from rules.load import DeviceView
 from rules.model import RuleSet
-from rules.outputs import Claimed, Cleared, Output, Raised, Released
+from rules.outputs import Claimed, Cleared, Commanded, Output, Raised, Released
 from rules.step import NO_MOMENTS, Tick, next_due, occurred, reset, resume, start, step
 
 _BAD = Quality(Level.BAD, "no reading")
@@ -92,6 +92,8 @@ class Trial:
                     self._claim(output)
                 case Released():
                     self._release(output)
+                case Commanded():
+                    self._tell("written", f"{output.device}.{output.point}", output.value)
 
     def _tell(self, kind: Kind, name: str, value: Value | None = None) -> None:
         self.happened.append(Happened(self.now, kind, name, value))

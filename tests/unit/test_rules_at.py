@@ -1,12 +1,15 @@
 """`at`: at a moment, once, if the condition is true; what was missed is skipped or made up for once."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from gateway.calendar import LocalCalendar
 from gateway.document import parse
 from gateway.errors import Problem
+from gateway.fixture import load_fixture
+from gateway.trial import judge
 from rules.hours import At, mark
 from rules.load import load_rules
 from rules.model import RuleSet
@@ -229,3 +232,31 @@ def test_nothing_is_held_from_a_moment_on() -> None:
     text = RULE.replace("log: good morning", "if: {cond: it.light.on, then: [{set: {device: it, point: light.on, value: false}}]}")  # fmt: skip
     _, problems = load_rules([parse((text % "07:30").encode(), "a.yaml")], DEVICES, (), SHANGHAI)
     assert "`set` holds until a rule ends, which `at` never does" in [p.what for p in problems]
+
+
+CASES = """
+gateway: {timezone: Europe/Berlin}
+devices:
+  light-1: {profile: streetlight-native}
+tests:
+- name: off at half past two, also in the night in which there is none, and not again after a restart
+  start: 2026-03-28T00:00:00+01:00
+  input:
+  - {at: +2h31m, reboot: 10s}
+  expect:
+  - {at: +2h30m, written: [{light-1.light.level: 0 %}]}
+  - {by: +26h, written: [{light-1.light.level: 0 %}]}
+  only: true
+  end: +26h
+"""
+
+
+def test_a_test_case_of_rules_goes_by_the_clock_of_its_place(tmp_path: Path) -> None:
+    command = "command: {device: it, point: light.level, value: 0 %}"
+    rule = (RULE % "02:30").replace("log: good morning", command)
+    (tmp_path / "off.yaml").write_text(rule)
+    (tmp_path / "off.test.yaml").write_text(CASES)
+    fixture = load_fixture(tmp_path / "off.test.yaml")
+    verdict = judge(fixture, fixture.cases[0])
+    assert verdict.problems == ()
+    assert [one.at / HOUR for one in verdict.happened] == [2.5, 26]
