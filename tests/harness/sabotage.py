@@ -21,7 +21,7 @@ from gateway.bus import Bus
 from gateway.cli.main import main
 from gateway.commands import LOCAL, Commands
 from gateway.counters import ReplayCounters
-from gateway.errors import Refused
+from gateway.errors import GatewayError, Refused
 from gateway.indicators import gather
 from gateway.indicators.energy import Energy
 from gateway.indicators.settings import ReportSection
@@ -173,6 +173,27 @@ def report_of_few_households() -> None:
     setattr(gather, "Energy", energy)  # noqa: B010 -- as above
 
 
+def quick_influx() -> None:
+    """No sabotage of a promise: what is for InfluxDB does not wait for company."""
+    from gateway.sinks import influx  # loads the client: for those who use it
+
+    influx.HERE = influx.Timing(linger_s=0.05, event_linger_s=0.05, pause_s=0.01)
+
+
+def any_answer_is_a_yes() -> None:
+    """Whatever InfluxDB answers, or that it does not, the cursor moves on."""
+    from gateway.sinks.influx_client import Server
+
+    quick_influx()
+    proper = Server.write
+
+    async def write(self: Server, body: bytes) -> None:
+        with suppress(GatewayError):
+            await proper(self, body)
+
+    setattr(Server, "write", write)  # noqa: B010 -- as above
+
+
 if __name__ == "__main__":
     {
         "ack_before_commit": ack_before_commit,
@@ -180,6 +201,8 @@ if __name__ == "__main__":
         "no_quarantine": no_quarantine,
         "no_identity_check": no_identity_check,
         "evict_alarms_first": evict_alarms_first,
+        "any_answer_is_a_yes": any_answer_is_a_yes,
+        "quick_influx": quick_influx,
         "forget_counters": forget_counters,
         "report_of_few_households": report_of_few_households,
         "report_without_the_newest": report_without_the_newest,
