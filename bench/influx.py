@@ -1,6 +1,7 @@
 """InfluxDB: a backlog from the journal to an HTTP server that takes everything, against `Point` objects.
 
 The same journal, client, server and batches; only the lines are made by the client's own `Point`.
+Then `gateway history` of a day in a compound of 500 points (`bench.volume`), from the journal.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from influxdb_client.client.influxdb_client_async import InfluxDBClientAsync
 from influxdb_client.client.write.point import Point
 from pydantic import SecretStr
 
+from bench import volume
 from bench.report import Row
 from drivers.modbus.settings import ModbusDevice
 from gateway.clock import SystemClock
@@ -38,7 +40,8 @@ POINT: Any = Point  # it has no types
 
 def run() -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="bench-influx-") as folder:
-        return asyncio.run(_measure(Path(folder)))
+        rows = asyncio.run(_measure(Path(folder)))
+        return [*rows, *volume.queried(Path(folder) / "day")]
 
 
 async def _measure(folder: Path) -> list[Row]:

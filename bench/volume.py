@@ -8,7 +8,9 @@ from contextlib import closing
 from pathlib import Path
 
 from bench.report import Row
+from gateway.cli.history import default_step
 from gateway.model import Sample, Value
+from gateway.store.history import Historian, History, Query
 from gateway.store.points import PointInfo
 from gateway.store.rollup import Rollups
 from gateway.store.settings import StoreSettings
@@ -26,6 +28,43 @@ def run(folder: Path) -> list[Row]:
     """10 s groups over 4 h, scaled to a day; 60 s groups over a whole day, which is then queried."""
     grouped = asyncio.run(_day(folder / "10", group=1, hours=4))
     return [*grouped, *asyncio.run(_day(folder / "60", group=6, hours=24))]
+
+
+def queried(folder: Path) -> list[Row]:
+    """A whole day as `gateway history DEVICE POINT --since 24h` asks for it: without --step."""
+    asyncio.run(_day(folder, group=6, hours=24))
+    until = START_NS + DAY_S * 10**9
+    default = _query(0, 0, until)
+    historian = Historian(folder)
+    found, coarse_s = _timed(historian, default)
+    _, raw_s = _timed(historian, default._replace(coarse=False, step_s=60))
+    began = time.perf_counter()
+    for device in range(DEVICES):
+        for point in range(POINTS):
+            historian.read(_query(device, point, until))
+    every_s = time.perf_counter() - began
+    what = f"24 h in steps of {default.step_s} s ({len(found.rows)}, from {found.source} rollups)"
+    return [
+        Row(f"{what}, one point of {DEVICES * POINTS}", f"{coarse_s * 1e3:.1f} ms"),
+        Row("  from its raw samples, in steps of 60 s", f"{raw_s * 1e3:,.0f} ms"),
+        Row(f"  all {DEVICES * POINTS} points, one after the other", f"{every_s * 1e3:,.0f} ms"),
+    ]
+
+
+def _query(device: int, point: int, until: int) -> Query:
+    since = until - DAY_S * 10**9
+    step_s = default_step(DAY_S)
+    return Query(f"meter-{device}", f"p{point:02}", since, until, step_s, until, coarse=True)
+
+
+def _timed(historian: Historian, query: Query) -> tuple[History, float]:
+    """The answer, and the median of nine."""
+    took = []
+    for _ in range(9):
+        began = time.perf_counter()
+        historian.read(query)
+        took.append(time.perf_counter() - began)
+    return historian.read(query), sorted(took)[4]
 
 
 async def _day(folder: Path, *, group: int, hours: int) -> list[Row]:

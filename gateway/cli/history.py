@@ -59,14 +59,15 @@ def _query(options: argparse.Namespace) -> Query:
     since, until = moment_ns(options.since, now), moment_ns(options.until, now)
     if until <= since:
         raise ValueError("the range is empty: --until must be later than --since")
-    step_s = seconds(options.step) if options.step else _step((until - since) / SECOND)
+    step_s = seconds(options.step) if options.step else default_step((until - since) / SECOND)
     coarse = step_s % WINDOW_S == 0
     if coarse:
         since -= since % WINDOW_NS
     return Query(options.device, options.point, since, until, step_s, now, coarse)
 
 
-def _step(range_s: float) -> int:
+def default_step(range_s: float) -> int:
+    """Seconds, for a range without --step."""
     return next((step for step in STEPS if range_s / step <= POINTS), STEPS[-1])
 
 
