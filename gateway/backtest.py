@@ -4,6 +4,7 @@ Engine time is the wall clock of each boot as its events tell it. The journal ha
 strategies let through, so a rule may see fewer samples here than it saw, or would have seen, live.
 """
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -163,11 +164,11 @@ def diff(stored: Sequence[Raise], raised: Sequence[Raise]) -> Diff:
         rule = instance.partition("[")[0]
         left = before.get(instance, [])
         for at in after.get(instance, []):
-            near = min(left, key=lambda was: abs(was - at), default=None)
-            if near is None or abs(near - at) > MOVED_NS:
+            index = _nearest(left, at)
+            if index is None or abs(left[index] - at) > MOVED_NS:
                 whole.added.setdefault(rule, []).append(Raise(at, instance))
                 continue
-            left.remove(near)
+            near = left.pop(index)
             if abs(near - at) <= SAME_NS:
                 whole.same[rule] += 1
             else:
@@ -175,6 +176,13 @@ def diff(stored: Sequence[Raise], raised: Sequence[Raise]) -> Diff:
         if left:
             whole.removed.setdefault(rule, []).extend(Raise(at, instance) for at in left)
     return whole
+
+
+def _nearest(times: Sequence[int], at: int) -> int | None:
+    """The index of the one nearest to `at` in sorted `times`."""
+    index = bisect_left(times, at)
+    near = range(max(0, index - 1), min(len(times), index + 1))
+    return min(near, key=lambda one: abs(times[one] - at), default=None)
 
 
 def _by_instance(raises: Iterable[Raise]) -> dict[str, list[int]]:

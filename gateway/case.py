@@ -13,9 +13,9 @@ from gateway.settings import Duration, Id, Section, Text, wrong
 from gateway.site_limit import SiteLimit, read_limit
 
 # What a case may hold in later versions: refused, never ignored.
-NOT_YET = frozenset({"clock_step", "ack", "shelve", "unshelve", "out_of_service", "reload", "result"})  # fmt: skip
+NOT_YET = frozenset({"ack", "shelve", "unshelve", "out_of_service", "reload", "result"})  # fmt: skip
 
-Kind = Literal["raised", "cleared", "written"]
+Kind = Literal["raised", "cleared", "written", "told"]
 When = Literal["at", "by", "never"]
 
 
@@ -42,8 +42,15 @@ class Reset(NamedTuple):
     force: bool
 
 
+class Turn(NamedTuple):
+    """The wall clock is set by so many ns; None: it cannot be trusted any more."""
+
+    at: int
+    by: int | None
+
+
 class Expected(NamedTuple):
-    """`name`: an instance, a rule, or DEVICE.POINT. `path` is where it stands in the file."""
+    """`name`: an instance, a rule, DEVICE.POINT, or a recipient. `path` is where it stands in the file."""
 
     path: tuple[str | int, ...]
     when: When
@@ -61,7 +68,7 @@ class Case(NamedTuple):
     name: str
     path: tuple[str | int, ...]
     start: int
-    inputs: tuple[Heard | Reboot | Reset, ...]
+    inputs: tuple[Heard | Reboot | Reset | Turn, ...]
     expected: tuple[Expected, ...]
     only: bool
     end: int
@@ -117,3 +124,4 @@ class FilePart(Section):
     rules: Annotated[list[str], Field(min_length=1)] | None = None
     profiles: list[str] = []
     gateway: PlacePart = PlacePart()
+    recipients: list[Id] = []

@@ -1,6 +1,6 @@
 """From the lines of a test case to what is fed and what is expected; every fault with its place."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from pydantic import Field
@@ -14,6 +14,7 @@ from gateway.case import (
     Reboot,
     Reset,
     TestPart,
+    Turn,
     When,
     Words,
 )
@@ -48,6 +49,11 @@ class RebootPart(Section):
     reboot: Duration
 
 
+class TurnPart(Section):
+    at: str
+    clock_step: str
+
+
 class ResetPart(Section):
     at: str
     reset: str
@@ -61,12 +67,14 @@ class ExpectPart(Section):
     raised: Words = []
     cleared: Words = []
     written: list[dict[str, object]] = []
+    told: list[str | dict[str, str]] = []
 
 
 _INPUTS: Mapping[str, type[Section]] = {
     "series": SeriesPart,
     "reboot": RebootPart,
     "reset": ResetPart,
+    "clock_step": TurnPart,
 }
 
 
@@ -75,8 +83,9 @@ class Reader:
 
     def __init__(
         self, document: Document, rules: RuleSet, devices: Mapping[str, DeviceView],
-        problems: list[Problem],
+        problems: list[Problem], recipients: Sequence[str] = (),
     ) -> None:  # fmt: skip
+        self._recipients = recipients
         self._document = document
         self._rules = rules
         self._devices = devices
@@ -87,7 +96,7 @@ class Reader:
 
     def case(self, index: int, test: TestPart) -> Case:
         path: Path_ = ("tests", index)
-        inputs: list[Heard | Reboot | Reset] = []
+        inputs: list[Heard | Reboot | Reset | Turn] = []
         for number, value in enumerate(test.input):
             inputs += self._input(value, (*path, "input", number))
         expected: list[Expected] = []
@@ -115,7 +124,7 @@ class Reader:
 
     # Inputs
 
-    def _input(self, value: object, path: Path_) -> Iterator[Heard | Reboot | Reset]:
+    def _input(self, value: object, path: Path_) -> Iterator[Heard | Reboot | Reset | Turn]:
         if isinstance(value, str):
             moment, _, rest = value.strip().partition(" ")
             yield from self._line(path, value, moment, rest)
@@ -130,6 +139,8 @@ class Reader:
                 yield from self._series(path, part)
             case SetPart():
                 yield from self._set(path, part)
+            case TurnPart():
+                yield from self._turn(path, part)
             case RebootPart() | ResetPart():
                 at = self._try((*path, "at"), part.at, lambda: moment_ns(part.at))
                 if at is not None and isinstance(part, RebootPart):
@@ -157,6 +168,17 @@ class Reader:
                 messages.setdefault(given.device, []).append(given)
         for message in messages.values() if at is not None else ():
             yield _heard(at or 0, message, round(part.late * SECOND))
+
+    def _turn(self, path: Path_, part: TurnPart) -> Iterator[Turn]:
+        at = self._try((*path, "at"), part.at, lambda: moment_ns(part.at))
+        text = part.clock_step.strip()
+        if at is None or text == "lost":
+            if at is not None:
+                yield Turn(at, None)
+            return
+        by = self._try((*path, "clock_step"), text, lambda: moment_ns(text.removeprefix("-")))
+        if by is not None:
+            yield Turn(at, -by if text.startswith("-") else by)
 
     def _series(self, path: Path_, part: SeriesPart) -> Iterator[Heard]:
         begin = self._try((*path, "from"), part.from_, lambda: moment_ns(part.from_))
@@ -190,8 +212,8 @@ class Reader:
     def _happens(self, path: Path_, part: ExpectPart, when: When) -> Iterator[Expected]:
         text = part.at if when == "at" else part.by
         ns = self._try((*path, when), text, lambda: moment_ns(text))
-        if not (part.raised or part.cleared or part.written):
-            self._tell(path, "nothing is expected", "add raised, cleared or written")
+        if not (part.raised or part.cleared or part.written or part.told):
+            self._tell(path, "nothing is expected", "add raised, cleared, written or told")
         if ns is None:
             return
         kinds: tuple[tuple[Kind, list[str]], ...] = (
@@ -207,6 +229,22 @@ class Reader:
             for name, value in one.items():
                 at = (*path, "written", index, name)
                 yield from self._written(at, name, value, when, ns)
+
+        yield from self._told(path, part, when, ns)
+
+    def _told(self, path: Path_, part: ExpectPart, when: When, ns: int) -> Iterator[Expected]:
+        for index, told in enumerate(part.told):
+            texts = told if isinstance(told, dict) else {told: None}
+            for name, text in texts.items():
+                at = (*path, "told", index)
+                if self._recipient(at, name):
+                    yield Expected(at, when, ns, "told", name, text)
+
+    def _recipient(self, path: Path_, name: str) -> bool:
+        if name not in self._recipients:
+            fix = suggest(name, self._recipients) if self._recipients else "add `recipients:`"
+            self._tell(path, f"unknown recipient '{name}'", fix)
+        return name in self._recipients
 
     def _written(
         self, path: Path_, name: str, value: object, when: When, ns: int
@@ -234,6 +272,9 @@ class Reader:
         elif kind in {"raised", "cleared"}:
             if self._alarm(path, name):
                 yield Expected(path, "never", 0, "raised" if kind == "raised" else "cleared", name)
+        elif kind == "told":
+            if self._recipient(path, name):
+                yield Expected(path, "never", 0, "told", name)
         else:
             self._tell(path, f"'{text}' is not understood", "write e.g. raised RULE or written DEVICE.POINT")  # fmt: skip
 

@@ -57,7 +57,7 @@ def load_fixture(path: Path) -> Fixture:
     rules = _rules(file, document, devices, problems)
     if problems:
         raise ConfigError(problems)
-    reader = Reader(document, rules, devices, problems)
+    reader = Reader(document, rules, devices, problems, file.recipients)
     cases = tuple(reader.case(index, test) for index, test in enumerate(file.tests))
     if problems:
         raise ConfigError(problems)
@@ -102,7 +102,7 @@ def _rules(
     rules, found = load_rules(
         documents,
         list(devices.values()),
-        (),
+        file.recipients,
         calendar_at(file.gateway.timezone, file.gateway.location),
     )
     problems += found

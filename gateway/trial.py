@@ -3,21 +3,30 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from gateway.case import Case, Expected, Heard, Kind, Reboot, Reset
+from gateway.case import Case, Expected, Heard, Kind, Reboot, Reset, Turn
 from gateway.case_text import shown
 from gateway.errors import Problem
 from gateway.fixture import Fixture
 from gateway.model import EMPTY, Level, Quality, Sample, Value
 from rules.load import DeviceView
 from rules.model import RuleSet
-from rules.outputs import Claimed, Cleared, Commanded, Output, Raised, Released
+from rules.outputs import (
+    Claimed,
+    Cleared,
+    ClockStep,
+    Commanded,
+    Notified,
+    Output,
+    Raised,
+    Released,
+)
 from rules.step import NO_MOMENTS, Tick, next_due, occurred, reset, resume, start, step
 
 _BAD = Quality(Level.BAD, "no reading")
 
 
 class Happened(NamedTuple):
-    """`at`: engine time, ns. `name`: the instance, or DEVICE.POINT of what is written."""
+    """`at`: engine time, ns. `name`: the instance, DEVICE.POINT of what is written, or who is told."""
 
     at: int
     kind: Kind
@@ -36,12 +45,14 @@ class Trial:
         self, rules: RuleSet, devices: Mapping[str, DeviceView], now: int = 0, *,
         raised: Collection[str] = (), wall_ns: int | None = None,
     ) -> None:  # fmt: skip
-        """`raised`: the alarms that are active at the beginning; `wall_ns`: UTC minus engine time."""
+        """`raised`: the alarms that are active at the beginning; `wall_ns`: UTC minus engine time, None
+        while the wall clock cannot be trusted.
+        """
         self.now = now
         self.happened: list[Happened] = []
         self._devices = devices
         self._rules = rules
-        self._wall_ns = wall_ns  # UTC minus engine time
+        self._wall_ns = wall_ns
         self._state = start(rules, now, wall_ns)
         self._raised = set(raised)
         self._claims: dict[tuple[str, str], dict[str, Claimed]] = {}
@@ -74,6 +85,12 @@ class Trial:
         self._state, outputs = resume(self._state, raised, before)
         self._act(outputs)
 
+    def turn(self, wall_ns: int | None) -> None:
+        """The wall clock was set, or lost."""
+        self._wall_ns = wall_ns
+        self._state, outputs = step(self._state, ClockStep(wall_ns), self.now)
+        self._act(outputs)
+
     def reset(self, alarm: str, *, force: bool) -> None:
         """Raises ValueError that says why it cannot be."""
         self._state, outputs = reset(self._state, alarm, self.now, "reset", force=force)
@@ -94,6 +111,8 @@ class Trial:
                     self._release(output)
                 case Commanded():
                     self._tell("written", f"{output.device}.{output.point}", output.value)
+                case Notified():
+                    self._tell("told", output.recipient, output.text)
 
     def _tell(self, kind: Kind, name: str, value: Value | None = None) -> None:
         self.happened.append(Happened(self.now, kind, name, value))
@@ -138,6 +157,7 @@ class Verdict(NamedTuple):
 def judge(fixture: Fixture, case: Case) -> Verdict:
     """Run one case."""
     trial = Trial(fixture.rules, fixture.devices, wall_ns=case.start)
+    wall_ns = case.start
     problems: list[Problem] = []
     awake = 0  # the gateway is off before
     for one in case.inputs:
@@ -150,6 +170,10 @@ def judge(fixture: Fixture, case: Case) -> Verdict:
                 trial.wait(one.at)
                 trial.reboot(one.down)
                 awake = one.at + one.down
+            case Turn():
+                trial.wait(one.at)
+                wall_ns += one.by or 0
+                trial.turn(None if one.by is None else wall_ns)
             case Reset():
                 trial.wait(one.at)
                 try:
@@ -189,7 +213,9 @@ def _faults(fixture: Fixture, case: Case, happened: Sequence[Happened]) -> Itera
 
 
 def _is(one: Happened, wanted: Expected) -> bool:
-    names = {one.name} if one.kind == "written" else {one.name, one.name.partition("[")[0]}
+    names = (
+        {one.name} if one.kind in {"written", "told"} else {one.name, one.name.partition("[")[0]}
+    )
     fits = one.kind == wanted.kind and wanted.name in names
     return fits and (wanted.value is None or one.value == wanted.value)
 

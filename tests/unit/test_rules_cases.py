@@ -150,7 +150,8 @@ def test_a_case_that_fails_says_where_and_what_happened_instead(
     ("+5s l1.light.level = 200 %", "outside of what light.level may be"),
     ("+5s m1.elec.voltage.a", "no reading: write DEVICE.POINT = VALUE"),
     ('{at: +5s, ack: "hot[m1]", set: x}', "'ack' is not in this version: remove it"),
-    ("{at: +5s, clock_step: 1h}", "'clock_step' is not in this version"),
+    ("{at: +5s, reload: 1h}", "'reload' is not in this version"),
+    ("{at: +5s, clock_step: away}", "away is no time"),
     ('{at: +5s, reset: "hott[m1]"}', "unknown alarm 'hott[m1]': did you mean 'hot[m1]'?"),
     ("{series: l1.light.level, every: 1s, values: 1+xx3, unit: '%'}", "'1+xx3 %' is no value"),
     ("{series: l1.light.level, every: 1s, values: 1x999999, unit: '%'}", "999999 values"),
@@ -203,3 +204,80 @@ def test_a_refused_fixture_does_not_hide_the_others(
 
 def test_a_folder_without_fixtures_is_wrong_usage(tmp_path: Path) -> None:
     assert main(["rules", "test", str(tmp_path)]) == 64
+
+
+STEPS = """\
+rules:
+- id: night
+  during: {from: "22:00", to: "06:00"}
+  for_each: {type: light, has: env.illuminance}
+  when: it.env.illuminance < 40 lx
+  alarm: {severity: operational}
+  do:
+  - notify: {to: guard, text: "dark at {it.env.illuminance} lx"}
+  - command: {device: it, point: light.level, value: 60 %}
+"""
+HOURS = """\
+recipients: [guard]
+gateway: {timezone: Asia/Shanghai}
+devices:
+  l1: {profile: streetlight-native}
+tests:
+- name: night
+  start: 2026-03-02T21:59:00+08:00
+"""
+
+
+def night(folder: Path, case: str) -> Verdict:
+    (folder / "site.yaml").write_text(STEPS)
+    (folder / "site.test.yaml").write_text(HOURS + case)
+    fixture = load_fixture(folder / "site.test.yaml")
+    return judge(fixture, fixture.cases[0])
+
+
+def test_hours_begin_by_the_clock_on_the_wall_and_people_are_told(tmp_path: Path) -> None:
+    found = night(
+        tmp_path,
+        """\
+  input: [+0s l1.env.illuminance = 20 lx]
+  only: true
+  expect:
+  - {at: +1m, raised: [night], told: [{guard: dark at 20 lx}], written: [{l1.light.level: 60 %}]}
+""",
+    )
+    assert found.problems == ()
+
+
+def test_a_clock_that_is_set_or_lost_moves_the_hours(tmp_path: Path) -> None:
+    found = night(
+        tmp_path,
+        """\
+  input:
+  - {at: +10s, clock_step: +1m}
+  - +20s l1.env.illuminance = 20 lx
+  - {at: +30s, clock_step: -5m}
+  - {at: +40s, clock_step: +5m}
+  - {at: +50s, clock_step: lost}
+  only: true
+  expect:
+  - {at: +20s, raised: [night], told: [guard], written: [{l1.light.level: 60 %}]}
+  - {at: +30s, cleared: [night]}
+  - {at: +40s, raised: [night], told: [guard], written: [{l1.light.level: 60 %}]}
+  - {at: +50s, cleared: [night]}
+""",
+    )
+    assert found.problems == ()
+
+
+def test_who_is_told_too_much_or_is_nobody_is_a_fault(tmp_path: Path) -> None:
+    found = night(
+        tmp_path,
+        """\
+  input: [+61s l1.env.illuminance = 20 lx]
+  expect:
+  - {never: told guard}
+""",
+    )
+    assert "guard: told all the same: it was at +1m1s = dark at 20 lx" in str(found.problems[0])
+    with pytest.raises(ConfigError, match="unknown recipient 'gard': did you mean 'guard'"):
+        night(tmp_path, "  expect: [{at: +1s, told: [gard]}]\n")
