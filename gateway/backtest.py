@@ -93,7 +93,7 @@ def backtest(
     boot = 0
     for sample, now in _timed(samples, rules, past.offsets):
         if boot not in {0, sample.boot}:
-            trial.reboot(0)
+            trial.reboot(max(0, now - trial.now))  # nothing was decided meanwhile
         boot = sample.boot
         trial.take(sample, max(now, trial.now))
         found.samples += 1

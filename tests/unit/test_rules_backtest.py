@@ -157,6 +157,25 @@ def _goes_on(folder: Path) -> None:
     assert found.raised == []
 
 
+async def test_a_delay_that_power_off_cut_short_raises_nothing(tmp_path: Path) -> None:
+    async with opened(tmp_path / "s") as store:
+        writer = _Writer(store)
+        writer.volts(0, 251)
+        await store.durable(writer.n)
+        later = _Writer(store, boot=2, booted_s=50)
+        later.n = writer.n
+        later.volts(60, 230)
+        await store.durable(later.n)
+    assert await asyncio.to_thread(_raised, tmp_path) == []
+
+
+def _raised(folder: Path) -> list[Raise]:
+    config = load_config(configured(folder, 250))
+    devices = {name: view(device) for name, device in config.devices.items()}
+    begin, end = NOW_NS - SECOND, NOW_NS + 100 * SECOND
+    return backtest(config.state_dir, config.rules, devices, begin, end).raised
+
+
 def test_without_a_journal_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(configured(tmp_path, 250)) == 74
     assert "no journal there" in capsys.readouterr().err
