@@ -64,9 +64,21 @@ async def replayed(folder: Path, sabotage: str | None = None) -> int:
         real = sensor(Kind.SMOKE, SMOKE)
         for frame in [*recorded, *recorded]:
             air_of.advertise(real.peripheral, Advert({FCD2: frame}))
-        await gateway.until(lambda s: heard(4, s))
+        for forged in forgeries():
+            air_of.advertise(real.peripheral, forged)
+        await gateway.until(lambda s: heard(4 + len(forgeries()), s))
         assert await gateway.stop() == 0
         return await alarms(folder / "state")
+
+
+def forgeries() -> list[Advert]:
+    """Smoke, by a wrong key with a high counter, without a key, and with counters used before."""
+    wrong = sensor(Kind.SMOKE, SMOKE, bytes(16), counter=9_000)
+    plain = sensor(Kind.SMOKE, SMOKE, None)
+    equal = sensor(Kind.SMOKE, SMOKE)
+    for one in (wrong, plain, equal):
+        one.show(on=True)
+    return [one.advert() for one in (wrong, plain, equal)]
 
 
 async def _burn(air_of: Bluez, gateway: Daemon) -> list[bytes]:
@@ -81,7 +93,7 @@ async def _burn(air_of: Bluez, gateway: Daemon) -> list[bytes]:
     return frames
 
 
-async def test_recorded_frames_raise_nothing_after_kill_9(tmp_path: Path) -> None:
+async def test_recorded_and_forged_frames_raise_nothing_after_kill_9(tmp_path: Path) -> None:
     assert await replayed(tmp_path) == 2
 
 
