@@ -176,6 +176,8 @@ def _evaluate(state: State, rank: int, at: int, now: int, outputs: list[Output])
     if holds == state.holds[rank]:
         return []
     state.holds[rank] = holds
+    if rank in state.unknown and _condition(state, rank) is not None:
+        del state.unknown[rank]  # what was assumed is known now: `until` says that it goes on
     return _begin(state, rank, at, now, outputs) if holds else _end(state, rank, at, now, outputs)
 
 

@@ -132,6 +132,8 @@ class Reference:
         if holds == self.holds:
             return
         self.holds = holds
+        if self._condition(now) is not None:
+            self.since_unknown = None
         self._begin(at, now) if holds else self._end(at, now)
 
     def _inside(self, now: int) -> bool:

@@ -167,6 +167,15 @@ def test_what_was_assumed_within_the_hours_is_no_condition_beyond_them() -> None
     assert engine.tick(60 + 86_400) == ["Raised"]  # at once: unknown since the day before
 
 
+def test_what_was_assumed_and_then_held_by_until_is_unknown_anew_after_the_hours() -> None:
+    engine = Engine(UNKNOWN)
+    engine.take(sample("meter-1", 1, {"water.pressure": 200}), 1)
+    assert engine.tick(60) == ["Raised"]
+    assert engine.turn(70, BEFORE_TEN - 3600 * SECOND) == ["Cleared"]
+    assert engine.turn(71, BEFORE_TEN) == []
+    assert engine.tick(75) == ["Raised"]
+
+
 def test_a_latched_alarm_may_be_reset_when_its_hours_are_over() -> None:
     engine = Engine(NIGHT.replace("operational", "operational, latch: true") % "")
     engine.volts(61, 251)
