@@ -136,7 +136,7 @@ class Peer:
         if not frame.usable:
             return self._unreadable(frame, advert.received_ns)
         if frame.refused is not None:
-            self.health.errors[frame.refused] += 1
+            self.health.errors[frame.refused.value] += 1
         if frame.encrypted and frame.counter is not None:
             return self._opened(frame, frame.counter, advert.received_ns)
         if self._sealed:
@@ -156,7 +156,7 @@ class Peer:
 
     def _unreadable(self, frame: Frame, now_ns: int) -> Taken:
         reason = frame.refused or Refusal.FOREIGN
-        self.health.errors[reason] += 1
+        self.health.errors[str(reason)] += 1
         if reason is Refusal.NO_KEY:
             self.health.note = "it encrypts, and the configuration has no key"
         if reason is not Refusal.MIC:

@@ -64,21 +64,34 @@ async def replayed(folder: Path, sabotage: str | None = None) -> int:
         real = sensor(Kind.SMOKE, SMOKE)
         for frame in [*recorded, *recorded]:
             air_of.advertise(real.peripheral, Advert({FCD2: frame}))
-        for forged in forgeries():
-            air_of.advertise(real.peripheral, forged)
-        await gateway.until(lambda s: heard(4 + len(forgeries()), s))
+        await gateway.until(lambda s: heard(4, s))
+        for reason, forged in forgeries().items():
+            await _refused(air_of, gateway, reason, forged)
         assert await gateway.stop() == 0
         return await alarms(folder / "state")
 
 
-def forgeries() -> list[Advert]:
-    """Smoke, by a wrong key with a high counter, without a key, and with counters used before."""
+def forgeries() -> dict[str, Advert]:
+    """Smoke, by a wrong key with a high counter, without a key, with a counter used before."""
     wrong = sensor(Kind.SMOKE, SMOKE, bytes(16), counter=9_000)
     plain = sensor(Kind.SMOKE, SMOKE, None)
     equal = sensor(Kind.SMOKE, SMOKE)
     for one in (wrong, plain, equal):
         one.show(on=True)
-    return [one.advert() for one in (wrong, plain, equal)]
+    return {"mic": wrong.advert(), "plain": plain.advert(), "old_counter": equal.advert()}
+
+
+async def _refused(air_of: Bluez, gateway: Daemon, reason: str, forged: Advert) -> None:
+    """Advertised until it has been refused for this reason once more."""
+
+    def refused(snapshot: Snapshot) -> int:
+        return snapshot["devices"][0]["errors"].get(reason, 0)
+
+    before = refused(await gateway.status())
+    async with asyncio.timeout(10):
+        while refused(await gateway.status()) == before:
+            air_of.advertise(sensor(Kind.SMOKE, SMOKE).peripheral, forged)
+            await asyncio.sleep(0.05)
 
 
 async def _burn(air_of: Bluez, gateway: Daemon) -> list[bytes]:
