@@ -40,6 +40,7 @@ class Lamps:
         self.acked: set[int] = set()
         self.poison: dict[int, dict[str, object]] = {}
         self._port = port
+        self._again: set[int] = set()  # lamps that are to repeat
         self._changed = asyncio.Condition()
 
     async def run(self) -> None:
@@ -50,6 +51,14 @@ class Lamps:
     async def release(self, goal: int) -> None:
         async with self._changed:
             self.goal = goal
+            self._changed.notify_all()
+
+    async def repeat(self) -> None:
+        """Tell again what is not acknowledged: the gateway may have died with a message on its disk
+        and its acknowledgement not sent.
+        """
+        async with self._changed:
+            self._again.update(range(LAMPS))
             self._changed.notify_all()
 
     async def until_acked(self, count: int) -> None:
@@ -67,13 +76,22 @@ class Lamps:
             number = lamp
             while True:
                 async with self._changed:
-                    while number >= self.goal or len(waiting) >= WINDOW:
+                    while lamp not in self._again and (
+                        number >= self.goal or len(waiting) >= WINDOW
+                    ):
                         await self._changed.wait()
-                waiting.add(number)
-                told = {**values(number), **self.poison.get(number, {})}
-                payload = orjson.dumps({"id": str(number), "values": told})
-                await client.publish(f"{topic}/state", payload, qos=1)
-                number += LAMPS
+                    due = sorted(waiting) if lamp in self._again else []
+                    self._again.discard(lamp)
+                    if number < self.goal and len(waiting) < WINDOW:
+                        waiting.add(number)
+                        due.append(number)
+                        number += LAMPS
+                for each in due:
+                    await client.publish(f"{topic}/state", self._payload(each), qos=1)
+
+    def _payload(self, number: int) -> bytes:
+        told = {**values(number), **self.poison.get(number, {})}
+        return orjson.dumps({"id": str(number), "values": told})
 
     async def _listen(self, client: aiomqtt.Client, waiting: set[int]) -> None:
         async for message in client.messages:

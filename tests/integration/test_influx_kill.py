@@ -126,6 +126,7 @@ async def live(one: Place, portion: int, server_dies: str = "") -> None:
     """
     lamps, before, done = one.lamps, await one.count(), one.lamps.goal
     await one.daemon.start()
+    await one.lamps.repeat()
     await lamps.release(done + portion)
     await lamps.until_acked(done + portion // 3)
     await until_more(one, before)
@@ -147,6 +148,7 @@ def written(status: Snapshot) -> bool:
 
 async def write_the_rest(one: Place) -> None:
     await one.daemon.start()
+    await one.lamps.repeat()
     await one.lamps.until_acked(one.lamps.goal)
     await one.daemon.until(written)
     assert await one.daemon.stop() == 0, one.daemon.text()[-3000:]
