@@ -108,15 +108,16 @@ class RuleSet:
     """Everything that `step` needs, built once. `notes` are warnings for whoever wrote the files.
 
     `instances` are in rank order (what others depend on first, then priority level, file order,
-    key): the position is the rank. `slots` numbers the points that rules read, by device;
-    `stale_ns` says how long the value of each is known, `texts` whether it is a text. `wires` are
-    the nodes, numbered after the slots; `feeds` says which nodes read a slot, `readers` which instances read a slot or node,
-    `limits` what of a slot they compare.
+    key): the position is the rank. `slots` numbers the points that rules read, by device, `places`
+    are they by number; `stale_ns` says how long the value of each is known, `texts` whether it is a
+    text. `wires` are the nodes, numbered after the slots; `feeds` says which nodes read a slot,
+    `readers` which instances read a slot or node, `limits` what of a slot they compare.
     """
 
     rules: tuple[Rule, ...] = ()
     instances: tuple[Instance, ...] = ()
     slots: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    places: tuple[tuple[str, str], ...] = ()
     stale_ns: tuple[int, ...] = ()
     texts: tuple[bool, ...] = ()
     wires: tuple[Wire, ...] = ()
@@ -134,8 +135,7 @@ class RuleSet:
                 found |= dict.fromkeys(
                     (index,) if index < count else self.wires[index - count].slots
                 )
-        places = {slot: (name, point) for name, own in self.slots.items() for point, slot in own.items()}  # fmt: skip
-        yield from (places[slot] for slot in found)
+        yield from (self.places[slot] for slot in found)
 
     def vital(self) -> Iterator[tuple[Instance, str, str]]:
         """(instance, device, point) for each point that a rule reads and acts on to save lives."""
@@ -151,6 +151,7 @@ class Slots:
 
     def __init__(self) -> None:
         self._numbers: dict[str, dict[str, int]] = {}
+        self._places: list[tuple[str, str]] = []
         self._stale: list[int] = []
         self._texts: list[bool] = []
         self._wires: dict[object, int] = {}
@@ -161,6 +162,7 @@ class Slots:
         numbers = self._numbers.setdefault(device, {})
         if point not in numbers:
             numbers[point] = len(self._stale)
+            self._places.append((device, point))
             self._stale.append(stale_ns)
             self._texts.append(text)
         self._texts[numbers[point]] |= text
@@ -191,17 +193,17 @@ class Slots:
                 feeds[slot].append(number)
         readers = _readers(ranked, count + len(wires))
         return RuleSet(
-            tuple(rules), ranked, self._numbers, tuple(self._stale), tuple(self._texts), tuple(wires),
+            tuple(rules), ranked, self._numbers, tuple(self._places), tuple(self._stale), tuple(self._texts), tuple(wires),
             tuple(map(tuple, feeds)), readers,
             _limits(ranked, readers[:count]), tuple(notes),
         )  # fmt: skip
 
 
 def _expanded(wire: Wire, instances: Sequence[Instance]) -> Wire:
-    runs = tuple(
-        one.id for one in instances if one.id in wire.runs or one.rule.id in wire.runs
-    )  # fmt: skip
-    return wire._replace(runs=runs) if wire.runs else wire
+    if not wire.runs:
+        return wire
+    runs = tuple(one.id for one in instances if one.id in wire.runs or one.rule.id in wire.runs)
+    return wire._replace(runs=runs)
 
 
 def _depths(instances: Sequence[Instance], wires: Sequence[Wire], slots: int) -> dict[str, int]:

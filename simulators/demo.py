@@ -31,7 +31,6 @@ KEY = re.compile(r"\$\{file:(keys/[^}]*)\}")
 SERIAL_PORT = "/tmp/gateway-demo-bus"  # noqa: S108 -- as in that file, and never used there
 TABLE_EVERY_S = 5.0
 STOP_S = 8.0
-HEALTHY_WITHIN_S = 60.0
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 

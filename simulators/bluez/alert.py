@@ -67,10 +67,6 @@ class Alert:
         self.active = False
         return self.bluez.notify(self.peripheral, UNREAD_ALERT, self._unread())
 
-    def set_battery(self, percent: int) -> bool:
-        """True if a client is told."""
-        return self.bluez.notify(self.peripheral, BATTERY_LEVEL, bytes([percent]))
-
     def _new(self) -> bytes:
         """Category, number of alerts, text."""
         return bytes([HIGH_PRIORITY, self.active]) + b"SOS"
