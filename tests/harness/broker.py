@@ -5,7 +5,6 @@ import base64
 import hashlib
 import os
 import signal
-import socket
 from asyncio.subprocess import Process
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,14 +12,9 @@ from types import TracebackType
 from typing import Self
 
 from simulators import broker
+from tests.harness.ports import free_port
 
 HOST = "127.0.0.1"
-
-
-def free_port() -> int:
-    with socket.create_server((HOST, 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def password_line(user: str, password: str) -> str:

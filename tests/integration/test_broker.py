@@ -11,8 +11,9 @@ from gateway.endpoint import MqttEndpoint
 from gateway.mqtt import Subscription, connect
 from simulators import broker as launcher
 from simulators.broker import BrokerError, broker, listens
-from tests.harness.broker import HOST, free_port
+from tests.harness.broker import HOST
 from tests.harness.clock import FakeClock
+from tests.harness.ports import free_port
 
 
 @pytest.mark.both_loops

@@ -14,10 +14,11 @@ from gateway import mqtt
 from gateway.endpoint import MqttEndpoint
 from gateway.errors import LinkDown, Refused
 from gateway.mqtt import Subscription, connect
-from tests.harness.broker import Mosquitto, established, free_port, password_line, until
+from tests.harness.broker import Mosquitto, established, password_line, until
 from tests.harness.certificates import make
 from tests.harness.clock import FakeClock
 from tests.harness.mqtt import INBOX, endpoint, gateway, send
+from tests.harness.ports import free_port
 
 
 @pytest.fixture

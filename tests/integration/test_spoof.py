@@ -14,9 +14,9 @@ import pytest
 
 from gateway.cli.main import main
 from gateway.snapshot import Snapshot
-from tests.harness.broker import free_port
 from tests.harness.daemon import Daemon
 from tests.harness.forger import Forger
+from tests.harness.ports import free_port
 from tests.harness.spoofs import (
     ATTACKER,
     GATEWAY,

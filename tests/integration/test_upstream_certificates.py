@@ -14,8 +14,9 @@ from gateway.model import Event, EventKind
 from gateway.sinks.upstream import UpstreamSink
 from simulators.ledger import arrivals
 from simulators.platform import Platform, platform
-from tests.harness.broker import HOST, Mosquitto, free_port
+from tests.harness.broker import HOST, Mosquitto
 from tests.harness.certificates import make
+from tests.harness.ports import free_port
 from tests.harness.site import GATEWAY, Site, running, site
 
 

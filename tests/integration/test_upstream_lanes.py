@@ -17,7 +17,8 @@ from gateway.sinks.upstream import UpstreamSink
 from gateway.sinks.window import Timing
 from simulators.ledger import arrivals
 from simulators.platform import Platform, platform
-from tests.harness.broker import HOST, Mosquitto, free_port
+from tests.harness.broker import HOST, Mosquitto
+from tests.harness.ports import free_port
 from tests.harness.proxy import proxy
 from tests.harness.site import FAST, GATEWAY, Site, running, site
 
