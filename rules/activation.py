@@ -1,0 +1,193 @@
+"""What an instance does when it begins and ends: what it raises, holds, writes and tells. Pure."""
+
+from heapq import heappush
+
+from gateway.model import Severity, Value
+from rules.flow import Kind, Phase, State, Timer, alive, ask
+from rules.model import Instance
+from rules.nodes import Running
+from rules.outputs import (
+    Claimed,
+    Cleared,
+    Commanded,
+    Logged,
+    Notified,
+    Output,
+    Raised,
+    Released,
+)
+from rules.sequence import Deed, Message, Note, Notice, Order, Run, Setting
+
+RAISED = frozenset({Phase.ACTIVE, Phase.CLEARING})
+
+
+def condition(state: State, rank: int) -> bool | None:
+    """`when`, or the condition before and not `until`, in Kleene logic; outside its hours there was
+    no condition before.
+    """
+    instance = state.rules.instances[rank]
+    when = instance.when.truth(state.values)
+    held = state.holds[rank] and inside(state, instance)
+    if instance.until is None or when is True or not held:
+        return None if when is None else bool(when)
+    until = instance.until.truth(state.values)
+    if until is True:
+        return None if when is None else False
+    return None if until is None else True
+
+
+def inside(state: State, instance: Instance) -> bool:
+    """It is the hour of the rule, if it has hours."""
+    return instance.during is None or bool(state.values[instance.during])
+
+
+def begin(state: State, rank: int, at: int, now: int, outputs: list[Output]) -> list[int]:
+    """The condition has become true at event time `at`. Like all below it returns the ranks that this concerns."""
+    if state.phases[rank] is Phase.CLEARING:
+        state.phases[rank] = Phase.ACTIVE
+        return []
+    due = at + state.rules.instances[rank].rule.for_ns
+    if due <= now:
+        return raise_(state, rank, now, outputs)
+    _wait(state, rank, Phase.PENDING, due)
+    return []
+
+
+def end(state: State, rank: int, at: int, now: int, outputs: list[Output]) -> list[int]:
+    """The condition has become false at event time `at`."""
+    if state.phases[rank] is not Phase.ACTIVE:
+        state.phases[rank] = Phase.NORMAL
+        return []
+    due = at + state.rules.instances[rank].rule.keep_ns
+    if due <= now:
+        return clear(state, rank, now, outputs)
+    _wait(state, rank, Phase.CLEARING, due)
+    return []
+
+
+def _wait(state: State, rank: int, phase: Phase, due: int) -> None:
+    state.phases[rank], state.marks[rank] = phase, due
+    heappush(state.timers, Timer(due, Kind.INSTANCE, rank, due))
+    if len(state.timers) > 2 * len(state.phases) + len(state.values) + 64:  # mostly dead: it flaps
+        state.timers = sorted({timer for timer in state.timers if alive(state, timer)})
+
+
+def raise_(state: State, rank: int, now: int, outputs: list[Output]) -> list[int]:
+    """`for` is over: the alarm is raised, then the steps begin."""
+    instance = state.rules.instances[rank]
+    rule = instance.rule
+    if rule.severity is not None:
+        alarm = (instance.id, rule.id, instance.device, rule.severity)
+        outputs.append(Raised(*alarm, instance.shown, _known(state, instance), instance.about))
+    concerned = become(state, rank, Phase.ACTIVE, now)
+    if instance.do:
+        state.runs[rank] = Run.of(instance.do)
+        go_on(state, rank, now, outputs)
+    return concerned
+
+
+def clear(state: State, rank: int, now: int, outputs: list[Output]) -> list[int]:
+    """`keep_for` is over: the end, unless the alarm is latched."""
+    instance = state.rules.instances[rank]
+    if instance.rule.latch:
+        state.latched.add(rank)
+        state.phases[rank] = Phase.NORMAL
+        return []
+    why = "release condition true" if instance.until is not None else "condition no longer true"
+    why = why if inside(state, instance) else "outside its hours"
+    over(state, rank, why, now, outputs)
+    return become(state, rank, Phase.NORMAL)
+
+
+def become(state: State, rank: int, phase: Phase, since: int = 0) -> list[int]:
+    """Begin or end being active; the ranks of instances that ask whether this one is."""
+    was = state.phases[rank] in RAISED or rank in state.latched
+    state.phases[rank] = phase
+    state.latched.discard(rank)  # raised again: what happens after an end is news
+    if phase in RAISED:
+        state.since[rank] = since
+    is_ = phase in RAISED
+    concerned: list[int] = []
+    for number in state.counted.get(state.rules.instances[rank].id, ()):
+        node = state.nodes[number]
+        assert isinstance(node, Running)  # noqa: S101 -- only such nodes count instances
+        node.count += is_ - was
+        if ask(state, number, 0):
+            concerned += state.rules.readers[len(state.stamps) + number]
+    return concerned
+
+
+def over(state: State, rank: int, reason: str, now: int, outputs: list[Output]) -> None:
+    """The end of an activation: what is under way stops, what is held is given back."""
+    instance = state.rules.instances[rank]
+    rule = instance.rule
+    state.runs.pop(rank, None)
+    if rule.severity is not None:
+        alarm = (instance.id, rule.id, instance.device, rule.severity)
+        outputs.append(Cleared(*alarm, reason, instance.about))
+    outputs += [Released(instance.id, *place) for place in state.claimed.pop(rank, ())]
+    if instance.on_clear:
+        state.runs[rank] = Run.of(instance.on_clear)
+        go_on(state, rank, now, outputs)
+
+
+def hold_again(state: State, rank: int, now: int, outputs: list[Output]) -> None:
+    """After a restart: what is held from the beginning of an activation on. Nobody is told twice."""
+    run = Run.of(state.rules.instances[rank].do)
+    deeds = run.go_on(now, lambda predicate: predicate.truth(state.values))
+    outputs += [_done(state, rank, deed) for deed in deeds if isinstance(deed, Setting)]
+
+
+def go_on(state: State, rank: int, now: int, outputs: list[Output]) -> None:
+    """The steps of an instance, as far as they can be done now."""
+    run = state.runs[rank]
+    deeds = run.go_on(now, lambda predicate: predicate.truth(state.values))
+    outputs += [_done(state, rank, deed) for deed in deeds]
+    due = run.due()
+    if run.over:
+        del state.runs[rank]
+    elif due is not None:
+        heappush(state.timers, Timer(due, Kind.STEP, rank, due))
+
+
+def _done(state: State, rank: int, deed: Deed) -> Output:
+    instance = state.rules.instances[rank]
+    rule = instance.rule
+    match deed:
+        case Setting(device, point, value):
+            held = state.claimed.setdefault(rank, [])
+            if (device, point) not in held:
+                held.append((device, point))
+            return Claimed(instance.id, device, point, value, rule.level, rank)
+        case Order(device, point, value):
+            return Commanded(instance.id, device, point, value, rule.level)
+        case Notice(recipient, text):
+            severity = rule.severity or Severity.OPERATIONAL
+            said = instance.shown if text is None else _text(state, text)
+            about = {"rule": rule.id, **instance.about}
+            return Notified(instance.id, instance.device, recipient, said, severity, about)
+        case Note(text):
+            return Logged(instance.id, _text(state, text))
+
+
+def _text(state: State, message: Message) -> str:
+    return "".join(
+        part if isinstance(part, str) else _shown(part.truth(state.values))
+        for part in message.parts
+    )
+
+
+def _shown(value: Value | None) -> str:
+    if value is None:
+        return "unknown"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _known(state: State, instance: Instance) -> dict[str, Value]:
+    known: dict[str, Value] = {}
+    for test in instance.tests:
+        for name, index in zip(test.names, test.inputs, strict=True):
+            value = state.values[index]
+            if value is not None:
+                known[name] = value
+    return known
