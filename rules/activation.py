@@ -1,22 +1,14 @@
-"""What an instance does when it begins and ends: what it raises, holds, writes and tells. Pure."""
+"""What an instance does when it begins and ends: when, and what it raises. Pure."""
 
 from heapq import heappush
 
-from gateway.model import Severity, Value
+from gateway.model import Value
+from rules.deeds import go_on
 from rules.flow import Kind, Phase, State, Timer, alive, ask
 from rules.model import Instance
 from rules.nodes import Running
-from rules.outputs import (
-    Claimed,
-    Cleared,
-    Commanded,
-    Logged,
-    Notified,
-    Output,
-    Raised,
-    Released,
-)
-from rules.sequence import Deed, Message, Note, Notice, Order, Run, Setting
+from rules.outputs import Cleared, Output, Raised, Released
+from rules.sequence import Run
 
 RAISED = frozenset({Phase.ACTIVE, Phase.CLEARING})
 
@@ -129,58 +121,6 @@ def over(state: State, rank: int, reason: str, now: int, outputs: list[Output]) 
     if instance.on_clear:
         state.runs[rank] = Run.of(instance.on_clear)
         go_on(state, rank, now, outputs)
-
-
-def hold_again(state: State, rank: int, now: int, outputs: list[Output]) -> None:
-    """After a restart: what is held from the beginning of an activation on. Nobody is told twice."""
-    run = Run.of(state.rules.instances[rank].do)
-    deeds = run.go_on(now, lambda predicate: predicate.truth(state.values))
-    outputs += [_done(state, rank, deed) for deed in deeds if isinstance(deed, Setting)]
-
-
-def go_on(state: State, rank: int, now: int, outputs: list[Output]) -> None:
-    """The steps of an instance, as far as they can be done now."""
-    run = state.runs[rank]
-    deeds = run.go_on(now, lambda predicate: predicate.truth(state.values))
-    outputs += [_done(state, rank, deed) for deed in deeds]
-    due = run.due()
-    if run.over:
-        del state.runs[rank]
-    elif due is not None:
-        heappush(state.timers, Timer(due, Kind.STEP, rank, due))
-
-
-def _done(state: State, rank: int, deed: Deed) -> Output:
-    instance = state.rules.instances[rank]
-    rule = instance.rule
-    match deed:
-        case Setting(device, point, value):
-            held = state.claimed.setdefault(rank, [])
-            if (device, point) not in held:
-                held.append((device, point))
-            return Claimed(instance.id, device, point, value, rule.level, rank)
-        case Order(device, point, value):
-            return Commanded(instance.id, device, point, value, rule.level)
-        case Notice(recipient, text):
-            severity = rule.severity or Severity.OPERATIONAL
-            said = instance.shown if text is None else _text(state, text)
-            about = {"rule": rule.id, **instance.about}
-            return Notified(instance.id, instance.device, recipient, said, severity, about)
-        case Note(text):
-            return Logged(instance.id, _text(state, text))
-
-
-def _text(state: State, message: Message) -> str:
-    return "".join(
-        part if isinstance(part, str) else _shown(part.truth(state.values))
-        for part in message.parts
-    )
-
-
-def _shown(value: Value | None) -> str:
-    if value is None:
-        return "unknown"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _known(state: State, instance: Instance) -> dict[str, Value]:

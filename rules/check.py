@@ -12,7 +12,8 @@ from rules.hours import Calendar
 from rules.kinds import numeric
 from rules.model import LEVELS, NEVER_NS, Rule
 from rules.quantity import Comparison, Fault, common, in_unit_of, parse_quantity, reach, span_of
-from rules.section import DuringSection, RuleSection, Step
+from rules.section import DuringSection, RuleSection
+from rules.step_section import Step
 
 # Three periods of the slow poll class (60 s by default, `gateway.driver.Poll`): which class a site
 # uses and how it sets it is not known here. A missed poll or two must not make a value unknown.
@@ -89,10 +90,9 @@ def check_at(section: RuleSection, calendar: Calendar | None, report: Report) ->
     if at.cron is not None and (fault := calendar.fault(at.cron)):
         fix = 'write minute, hour, day, month, weekday: "0 9 * * 1" is Mondays at 09:00'
         report.problem(("at", "cron"), f"'{at.cron}': {fault}", fix)
-    if any(step.set_ is not None for step in _inner(section.do)):
-        report.problem(
-            ("do",), "`set` holds until a rule ends, which `at` never does", "write command"
-        )
+    if any(step.set_ is not None and step.set_.hold is None for step in _inner(section.do)):
+        what = "`set` holds until a rule ends, which `at` never does"
+        report.problem(("do",), what, "say how long: hold: 30m, or write command")
 
 
 def _inner(steps: Sequence[Step]) -> Iterator[Step]:

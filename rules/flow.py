@@ -30,6 +30,7 @@ class Kind(IntEnum):
     STALE = 4
     NODE = 5
     STEP = 6  # a `wait` of a sequence is over
+    HOLD = 7  # a point was held for as long as it should
 
 
 class Timer(NamedTuple):
@@ -41,6 +42,7 @@ class Timer(NamedTuple):
     mark: int = 0
 
 
+Place = tuple[str, str]  # device, point
 Change = tuple[int, Value | None]  # slot, value before
 MANY = 8  # readers of one slot, from which on looking for limits pays
 
@@ -63,7 +65,9 @@ class State:
     timers: list[Timer] = field(default_factory=list)  # a heap, some are dead
     latched: set[int] = field(default_factory=set)  # ranks that wait for a reset
     runs: dict[int, Run] = field(default_factory=dict)  # rank -> its steps that are not done yet
-    claimed: dict[int, list[tuple[str, str]]] = field(default_factory=dict)  # rank -> what it holds
+    claimed: dict[int, dict[Place, int | None]] = field(
+        default_factory=dict
+    )  # rank -> place -> end
     counted: dict[str, list[int]] = field(default_factory=dict)  # instance -> nodes that count it
     wall_ns: int | None = None  # UTC minus engine time
     occurred: dict[int, int] = field(default_factory=dict)  # rank -> UTC of its last moment
@@ -223,4 +227,6 @@ def alive(state: State, timer: Timer) -> bool:
     if timer.kind is Kind.STEP:
         run = state.runs.get(timer.subject)
         return run is not None and run.due() == timer.due
+    if timer.kind is Kind.HOLD:
+        return timer.due in state.claimed.get(timer.subject, {}).values()
     return timer.kind is not Kind.NODE or state.asked[timer.subject] == timer.due

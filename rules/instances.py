@@ -9,6 +9,7 @@ from gateway.model import Value
 from gateway.profile import Point, Profile
 from rules.bind import Binder
 from rules.check import Report, check_at, check_during, check_reach
+from rules.clause import Condition
 from rules.formula import Alias, Formula, Reading, Scope
 from rules.hours import Calendar
 from rules.limits import never
@@ -16,7 +17,7 @@ from rules.meaning import meanings
 from rules.model import LEVELS, Instance, Rule
 from rules.predicate import Predicate
 from rules.quantity import Comparison, common, reach, span_of
-from rules.section import Condition, Group, RuleSection
+from rules.section import Group, RuleSection
 from rules.select import DeviceView, Site, Target
 from rules.steps import Binding, Checked, StepCheck
 from rules.term import Compare, Const, Input

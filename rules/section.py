@@ -1,20 +1,15 @@
 """The keys of a rule file: the part of the rule language that this version has."""
 
-import math
-import re
 from collections.abc import Iterator
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 
-from gateway.model import Value
 from gateway.profile import PointName
 from gateway.settings import Duration, Id, Section, Text, wrong
+from rules.clause import Condition, When
 from rules.hours import DAY_MIN, DAYS, At, Day, Hours, Mark, mark
-from rules.parse import parse
-from rules.tree import Node, RuleError
-
-_STEPS_LATER = ("scene",)
+from rules.step_section import Step
 
 # Keys of the rule language that later versions bring: refused, never ignored.
 NOT_YET = frozenset({
@@ -22,9 +17,8 @@ NOT_YET = frozenset({
     "mode", "restart", "digest", "max_run", "template", "inputs",
     "ack", "cooldown", "realarm", "shelve_max", "flap", "storm", "escalate",
     "suppressed_by", "group_by", "levels",
-    "hold", "confirm", "retry", "backoff", "timeout", "on_fail", "await_confirm", *_STEPS_LATER,
+    "confirm", "retry", "backoff", "timeout", "on_fail", "await_confirm", "scene",
 })  # fmt: skip
-MAX_TEXT = 500  # characters of a text for people
 RESERVED = frozenset({"it", "members"})
 
 
@@ -37,53 +31,6 @@ def _title(value: str) -> str:
 
 def _ids(value: object) -> object:
     return value if isinstance(value, list) else [value]
-
-
-def _value(value: object) -> Value:
-    if isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
-        return value
-    raise wrong("no value to write", "write a number with its unit (60 %), true, false or a text")
-
-
-class Part(NamedTuple):
-    """One expression, and where it stands below its key."""
-
-    path: tuple[str | int, ...]
-    text: str
-    node: Node
-
-
-class Condition(NamedTuple):
-    """`when` or `until`: one expression, or several that are joined by `and` (`or`)."""
-
-    parts: tuple[Part, ...]
-    join: Literal["and", "or"] = "and"
-
-
-def _expression(value: object, path: tuple[str | int, ...]) -> Part:
-    if not isinstance(value, str) or not value.strip():
-        raise wrong(f"{value!r} is no condition", "write e.g. it.elec.voltage.a > 253 V")
-    try:
-        return Part(path, value, parse(value))
-    except RuleError as error:
-        place = {"text": value, "start": error.start, "end": error.end, "path": path}
-        raise wrong(error.what, error.fix, **place) from None
-
-
-def _condition(value: object) -> Condition:
-    if isinstance(value, bool):  # YAML reads `true` so
-        return Condition((_expression(str(value).lower(), ()),))
-    if not isinstance(value, dict):
-        return Condition((_expression(value, ()),))
-    key = next(iter(value), "")
-    parts = value.get(key)
-    if len(value) != 1 or key not in {"all", "any"} or not isinstance(parts, list) or not parts:
-        raise wrong("a condition is a text, or a list under all: or any:", "write e.g. all: [a, b]")
-    found = tuple(_expression(part, (key, index)) for index, part in enumerate(parts))
-    return Condition(found, "and" if key == "all" else "or")
-
-
-When = Annotated[Condition, PlainValidator(_condition)]
 
 
 class Selector(Section):
@@ -191,84 +138,6 @@ class AtSection(Section):
 class AlarmSection(Section):
     severity: Literal["life", "safety", "operational"]
     latch: bool = False
-
-
-class SetSection(Section):
-    device: str
-    point: PointName
-    value: Annotated[Value, PlainValidator(_value)]
-
-
-class Template(NamedTuple):
-    """A text with `{expression}` in it: what is written, and what is filled in."""
-
-    text: str
-    parts: tuple[str | Part, ...]
-
-
-_HOLE = re.compile(r"\{([^{}]*)\}")
-
-
-def _template(value: object) -> Template:
-    if not isinstance(value, str) or not value.strip() or len(value) > MAX_TEXT:
-        raise wrong(f"{str(value)[:40]!r} is no text", f"write 1 to {MAX_TEXT} characters")
-    parts: list[str | Part] = []
-    end = 0
-    for hole in _HOLE.finditer(value):
-        parts.append(value[end : hole.start()])
-        parts.append(_expression(hole[1], ()))
-        end = hole.end()
-    rest = value[end:]
-    if "{" in rest or "}" in rest:
-        raise wrong("a brace that does not fit", "write {it.water.level}, or leave braces out")
-    return Template(value, tuple(part for part in (*parts, rest) if part))
-
-
-Words = Annotated[Template, PlainValidator(_template)]
-
-
-class NotifySection(Section):
-    to: str
-    text: Words | None = None
-
-
-class UntilSection(Section):
-    when: When
-    timeout: Duration | None = None
-    on_timeout: list["Step"] = []
-
-
-class IfSection(Section):
-    cond: When
-    then: list["Step"]
-    otherwise: Annotated[list["Step"], Field(alias="else")] = []
-
-
-class Step(Section):
-    """One step: exactly one of the keys."""
-
-    set_: Annotated[SetSection | None, Field(alias="set")] = None
-    command: SetSection | None = None
-    notify: NotifySection | None = None
-    log: Words | None = None
-    wait: Duration | None = None
-    wait_until: UntilSection | None = None
-    if_: Annotated[IfSection | None, Field(alias="if")] = None
-    parallel: list["Step"] | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one(cls, value: object) -> object:
-        if not isinstance(value, dict):
-            return value
-        for key in _STEPS_LATER:
-            if key in value:
-                raise wrong(f"'{key}' is not in this version", "remove it")
-        if len(value) != 1:
-            raise wrong(
-                f"a step with {len(value)} keys", "write one step for each: - set: ..., - wait: 5s"
-            )
-        return value
 
 
 def _alias(value: str) -> str:

@@ -13,11 +13,12 @@ from rules.predicate import Predicate
 
 
 class Setting(NamedTuple):
-    """Hold a point at a value until the rule ends."""
+    """Hold a point at a value until the rule ends, at most `hold_ns`."""
 
     device: str
     point: str
     value: Value
+    hold_ns: int | None = None
 
 
 class Order(NamedTuple):

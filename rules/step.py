@@ -16,12 +16,11 @@ from rules.activation import (
     clear,
     condition,
     end,
-    go_on,
-    hold_again,
     inside,
     over,
     raise_,
 )
+from rules.deeds import go_on, hold_again, lapse
 from rules.flow import Kind, Phase, State, Timer, alive, ask, expire, start, take, turn
 from rules.model import NEVER_NS
 from rules.moments import came, occurred
@@ -218,6 +217,8 @@ def _fire(state: State, due: int, now: int, outputs: list[Output]) -> None:
             ranks.update(expire(state, subject, now))
         elif kind is Kind.STEP:
             go_on(state, subject, now, outputs)
+        elif kind is Kind.HOLD:
+            lapse(state, subject, now, outputs)
         elif kind is Kind.NODE:
             state.asked[subject] = NEVER_NS
             if ask(state, subject, now):

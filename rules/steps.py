@@ -7,10 +7,11 @@ from gateway.document import Path_, Within, suggest
 from gateway.model import Value
 from gateway.profile import Profile
 from rules.check import Report, setting_value
+from rules.clause import Condition, Part, Template
 from rules.formula import Formula, Scope
 from rules.meaning import meaning, meanings
 from rules.predicate import Predicate
-from rules.section import Condition, Part, RuleSection, SetSection, Step, Template
+from rules.section import RuleSection
 from rules.select import DeviceView
 from rules.sequence import (
     Branches,
@@ -24,6 +25,7 @@ from rules.sequence import (
     Wait,
     WaitUntil,
 )
+from rules.step_section import SetSection, Step, WriteSection
 from rules.tree import RuleError
 
 Bound = Setting | Order | Notice | Note | Wait | WaitUntil | Choice | Branches
@@ -86,17 +88,20 @@ class StepCheck:
         elif step.wait_until is not None:
             at = (*path, "wait_until")
             self._condition(step.wait_until.when, (*at, "when"))
-            self._steps(step.wait_until.on_timeout, (*at, "on_timeout"), seen)
+            seen.clear()
+            self._steps(step.wait_until.on_timeout, (*at, "on_timeout"), set())
+        elif step.wait is not None:
+            seen.clear()
         elif step.if_ is not None:
             at = (*path, "if")
             self._condition(step.if_.cond, (*at, "cond"))
-            self._steps(step.if_.then, (*at, "then"), set(seen))
-            self._steps(step.if_.otherwise, (*at, "else"), set(seen))
+            self._steps(step.if_.then, (*at, "then"), set())
+            self._steps(step.if_.otherwise, (*at, "else"), set())
         elif step.parallel is not None:
             self._steps(step.parallel, (*path, "parallel"), seen)
 
-    def _write(self, section: SetSection, path: Path_, seen: set[tuple[str, str]] | None) -> None:
-        """`seen`: what is set already; None for a command, which may come again."""
+    def _write(self, section: WriteSection, path: Path_, seen: set[tuple[str, str]] | None) -> None:
+        """`seen`: what is set at the same moment; None for a command, which may come again."""
         report, name = self._report, section.device
         if name not in self._aliases:
             fix = suggest(name, self._aliases)
@@ -104,7 +109,8 @@ class StepCheck:
             return
         if seen is not None:
             if (name, section.point) in seen:
-                report.problem((*path, "point"), f"'{section.point}' is set twice", "remove one")
+                what = f"'{section.point}' is set twice at once"
+                report.problem((*path, "point"), what, "remove one, or write a wait before it")
             seen.add((name, section.point))
         for profile in {d.profile.profile: d.profile for d in self._aliases[name]}.values():
             value = setting_value(path, section.point, section.value, profile, report)
@@ -173,9 +179,10 @@ class Binding(NamedTuple):
 
     def _step(self, step: Step, path: Path_) -> Iterator[Bound]:
         if step.set_ is not None:
-            yield from self._writes(Setting, step.set_, (*path, "set"))
+            yield from self._settings(step.set_, (*path, "set"))
         elif step.command is not None:
-            yield from self._writes(Order, step.command, (*path, "command"))
+            for place in self._places(step.command, (*path, "command")):
+                yield Order(*place)
         elif step.notify is not None:
             text = step.notify.text
             at = (*path, "notify", "text")
@@ -205,12 +212,15 @@ class Binding(NamedTuple):
                 tuple(tuple(self._step(one, (*at, i))) for i, one in enumerate(step.parallel))
             )
 
-    def _writes(
-        self, kind: type[Setting] | type[Order], section: SetSection, path: Path_
-    ) -> Iterator[Setting | Order]:
+    def _settings(self, section: SetSection, path: Path_) -> Iterator[Setting]:
+        hold_ns = None if section.hold is None else round(section.hold * 1e9)
+        for place in self._places(section, path):
+            yield Setting(*place, hold_ns)
+
+    def _places(self, section: WriteSection, path: Path_) -> Iterator[tuple[str, str, Value]]:
         for device in self.aliases[section.device]:
             value = self.checked.values[path, device.profile.profile]
-            yield kind(device.id, section.point, value)
+            yield device.id, section.point, value
 
     def _message(self, template: Template, path: Path_) -> Message:
         return Message(

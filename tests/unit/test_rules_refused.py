@@ -41,7 +41,7 @@ def test_a_wrong_shape_is_refused_at_its_place(text: str, message: str) -> None:
         "ack", "cooldown", "realarm", "shelve_max", "flap", "storm", "escalate",
         "suppressed_by", "group_by", "levels")]
     + [(f"do: [{{set: {{device: it, point: light.level, value: 60 %, {key}: 1}}}}]", key) for key in (
-        "hold", "confirm", "retry", "backoff", "timeout", "on_fail", "await_confirm")]
+        "confirm", "retry", "backoff", "timeout", "on_fail", "await_confirm")]
     + [("do: [{scene: {}}]", "scene")],
 )  # fmt: skip
 def test_what_later_versions_bring_is_refused_not_ignored(keys: str, key: str) -> None:
@@ -296,11 +296,12 @@ def test_a_meter_takes_no_commands() -> None:
     assert load(text)[1][0].fix == "remove it: the device takes no commands"
 
 
-def test_one_rule_sets_a_point_once() -> None:
+def test_one_rule_sets_a_point_once_at_a_time() -> None:
     step = "{set: {device: it, point: light.level, value: 60 %}}"
+    assert load(f"{LAMP}  do: [{step}, {{wait: 5s}}, {step}]\n")[1] == []
     problems = load(f"{LAMP}  do: [{step}, {step}]\n")[1]
     assert [(p.path, p.what) for p in problems] == [
-        ("rules[0].do[1].set.point", "'light.level' is set twice")
+        ("rules[0].do[1].set.point", "'light.level' is set twice at once")
     ]
 
 

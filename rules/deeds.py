@@ -1,0 +1,69 @@
+"""What the steps of a rule do, and how the state remembers what they hold. Pure."""
+
+from heapq import heappush
+
+from gateway.model import Severity, Value
+from rules.flow import Kind, State, Timer
+from rules.outputs import Claimed, Commanded, Logged, Notified, Output, Released
+from rules.sequence import Deed, Message, Note, Notice, Order, Run, Setting
+
+
+def hold_again(state: State, rank: int, now: int, outputs: list[Output]) -> None:
+    """After a restart: what is held from the beginning of an activation on. Nobody is told twice."""
+    run = Run.of(state.rules.instances[rank].do)
+    deeds = run.go_on(now, lambda predicate: predicate.truth(state.values))
+    outputs += [_done(state, rank, deed, now) for deed in deeds if isinstance(deed, Setting)]
+
+
+def go_on(state: State, rank: int, now: int, outputs: list[Output]) -> None:
+    """The steps of an instance, as far as they can be done now."""
+    run = state.runs[rank]
+    deeds = run.go_on(now, lambda predicate: predicate.truth(state.values))
+    outputs += [_done(state, rank, deed, now) for deed in deeds]
+    due = run.due()
+    if run.over:
+        del state.runs[rank]
+    elif due is not None:
+        heappush(state.timers, Timer(due, Kind.STEP, rank, due))
+
+
+def lapse(state: State, rank: int, now: int, outputs: list[Output]) -> None:
+    """Give back what was to be held until now."""
+    held = state.claimed[rank]
+    for place in [place for place, end in held.items() if end is not None and end <= now]:
+        del held[place]
+        outputs.append(Released(state.rules.instances[rank].id, *place))
+
+
+def _done(state: State, rank: int, deed: Deed, now: int) -> Output:
+    instance = state.rules.instances[rank]
+    rule = instance.rule
+    match deed:
+        case Setting(device, point, value, hold_ns):
+            end = None if hold_ns is None else now + hold_ns
+            state.claimed.setdefault(rank, {})[device, point] = end
+            if end is not None:
+                heappush(state.timers, Timer(end, Kind.HOLD, rank))
+            return Claimed(instance.id, device, point, value, rule.level, rank)
+        case Order(device, point, value):
+            return Commanded(instance.id, device, point, value, rule.level)
+        case Notice(recipient, text):
+            severity = rule.severity or Severity.OPERATIONAL
+            said = instance.shown if text is None else _text(state, text)
+            about = {"rule": rule.id, **instance.about}
+            return Notified(instance.id, instance.device, recipient, said, severity, about)
+        case Note(text):
+            return Logged(instance.id, _text(state, text))
+
+
+def _text(state: State, message: Message) -> str:
+    return "".join(
+        part if isinstance(part, str) else _shown(part.truth(state.values))
+        for part in message.parts
+    )
+
+
+def _shown(value: Value | None) -> str:
+    if value is None:
+        return "unknown"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,77 @@
+"""The keys of the steps of a rule."""
+
+import math
+from typing import Annotated
+
+from pydantic import Field, PlainValidator, model_validator
+
+from gateway.model import Value
+from gateway.profile import PointName
+from gateway.settings import Duration, Section, wrong
+from rules.clause import When, Words
+
+_STEPS_LATER = ("scene",)
+
+
+def _value(value: object) -> Value:
+    if isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    raise wrong("no value to write", "write a number with its unit (60 %), true, false or a text")
+
+
+class WriteSection(Section):
+    """What `command` says: a point is written once."""
+
+    device: str
+    point: PointName
+    value: Annotated[Value, PlainValidator(_value)]
+
+
+class SetSection(WriteSection):
+    """A point is held; `hold`: at most this long."""
+
+    hold: Annotated[Duration, Field(gt=0)] | None = None
+
+
+class NotifySection(Section):
+    to: str
+    text: Words | None = None
+
+
+class UntilSection(Section):
+    when: When
+    timeout: Duration | None = None
+    on_timeout: list["Step"] = []
+
+
+class IfSection(Section):
+    cond: When
+    then: list["Step"]
+    otherwise: Annotated[list["Step"], Field(alias="else")] = []
+
+
+class Step(Section):
+    """One step: exactly one of the keys."""
+
+    set_: Annotated[SetSection | None, Field(alias="set")] = None
+    command: WriteSection | None = None
+    notify: NotifySection | None = None
+    log: Words | None = None
+    wait: Duration | None = None
+    wait_until: UntilSection | None = None
+    if_: Annotated[IfSection | None, Field(alias="if")] = None
+    parallel: list["Step"] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        for key in _STEPS_LATER:
+            if key in value:
+                raise wrong(f"'{key}' is not in this version", "remove it")
+        if len(value) != 1:
+            raise wrong(
+                f"a step with {len(value)} keys", "write one step for each: - set: ..., - wait: 5s"
+            )
+        return value
