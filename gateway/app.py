@@ -172,6 +172,7 @@ class App:
                 core.create_task(self._housekeeping(), name="housekeeping"),
                 core.create_task(self.lag.run(), name="lag"),
             ]
+            await asyncio.sleep(0)  # now they run: rules may hold something from before the restart
             async with asyncio.TaskGroup() as downstream:
                 sinks = self._start(
                     downstream,

@@ -7,7 +7,7 @@ app before it starts; the shipped code has no switch for it.
 import asyncio
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -37,6 +37,7 @@ class Daemon:
         self.kills = 0
         self.counts_crashes = False  # kills are ours: they must not lead to safe mode
         self.sabotage = sabotage
+        self.environ: Mapping[str, str] | None = None  # None: as ours
         self._arguments = arguments
         self._under = under
         self._ready_s = ready_s
@@ -75,6 +76,7 @@ class Daemon:
                 *self._arguments,
                 stdout=log,
                 stderr=log,
+                env=self.environ,
             )
 
     async def _asked(self, verb: str, **request: object) -> Any:

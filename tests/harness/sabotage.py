@@ -154,6 +154,37 @@ def notify_after_the_commit() -> None:
     setattr(Notifier, "_announced", announced)  # noqa: B010 -- as above
 
 
+def stalled_disk() -> None:
+    """No sabotage of a promise: every commit of an alarm takes 2 s."""
+    proper = Journal.commit_core
+
+    def commit(self: Journal, events: Sequence[Event], *rest: Any, **more: Any) -> list[Written]:
+        if any(event.kind in {EventKind.ALARM_RAISED, EventKind.POINT_ALARM} for event in events):
+            time.sleep(2)
+        return proper(self, events, *rest, **more)
+
+    setattr(Journal, "commit_core", commit)  # noqa: B010 -- as above
+
+
+def act_after_the_commit() -> None:
+    """On a stalled disk nothing is written to a device before what led to it is stored."""
+    stalled_disk()
+    append, write = Store.append, Contained.write
+    newest: list[tuple[Store, int]] = []
+
+    def appended(self: Store, item: Item, *, held: bool = False) -> bool:
+        newest[:] = [(self, item.n)]
+        return append(self, item, held=held)
+
+    async def written(self: Contained, command: Command) -> CommandResult:
+        store, n = newest[0]
+        await store.durable(n)
+        return await write(self, command)
+
+    setattr(Store, "append", appended)  # noqa: B010 -- as above
+    setattr(Contained, "write", written)  # noqa: B010 -- as above
+
+
 def short_safe_mode() -> None:
     """No sabotage of a promise: safe mode lasts for 2 s instead of 10 min."""
     safemode.STABLE_S = 2.0
@@ -208,6 +239,8 @@ if __name__ == "__main__":
         "report_without_the_newest": report_without_the_newest,
         "forget_notifications": forget_notifications,
         "slow_disk": slow_disk,
+        "stalled_disk": stalled_disk,
+        "act_after_the_commit": act_after_the_commit,
         "notify_after_the_commit": notify_after_the_commit,
         "believe_every_publish": believe_every_publish,
         "short_safe_mode": short_safe_mode,
