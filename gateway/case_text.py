@@ -108,7 +108,7 @@ def _number(text: str, point: Point) -> int | float | None:
         quantity = parse_quantity(text)
     except PydanticCustomError as error:
         context = error.context or {}
-        raise RuleError(str(context["what"]), str(context["fix"]), 0, len(text)) from None
+        raise RuleError(context["what"], context["fix"], 0, len(text)) from None
     if quantity is None:
         return None
     number = in_unit_of(point, quantity.number, quantity.unit)

@@ -7,6 +7,7 @@ megabytes (docs/libraries.md, T92).
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import NamedTuple
 import yaml
 
 from gateway.errors import ConfigError, Problem
+from gateway.words.text import Said
+from gateway.words.text import text as text_
 
 MAX_BYTES = 1 << 20  # 2,000 devices take about 400 KB
 MAX_DEPTH = 20  # the deepest legal file has 9 levels
@@ -74,10 +77,18 @@ class Document:
         excerpt = ""
         if within is not None:
             text, start, end = within
-            excerpt = f"{text}\n{' ' * start}{'^' * max(1, end - start)}"
+            excerpt = f"{text}\n{' ' * _cells(text[:start])}{'^' * max(1, _cells(text[start:end]))}"
             if at in self.places and at not in self.blocks and "\n" not in text:
                 column += start + (at in self.quoted)
         return Problem(self.name, line, column, dotted(at), what, fix, excerpt)
+
+
+def _cells(text: str) -> int:
+    """Cells of a terminal that `text` takes: Chinese characters take two, combining ones none
+    (Unicode TR 11).
+    """
+    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+    return len(text) + wide - sum(unicodedata.combining(char) > 0 for char in text)
 
 
 def dotted(path: Iterable[str | int]) -> str:
@@ -87,13 +98,13 @@ def dotted(path: Iterable[str | int]) -> str:
     return text
 
 
-def suggest(word: str, known: Iterable[str]) -> str:
+def suggest(word: str, known: Iterable[str]) -> Said:
     """The fix for an unknown name: the nearest known one, else all of them."""
     names = sorted(known)
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if near:
-        return f"did you mean '{near[0]}'?"
-    return f"write one of {', '.join(names)}" if names else "remove it"
+        return text_("suggest.near", near=near[0])
+    return text_("suggest.all", names=names) if names else text_("suggest.none")
 
 
 def load(path: Path, name: str = "") -> Document:

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from gateway.words.text import Language, say
+
 
 class GatewayError(Exception):
     """Base of every error that the gateway raises on purpose; anything else is a bug."""
@@ -11,7 +13,8 @@ class Problem(NamedTuple):
     """One thing wrong in a configuration file, and how to put it right.
 
     `line` and `column` count from 1; 0 means that the whole file is meant. `excerpt`: an expression,
-    and below it a mark under what is wrong in it.
+    and below it a mark under what is wrong in it. `what` and `fix` are English, of the catalogue
+    (`gateway.words`) or not.
     """
 
     file: str
@@ -23,9 +26,14 @@ class Problem(NamedTuple):
     excerpt: str = ""
 
     def __str__(self) -> str:
+        return self.said("en")
+
+    def said(self, language: Language) -> str:
+        """In one line, as far as the catalogue has its texts in `language`."""
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
         path = f" {self.path}:" if self.path else ""
-        return f"{place}:{path} {self.what}: {self.fix}"
+        colon = "：" if language == "zh" else ": "
+        return f"{place}:{path} {say(self.what, language)}{colon}{say(self.fix, language)}"
 
 
 class ConfigError(GatewayError):

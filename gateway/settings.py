@@ -27,9 +27,7 @@ def wrong(what: str, fix: str, **more: object) -> PydanticCustomError:
 
     `more`: `text`, `start` and `end` of the part that is wrong, and its `path` below the value.
     """
-    return PydanticCustomError(
-        "gateway", "{what}: {fix}", {"what": what.replace("{", "("), "fix": fix, **more}
-    )
+    return PydanticCustomError("gateway", "{what}: {fix}", {"what": what, "fix": fix, **more})
 
 
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -103,7 +101,7 @@ def describe(error: dict[str, Any]) -> tuple[str, str]:
     """(what is wrong, how to fix it) for one entry of `ValidationError.errors()`."""
     context = error.get("ctx") or {}
     if error["type"] == "gateway":
-        return str(context["what"]), str(context["fix"])
+        return context["what"], context["fix"]
     value = error.get("input")
     if error["type"] == "missing":
         return "missing", "add this key"

@@ -92,7 +92,7 @@ def _side(key: str, text: str, profile: Profile, report: Report) -> Side | None:
         test = parse(text)
     except PydanticCustomError as error:
         context = error.context or {}
-        report.problem((key,), str(context["what"]), str(context["fix"]))
+        report.problem((key,), context["what"], context["fix"])
         return None
     points = _points(test, profile)
     if not points:

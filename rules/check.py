@@ -137,7 +137,7 @@ def setting_value(
         value = _value(written, command, profile.by_id[name])
     except PydanticCustomError as error:
         context = error.context or {}
-        value = Fault(str(context["what"]), str(context["fix"]))
+        value = Fault(context["what"], context["fix"])
     if isinstance(value, Fault):
         report.problem((*path, "value"), *value)
         return None

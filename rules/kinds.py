@@ -3,7 +3,8 @@
 from gateway.profile import Point
 from gateway.settings import SECONDS
 from gateway.units import UNITS, code_of, convert
-from rules.quantity import near_unit
+from gateway.words.text import Said, fault, text
+from rules.quantity import dimension, near_unit
 from rules.term import BOOL, Const, Sum, Term, Type
 from rules.tree import Node, Number, Path, Place, RuleError
 
@@ -25,26 +26,22 @@ def type_of(point: Point) -> Type:
     return Type("number", point.unit) if numeric(point) else BOOL
 
 
-def kind(type_: Type) -> str:
+def kind(type_: Type) -> Said:
     if type_.kind == "bool":
-        return "a state (true or false)"
+        return text("kind.state")
     if type_.kind == "texts":
-        return f"one of {', '.join(type_.texts)}"
-    return "a number" if type_.unit in PLAIN_UNITS else article(UNITS[type_.unit].dimension)
+        return text("kind.texts", texts=type_.texts)
+    return dimension("1" if type_.unit in PLAIN_UNITS else type_.unit)
 
 
-def comparable(type_: Type) -> str:
+def comparable(type_: Type) -> Said:
     if type_.kind == "bool":
-        return "write true or false, or leave the comparison out"
+        return text("hint.state")
     if type_.kind == "texts":
-        return f"write one of {', '.join(type_.texts)}"
-    return (
-        f"write a number{'' if type_.unit in {'', '1'} else ' with its unit, e.g. 5 ' + type_.unit}"
-    )
-
-
-def article(word: str) -> str:
-    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
+        return text("hint.texts", texts=type_.texts)
+    if type_.unit in PLAIN_UNITS:
+        return text("hint.number")
+    return text("hint.quantity", unit=type_.unit)
 
 
 def unit_of(node: Number) -> str:
@@ -52,27 +49,26 @@ def unit_of(node: Number) -> str:
         return ""
     code = code_of(node.unit)
     if code is None:
-        raise RuleError(f"'{node.unit}' is no unit", near_unit(node.unit), *node.place)
+        unknown = fault("unit.unknown", unit=node.unit, fix=near_unit(node.unit))
+        raise RuleError(*unknown, *node.place)
     return code
 
 
 def duration_ns(node: Node) -> int:
     """Nanoseconds of `30s`. In this place `m` is minutes."""
     if not isinstance(node, Number) or node.unit not in SECONDS:
-        raise RuleError("no duration", "write a number and one of ms, s, m, h, d: 30s", *node.place)
+        raise RuleError(*fault("expr.no_duration"), *node.place)
     seconds = node.value * SECONDS[node.unit]
     if not 0 < seconds <= MAX_WINDOW_S:
-        raise RuleError(
-            f"a duration of {seconds:g} s", "write more than 0s, at most 24h", *node.place
-        )
+        raise RuleError(*fault("expr.duration_range", seconds=seconds), *node.place)
     return round(seconds * 1e9)
 
 
-def check_text(text: str, type_: Type, place: Place, about: Node) -> None:
-    if text not in type_.texts:
-        name = about.point if isinstance(about, Path) else "this"
-        what = f"'{text}' is never a value of {name}"
-        raise RuleError(what, f"allowed: {', '.join(type_.texts)}", *place)
+def check_text(word: str, type_: Type, place: Place, about: Node) -> None:
+    if word not in type_.texts:
+        name = about.point if isinstance(about, Path) else text("expr.this")
+        never = fault("expr.never_text", text=word, name=name, texts=type_.texts)
+        raise RuleError(*never, *place)
 
 
 def same_unit(left: Side, right: Side) -> tuple[Term, Term, str]:
@@ -85,14 +81,14 @@ def same_unit(left: Side, right: Side) -> tuple[Term, Term, str]:
         zero = isinstance(b, Const) and b.value == 0
         if zero or have.unit == "1":
             return a, b, have.unit
-        dimension = UNITS[have.unit].dimension
         shown = b.value if isinstance(b, Const) else "5"
-        what = f"number without a unit, but the other side is {article(dimension)}"
-        raise RuleError(what, f"write e.g. {shown} {have.unit}", *other.place)
+        bare = fault("unit.missing", kind=dimension(have.unit), number=shown, unit=have.unit)
+        raise RuleError(*bare, *other.place)
     if UNITS[have.unit].dimension != UNITS[want.unit].dimension:
-        what = f"{kind(want)} where {kind(have)} should be"
-        fix = "write a plain number" if have.unit == "1" else f"write it in {have.unit}"
-        raise RuleError(what, fix, *other.place)
+        if have.unit == "1":
+            raise RuleError(*fault("unit.unwanted", have=kind(want), want=kind(have)), *other.place)
+        differs = fault("unit.differs", have=kind(want), want=kind(have), unit=have.unit)
+        raise RuleError(*differs, *other.place)
     return a, _converted(b, want, have), have.unit
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from gateway.document import suggest
 from gateway.profile import Point
 from gateway.units import UNITS
+from gateway.words.text import fault, text
 from rules.formula import Alias, Formula, Grouped, Reading, Running, Scope, Source, Stated, Windowed
 from rules.kinds import (
     PLAIN_UNITS,
@@ -109,9 +110,7 @@ class _Checker:
         """True or false."""
         term, type_ = self.term(node)
         if type_ != BOOL:
-            raise RuleError(
-                f"{kind(type_)}, not true or false", "compare it, e.g. with >", *node.place
-            )
+            raise RuleError(*fault("expr.no_condition", kind=kind(type_)), *node.place)
         return term
 
     def _input(self, one: Source) -> Input:
@@ -122,38 +121,31 @@ class _Checker:
     def _truth(self, node: Node) -> Term:
         term, type_ = self.term(node)
         if type_ != BOOL:
-            what = f"{kind(type_)} where true or false is needed"
-            raise RuleError(what, "compare it, e.g. with >", *node.place)
+            raise RuleError(*fault("expr.no_truth", kind=kind(type_)), *node.place)
         return term
 
     def _number(self, node: Node) -> tuple[Term, Type]:
         term, type_ = self.term(node)
         if type_.kind != "number":
-            what = f"{kind(type_)} where a number is needed"
-            raise RuleError(what, "use a point that is a number", *node.place)
+            raise RuleError(*fault("expr.no_number", kind=kind(type_)), *node.place)
         return term, type_
 
     def _word(self, node: Text | Word, beside: Type | None) -> tuple[Term, Type]:
-        text = node.value if isinstance(node, Text) else node.name
-        if isinstance(node, Word) and text in {"true", "false"}:
-            return Const(text == "true"), BOOL
+        word = node.value if isinstance(node, Text) else node.name
+        if isinstance(node, Word) and word in {"true", "false"}:
+            return Const(word == "true"), BOOL
         if beside is not None and beside.kind == "texts":
-            return Const(text), beside
+            return Const(word), beside
         if isinstance(node, Text):
-            raise RuleError(f'a text, "{text}"', "compare it with a point that has texts", *node.place)  # fmt: skip
-        if text in FUNCTIONS:
-            raise RuleError(f"'{text}' is a function", f"write {text}(...)", *node.place)
+            raise RuleError(*fault("expr.text", text=word), *node.place)
+        if word in FUNCTIONS:
+            raise RuleError(*fault("expr.function", name=word), *node.place)
         known = self._scope.aliases
-        if text in known:
-            raise RuleError(
-                f"'{text}' is a device", f"write a point of it: {text}.<point>", *node.place
-            )
-        fix = (
-            f"write a point such as it.{text}"
-            if "it" in known
-            else f"begin with one of {', '.join(known)}"
-        )
-        raise RuleError(f"'{text}' is no point", fix, *node.place)
+        if word in known:
+            raise RuleError(*fault("expr.device", name=word), *node.place)
+        begin = text("expr.begin", names=list(known))
+        fix = text("expr.point_of_it", name=word) if "it" in known else begin
+        raise RuleError(*fault("expr.no_point", name=word, fix=fix), *node.place)
 
     # Points
 
@@ -162,16 +154,16 @@ class _Checker:
         if alias is None:
             whole, it = f"{node.alias}.{node.point}", self._scope.aliases.get("it")
             names = self._scope.aliases
-            fix = suggest(node.alias, names) if names else "name a device in `with`"
+            fix = suggest(node.alias, names) if names else text("expr.name_device")
             if it is not None and any(whole in profile.by_id for profile in it.profiles):
-                fix = f"write it.{whole}"
-            raise RuleError(f"'{node.alias}' is no alias", fix, *node.place)
+                fix = text("hint.write", example=f"it.{whole}")
+            raise RuleError(*fault("expr.no_alias", name=node.alias, fix=fix), *node.place)
         if alias.group and node.alias != self._member:
-            fix = f"write any({node.alias}.{node.point}), all(...) or count_of(...)"
-            raise RuleError(f"'{node.alias}' is a group of devices", fix, *node.place)
+            group = fault("expr.group", name=node.alias, point=node.point)
+            raise RuleError(*group, *node.place)
         if not alias.group and self._member is not None:
-            fix = f"read only points of {self._member} inside, and join the rest with `and`"
-            raise RuleError(f"'{node.alias}' is not the group", fix, *node.place)
+            other = fault("expr.not_group", name=node.alias, group=self._member)
+            raise RuleError(*other, *node.place)
         return _shared(alias, node)
 
     def _comparison(self, node: Binary) -> tuple[Term, Type]:
@@ -180,10 +172,10 @@ class _Checker:
         left, have = self.term(first)
         right, want = self.term(second, have)
         if have.kind != want.kind:
-            what = f"{kind(have)} is compared with {kind(want)}"
-            raise RuleError(what, comparable(have), *second.place)
+            kinds = fault("expr.kinds", have=kind(have), want=kind(want), fix=comparable(have))
+            raise RuleError(*kinds, *second.place)
         if have.kind != "number" and node.op not in {"==", "!="}:
-            raise RuleError(f"'{node.op}' of {kind(have)}", "use == or !=", *node.place)
+            raise RuleError(*fault("expr.order", op=node.op, kind=kind(have)), *node.place)
         if isinstance(right, Const) and have.kind == "texts":
             check_text(str(right.value), have, second.place, first)
         if have.kind == "number":
@@ -197,7 +189,7 @@ class _Checker:
         for one in node.choices:
             term, type_ = self.term(one, have)
             if type_.kind != have.kind or not isinstance(term, Const):
-                raise RuleError("a choice of another kind", comparable(have), *one.place)
+                raise RuleError(*fault("expr.choice", fix=comparable(have)), *one.place)
             if have.kind == "texts":
                 check_text(str(term.value), have, one.place, node.left)
             if have.kind == "number":
@@ -217,13 +209,12 @@ class _Checker:
             )
         if node.op == "*":
             if have.unit not in PLAIN_UNITS and want.unit not in PLAIN_UNITS:
-                raise RuleError("a product of two quantities", "multiply by a plain number", *node.place)  # fmt: skip
+                raise RuleError(*fault("expr.product"), *node.place)
             return Sum("*", left, right), have if want.unit in PLAIN_UNITS else want
         if want.unit in PLAIN_UNITS:
             return Quotient(left, right), have
         if have.unit in PLAIN_UNITS or UNITS[have.unit].dimension != UNITS[want.unit].dimension:
-            what = f"{kind(have)} divided by {kind(want)}"
-            raise RuleError(what, "divide by a plain number or the same quantity", *node.place)
+            raise RuleError(*fault("expr.quotient", have=kind(have), want=kind(want)), *node.place)
         left, right, _ = same_unit((left, have, node.left), (right, want, node.right))
         return Quotient(left, right), NUMBER
 
@@ -231,12 +222,12 @@ class _Checker:
 
     def _call(self, node: Call) -> tuple[Term, Type]:
         if node.name not in FUNCTIONS:
-            raise RuleError(f"unknown function '{node.name}'", suggest(node.name, FUNCTIONS), *node.place)  # fmt: skip
+            fix = suggest(node.name, FUNCTIONS)
+            raise RuleError(*fault("expr.no_function", name=node.name, fix=fix), *node.place)
         if node.name in PLAIN:
             return self._plain(node)
         if self._member is not None:
-            what = f"'{node.name}' inside of a group function"
-            raise RuleError(what, "read points of the group only", *node.place)
+            raise RuleError(*fault("expr.in_group", name=node.name), *node.place)
         if node.name == "active":
             return self._active(node)
         if node.name in GROUPS or node.name in TOTALS:
@@ -255,14 +246,13 @@ class _Checker:
         return Apply(node.name, tuple(terms)), type_
 
     def _active(self, node: Call) -> tuple[Term, Type]:
-        example = 'active("rule-id") or active("rule-id", any)'
         first = node.arguments[0] if node.arguments else None
         anywhere = len(node.arguments) == 2 and getattr(node.arguments[1], "name", "") == "any"
         if not isinstance(first, Text) or not (len(node.arguments) == 1 or anywhere):
-            raise RuleError("active() takes the id of a rule", f"write {example}", *node.place)
+            raise RuleError(*fault("expr.active"), *node.place)
         if first.value not in self._scope.rules:
             fix = suggest(first.value, self._scope.rules)
-            raise RuleError(f"unknown rule '{first.value}'", fix, *first.place)
+            raise RuleError(*fault("expr.no_rule", name=first.value, fix=fix), *first.place)
         return self._input(Running(first.value, anywhere)), BOOL
 
     def _group(self, node: Call) -> tuple[Term, Type]:
@@ -272,11 +262,10 @@ class _Checker:
         aliases = sorted({path.alias for path in _paths(argument)})
         groups = [name for name in aliases if (a := self._scope.aliases.get(name)) and a.group]
         if len(groups) != 1:
-            what = f"{node.name}() is about the devices of one group"
             known = [name for name, alias in self._scope.aliases.items() if alias.group]
-            there = f"there is {', '.join(known)}" if known else "name one in `with`"
-            fix = f"write e.g. {example}; {there}"
-            raise RuleError(what, fix, *node.place)
+            there = text("expr.groups", names=known) if known else text("expr.no_groups")
+            one = fault("expr.one_group", name=node.name, example=example, groups=there)
+            raise RuleError(*one, *node.place)
         if not self._scope.aliases[groups[0]].profiles and node.name in GROUPS:
             nobody = Formula(Const(value=False), (), BOOL, "")
             result = BOOL if node.name in {"any", "all"} else NUMBER
@@ -285,9 +274,9 @@ class _Checker:
         term, type_ = inner.term(argument)
         wanted = "number" if node.name in TOTALS else "bool"
         if type_.kind != wanted:
-            what = f"{node.name}() of {kind(type_)}"
-            fix = "give it a point that is a number" if wanted == "number" else "compare it, e.g. with >"  # fmt: skip
-            raise RuleError(what, fix, *argument.place)
+            fix = text("expr.give_number") if wanted == "number" else text("hint.compare")
+            other = fault("expr.of_kind", name=node.name, kind=kind(type_), fix=fix)
+            raise RuleError(*other, *argument.place)
         each = Formula(term, tuple(inner.inputs), type_, "")
         result = type_ if node.name in TOTALS else BOOL if node.name in {"any", "all"} else NUMBER
         return self._input(Grouped(node.name, groups[0], each)), result
@@ -298,7 +287,8 @@ class _Checker:
         _arguments(node, 2 if timed else 1, example)
         path = node.arguments[0]
         if not isinstance(path, Path):
-            raise RuleError(f"{node.name}() is about a point", f"write e.g. {example}", *path.place)
+            about = fault("expr.about_point", name=node.name, example=example)
+            raise RuleError(*about, *path.place)
         point = self._point(path)
         ns = duration_ns(node.arguments[1]) if timed else 0
         if node.name in WINDOWS:
@@ -316,11 +306,11 @@ def _window_type(node: Call, type_: Type, point: Point) -> tuple[Type, float]:
         return (NUMBER if name == "count" else Type("number", "1")), 1
     if name == "rises":
         if type_ != BOOL:
-            what = f"rises() of {kind(type_)}"
-            raise RuleError(what, "it counts how often a state becomes true", *node.place)
+            raise RuleError(*fault("expr.rises", kind=kind(type_)), *node.place)
         return NUMBER, 1
     if type_.kind != "number":
-        raise RuleError(f"{name}() of {kind(type_)}", "use a point that is a number", *node.place)
+        other = fault("expr.of_kind", name=name, kind=kind(type_), fix=text("hint.numeric"))
+        raise RuleError(*other, *node.place)
     if name in {"delta", "rise"}:
         return type_._replace(difference=True), 1
     if name != "rate":
@@ -329,16 +319,16 @@ def _window_type(node: Call, type_: Type, point: Point) -> tuple[Type, float]:
     if found is None:
         if point.unit == "1":
             return NUMBER, 1
-        what = f"a rate of {kind(type_)} has no unit here"
-        raise RuleError(what, f"write delta({point.id}, ...)", *node.place)
+        raise RuleError(*fault("expr.no_rate", kind=kind(type_), point=point.id), *node.place)
     unit, factor = found
     return Type("number", unit), factor * UNITS[type_.unit].factor
 
 
 def _arguments(node: Call, count: int, example: str) -> None:
     if len(node.arguments) != count:
-        what = f"{node.name}() with {len(node.arguments)} arguments"
-        raise RuleError(what, f"write {example}", *node.place)
+        given = len(node.arguments)
+        wrong = fault("expr.arguments", name=node.name, count=given, example=example)
+        raise RuleError(*wrong, *node.place)
 
 
 def _shared(alias: Alias, node: Path) -> Point:
@@ -348,17 +338,18 @@ def _shared(alias: Alias, node: Path) -> Point:
         point = profile.by_id.get(node.point)
         if point is None:
             elsewhere = any(node.point in p.by_id for p in (*alias.profiles, *alias.others))
-            what = f"profile '{profile.profile}' has no point '{node.point}'"
-            fix = f"add `has: {node.point}` to its selector"
-            raise RuleError(
-                what, fix if elsewhere else suggest(node.point, profile.by_id), *node.place
+            add = text("expr.add_has", point=node.point)
+            fix = add if elsewhere else suggest(node.point, profile.by_id)
+            unknown = fault(
+                "expr.profile_point", profile=profile.profile, point=node.point, fix=fix
             )
+            raise RuleError(*unknown, *node.place)
         if found is not None and type_of(found) != type_of(point):
-            what = f"'{node.point}' is not the same in all profiles of '{node.alias}'"
-            raise RuleError(what, "select one profile", *node.place)
+            several = fault("expr.several", point=node.point, name=node.alias)
+            raise RuleError(*several, *node.place)
         found = point
     if found is None:
-        raise RuleError(f"'{node.alias}' has no device", "check its selector", *node.place)
+        raise RuleError(*fault("expr.nobody", name=node.alias), *node.place)
     return found
 
 

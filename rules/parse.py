@@ -11,13 +11,14 @@ unary    = "-" unary | number [unit] | text | name | name "(" [or-expr {"," or-e
 
 from collections.abc import Callable
 
+from gateway.words.text import fault
+from gateway.words.text import text as text_
 from rules.tokens import Token, tokens
 from rules.tree import Binary, Call, In, Node, Number, Path, Place, RuleError, Text, Unary, Word
 
 MAX_DEPTH = 40
 MAX_NODES = 200
 COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
-_EXAMPLE = "write e.g. it.elec.voltage.a > 253 V"
 
 
 def parse(text: str) -> Node:
@@ -44,11 +45,10 @@ class _Parser:
         if token.kind == "end":
             return
         if token.text == "=":
-            raise RuleError("'=' compares nothing", "use '=='", token.start, token.end)
+            raise RuleError(*fault("expr.assignment"), token.start, token.end)
         if token.kind in {"name", "number", "text"}:
-            what = f"'{token.text}' after a finished expression"
-            raise RuleError(what, "join the two with `and` or `or`", token.start, token.end)
-        raise RuleError(f"'{token.text}' is too much", "remove it", token.start, token.end)
+            raise RuleError(*fault("expr.unjoined", word=token.text), token.start, token.end)
+        raise RuleError(*fault("expr.surplus", sign=token.text), token.start, token.end)
 
     def either(self) -> Node:
         return self._joined(("or",), self._both)
@@ -74,17 +74,16 @@ class _Parser:
         right = self._joined(("+", "-"), self._product)
         again = self._next
         if again.kind == "sign" and (again.text in COMPARISONS or again.text == "in"):
-            what = "comparisons cannot be chained"
-            raise RuleError(what, "write 'a < b and b < c'", again.start, again.end)
+            raise RuleError(*fault("expr.chained"), again.start, again.end)
         return self._count(Binary(op.text, left, right, Place(left.place.start, right.place.end)))
 
     def _among(self, left: Node) -> Node:
         self._at += 1
-        self._expect("[", "write the choices in brackets: in [open, closed]")
+        self._expect("[", "expr.no_list")
         choices = [self._unary()]
         while self._takes(","):
             choices.append(self._unary())
-        end = self._expect("]", "close the list with ']'")
+        end = self._expect("]", "expr.open_list")
         return self._count(In(left, tuple(choices), Place(left.place.start, end.end)))
 
     def _product(self) -> Node:
@@ -99,18 +98,18 @@ class _Parser:
             return self._count(Unary("-", operand, Place(token.start, operand.place.end)))
         if self._takes("("):
             node = self._deeper(self.either)
-            self._expect(")", "close the parenthesis")
+            self._expect(")", "expr.open_bracket")
             return node
         return self._atom(token)
 
     def _atom(self, token: Token) -> Node:
         place = Place(token.start, token.end)
         if token.kind == "end":
-            raise RuleError("the expression ends too early", _EXAMPLE, token.start, token.end)
+            raise RuleError(*fault("expr.short"), *place)
         if token.kind == "sign":
             if token.text == "=":
-                raise RuleError("'=' compares nothing", "use '=='", *place)
-            raise RuleError(f"'{token.text}' where a point or a number should be", _EXAMPLE, *place)
+                raise RuleError(*fault("expr.assignment"), *place)
+            raise RuleError(*fault("expr.no_value", sign=token.text), *place)
         self._at += 1
         if token.kind == "number":
             value = float(token.text) if "." in token.text else int(token.text[:300])
@@ -129,7 +128,7 @@ class _Parser:
             arguments.append(self._deeper(self.either))
             while self._takes(","):
                 arguments.append(self._deeper(self.either))
-        end = self._expect(")", "close the parenthesis")
+        end = self._expect(")", "expr.open_bracket")
         return self._count(Call(name.text, tuple(arguments), Place(name.start, end.end)))
 
     def _joined(self, signs: tuple[str, ...], part: Callable[[], Node]) -> Node:
@@ -147,19 +146,19 @@ class _Parser:
         self._at += 1
         return True
 
-    def _expect(self, sign: str, fix: str) -> Token:
+    def _expect(self, sign: str, missing: str) -> Token:
+        """`missing`: what is said without `sign`."""
         token = self._next
         if not self._takes(sign):
-            shown = f"'{token.text}'" if token.text else "the end"
-            raise RuleError(f"{shown} where '{sign}' should be", fix, token.start, token.end)
+            shown = f"'{token.text}'" if token.text else text_("expr.end")
+            raise RuleError(*fault(missing, shown=shown), token.start, token.end)
         return token
 
     def _deeper(self, part: Callable[[], Node]) -> Node:
         self._depth += 1
         if self._depth > MAX_DEPTH:
             token = self._next
-            what = f"nested deeper than {MAX_DEPTH} levels"
-            raise RuleError(what, "split it into two rules", token.start, token.end)
+            raise RuleError(*fault("expr.deep", most=MAX_DEPTH), token.start, token.end)
         node = part()
         self._depth -= 1
         return node
@@ -167,6 +166,5 @@ class _Parser:
     def _count(self, node: Node) -> Node:
         self._nodes += 1
         if self._nodes > MAX_NODES:
-            what = f"more than {MAX_NODES} parts"
-            raise RuleError(what, "split it into two rules", *node.place)
+            raise RuleError(*fault("expr.parts", most=MAX_NODES), *node.place)
         return node

@@ -13,6 +13,8 @@ from pydantic_core import PydanticCustomError
 from gateway.profile import Point
 from gateway.settings import wrong
 from gateway.units import SPELLINGS, UNITS, code_of, convert
+from gateway.words.text import Said, fault
+from gateway.words.text import text as text_
 
 OPERATORS: Mapping[str, Callable[[float, float], bool]] = MappingProxyType({
     "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le,
@@ -56,18 +58,20 @@ def parse_quantity(text: str) -> Quantity | None:
 
 def in_unit_of(point: Point, number: int | float, unit: str | None) -> int | float | Fault:
     """`number` `unit` expressed in the unit of `point`."""
-    wanted = UNITS[point.unit].dimension
     if unit is None:
         if number == 0 or point.unit == "1":
             return number
-        what = f"number without a unit, but the other side is {_article(wanted)}"
-        return Fault(what, f"write e.g. {number} {point.unit}")
+        kind = dimension(point.unit)
+        return Fault(*fault("unit.missing", kind=kind, number=number, unit=point.unit))
     converted = convert(number, unit, point.unit)
     if converted is None:
-        have = UNITS[unit].dimension
-        what = f"{number} {unit} is {_article(have)}, but {point.id} is {_article(wanted)}"
-        fix = f"write e.g. {number}" if point.unit == "1" else f"write e.g. {number} {point.unit}"
-        return Fault(what, fix)
+        example = f"{number}" if point.unit == "1" else f"{number} {point.unit}"
+        return Fault(
+            *fault(
+                "unit.of_point", number=number, unit=unit, have=dimension(unit),
+                point=point.id, want=dimension(point.unit), example=example,
+            )
+        )  # fmt: skip
     if unit == point.unit:
         return number
     rounded = float(f"{converted:.12g}")  # 1.1 bar is 110 kPa, not 110.00000000000001
@@ -129,21 +133,20 @@ def quantity_at(text: str, at: int) -> Quantity:
         return Quantity(number, None, at)
     code = code_of(unit[0])
     if code is None:
-        raise fault_at(text, at, f"'{unit[0]}' is no unit", near_unit(unit[0]))
+        raise fault_at(text, at, *fault("unit.unknown", unit=unit[0], fix=near_unit(unit[0])))
     return Quantity(number, code, skip(text, unit.end()))
 
 
-def near_unit(word: str) -> str:
+def near_unit(word: str) -> Said:
     known = [*UNITS, *SPELLINGS]
     same = [unit for unit in known if unit.lower() == word.lower()]
     near = same or difflib.get_close_matches(word, known, n=1)
-    return (
-        f"did you mean '{near[0]}'?" if near else "write a unit such as V, A, kW, kWh, °C, % or lx"
-    )
+    return text_("suggest.near", near=near[0]) if near else text_("unit.examples")
 
 
-def _article(dimension: str) -> str:
-    return f"{'an' if dimension[0] in 'aeiou' else 'a'} {dimension}"
+def dimension(unit: str) -> Said:
+    """What a number in `unit` is: `a voltage`."""
+    return text_(f"dimension.{UNITS[unit].dimension}")
 
 
 def fault_at(text: str, at: int, what: str, fix: str) -> PydanticCustomError:

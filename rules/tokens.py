@@ -3,6 +3,7 @@
 import re
 from typing import NamedTuple
 
+from gateway.words.text import fault
 from rules.tree import RuleError
 
 MAX_LENGTH = 2_000  # characters; the longest shipped condition has 120
@@ -29,9 +30,8 @@ class Token(NamedTuple):
 def tokens(text: str) -> list[Token]:
     """The words of `text` and an end. Raises RuleError."""
     if len(text) > MAX_LENGTH:
-        raise RuleError(
-            f"an expression of {len(text)} characters", f"write at most {MAX_LENGTH}", 0, len(text)
-        )
+        long = fault("expr.too_long", length=len(text), most=MAX_LENGTH)
+        raise RuleError(*long, 0, len(text))
     found: list[Token] = []
     at = 0
     while at < len(text):
@@ -54,13 +54,9 @@ def _token(text: str, at: int) -> Token:
         return Token(kind, match[0], at, match.end())
     if match := _SIGN.match(text, at):
         return Token("sign", _SAME.get(match[0], match[0]), at, match.end())
-    what = (
-        "a text that does not end"
-        if text[at] == '"'
-        else f"'{text[at]}' is no part of the language"
-    )
-    fix = 'close it with "' if text[at] == '"' else "remove it"
-    raise RuleError(what, fix, at, at + 1)
+    if text[at] == '"':
+        raise RuleError(*fault("expr.open_text"), at, at + 1)
+    raise RuleError(*fault("expr.stray", sign=text[at]), at, at + 1)
 
 
 def _number(text: str, match: re.Match[str]) -> Token:

@@ -12,6 +12,7 @@ import orjson
 from gateway.audit_chain import FOLDER, NOTHING_KNOWN, files, lines_of, verify
 from gateway.cli.live import config_path
 from gateway.cli.main import CONFIG
+from gateway.cli.say import refuse
 from gateway.config import state_dir_of
 from gateway.errors import ConfigError
 
@@ -23,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         directory = state_dir_of(config_path(options))
     except ConfigError as error:
-        print(error, file=sys.stderr)
+        refuse(error)
         return CONFIG
     try:
         return (

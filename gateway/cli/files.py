@@ -8,8 +8,10 @@ from pathlib import Path
 import orjson
 
 from gateway.cli.main import CONFIG, USAGE
+from gateway.cli.say import say, told
 from gateway.config import load_config
 from gateway.errors import ConfigError, Problem
+from gateway.words.text import Said, text
 
 
 def init(options: argparse.Namespace) -> int:
@@ -40,10 +42,10 @@ def check(options: argparse.Namespace) -> int:
     show([], config.notes, as_json=options.json)
     if not options.json:
         counts = [
-            counted(len(config.devices), "device"), counted(len(config.links), "link"),
-            counted(len(config.rules.rules), "rule"), counted(len(config.upstream), "upstream"),
+            _number(len(config.devices), "device"), _number(len(config.links), "link"),
+            _number(len(config.rules.rules), "rule"), _number(len(config.upstream), "upstream"),
         ]  # fmt: skip
-        print(f"{options.file}: ok: {', '.join(counts)}")
+        print(say(text("check.ok", file=options.file, counts=counts)))
     return 0
 
 
@@ -51,26 +53,27 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def _number(count: int, noun: str) -> Said:
+    return text(f"count.{noun}", count=count, plural="" if count == 1 else "s")
+
+
 def show(
     problems: list[Problem], notes: tuple[Problem, ...] | list[Problem], *, as_json: bool
 ) -> None:
     if as_json:
         found = {
-            "problems": [p._asdict() for p in problems],
-            "warnings": [p._asdict() for p in notes],
+            "problems": [_in_language(p) for p in problems],
+            "warnings": [_in_language(p) for p in notes],
         }
         print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
         return
     for problem in problems:
-        print(problem)
-        print_excerpt(problem)
+        print(told(problem))
     for note in notes:
-        print(f"warning: {note}")
-        print_excerpt(note)
+        print(f"{say(text('check.warning'))}{told(note)}")
     if problems:
-        print(f"{counted(len(problems), 'problem')}: the configuration is refused")
+        print(say(text("check.refused", problems=_number(len(problems), "problem"))))
 
 
-def print_excerpt(problem: Problem) -> None:
-    for line in problem.excerpt.splitlines():
-        print(f"    {line}")
+def _in_language(problem: Problem) -> dict[str, object]:
+    return problem._replace(what=say(problem.what), fix=say(problem.fix))._asdict()

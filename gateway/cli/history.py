@@ -16,6 +16,7 @@ from gateway.cli.influx_api import Api, identifier, literal
 from gateway.cli.live import config_path
 from gateway.cli.main import CONFIG, STATE_REFUSED, USAGE
 from gateway.cli.moment import moment_ns, seconds
+from gateway.cli.say import refuse
 from gateway.config import load_config, state_dir_of
 from gateway.document import load, mapping_at, suggest
 from gateway.errors import ConfigError, LinkDown, Refused, StoreFailed
@@ -44,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return USAGE
     except ConfigError as error:
-        print(error, file=sys.stderr)
+        refuse(error)
         return CONFIG
     except (FileNotFoundError, LinkDown, Refused) as error:
         print(error, file=sys.stderr)

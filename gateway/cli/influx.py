@@ -13,6 +13,7 @@ from gateway.cli.influx_setup import Setup
 from gateway.cli.live import config_path
 from gateway.cli.main import CONFIG, USAGE
 from gateway.cli.moment import seconds
+from gateway.cli.say import refuse
 from gateway.config import Config, load_config
 from gateway.errors import ConfigError, LinkDown, Refused
 from gateway.sinks.influx_settings import InfluxSection
@@ -31,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
         work = _init if options.work == "init" else _check
         return work(config, config.influxdb, options)
     except ConfigError as error:
-        print(error, file=sys.stderr)
+        refuse(error)
         return CONFIG
     except ValueError as error:
         print(error, file=sys.stderr)

@@ -10,6 +10,7 @@ from typing import Any, cast
 import orjson
 
 from gateway.cli.main import CONFIG, NOT_RUNNING
+from gateway.cli.say import refuse
 from gateway.config import state_dir_of
 from gateway.control import ask
 from gateway.document import plain_scalar
@@ -49,7 +50,7 @@ def with_daemon(options: argparse.Namespace, work: Callable[[Daemon], int]) -> i
     try:
         daemon = Daemon(options)
     except ConfigError as error:
-        print(error, file=sys.stderr)
+        refuse(error)
         return CONFIG
     try:
         return work(daemon)

@@ -24,7 +24,9 @@ from gateway.cli import (
     report_options,
     rules_options,
 )
+from gateway.cli.say import choose
 from gateway.model import LANES
+from gateway.words.text import LANGUAGES
 
 NOT_RUNNING, USAGE, ALREADY_RUNNING, STATE_REFUSED, CONFIG = 3, 64, 73, 74, 78
 
@@ -41,9 +43,11 @@ def _command(
     """`run` is `module:function`, imported only when the command is used: the CLI starts fast."""
     parser = commands.add_parser(
         name, help=text, description=text, epilog=f"Example: {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=argparse.RawDescriptionHelpFormatter, conflict_handler="resolve",
     )  # fmt: skip
     parser.set_defaults(run=run)
+    language = "language of messages (default: that of the locale, else en)"
+    parser.add_argument("--lang", choices=LANGUAGES, default=argparse.SUPPRESS, help=language)
     return parser
 
 
@@ -234,6 +238,7 @@ def _percent(text: str) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
+    choose(getattr(options, "lang", None))
     module, function = options.run.split(":")
     try:
         code = int(getattr(import_module(f"gateway.cli.{module}"), function)(options))

@@ -11,6 +11,7 @@ from drivers.mqtt.grants import EVERYBODY, GATEWAY_USER, Grants, of_devices, of_
 from drivers.mqtt.settings import MqttLink
 from gateway.cli.live import config_path
 from gateway.cli.main import CONFIG, USAGE
+from gateway.cli.say import refuse
 from gateway.config import Config, load_config
 from gateway.errors import ConfigError
 
@@ -44,7 +45,7 @@ def mosquitto(options: argparse.Namespace) -> int:
         else:
             _write(Path(options.output), {CONF: conf, ACL: acl})
     except ConfigError as error:
-        print(error, file=sys.stderr)
+        refuse(error)
         return CONFIG
     except _UsageError as error:
         print(error, file=sys.stderr)

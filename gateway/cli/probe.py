@@ -10,6 +10,7 @@ from drivers.modbus.budget import Budget, Request, check_time
 from gateway.cli import probe_pages as pages
 from gateway.cli.main import ALREADY_RUNNING, CONFIG, USAGE
 from gateway.cli.probe_bus import Bus, InUseError, UsageError, find_bus, silent
+from gateway.cli.say import refuse
 from gateway.errors import ConfigError, GatewayError
 
 _LIVE = {
@@ -27,7 +28,7 @@ def modbus(options: argparse.Namespace) -> int:
         with silent("drivers.modbus"):
             return _work(options)(bus, options)
     except ConfigError as error:
-        print(error, file=sys.stderr)
+        refuse(error)
         return CONFIG
     except UsageError as error:
         print(error, file=sys.stderr)

@@ -16,6 +16,7 @@ from gateway.cli.live import config_path
 from gateway.cli.main import CONFIG, USAGE
 from gateway.cli.probe_arguments import time_s
 from gateway.cli.probe_bus import UsageError, config_beside, folders_of, silent
+from gateway.cli.say import refuse
 from gateway.clock import SystemClock
 from gateway.config import Config
 from gateway.document import suggest
@@ -50,7 +51,7 @@ def ble(options: argparse.Namespace) -> int:
         with silent("drivers.ble"), suppress(KeyboardInterrupt):  # enough was seen
             asyncio.run(_listen(air, survey, seconds, live=_live(options)))
     except ConfigError as error:
-        print(error, file=sys.stderr)
+        refuse(error)
         return CONFIG
     except UsageError as error:
         print(error, file=sys.stderr)

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from gateway.cli.live import config_path
 from gateway.cli.main import CONFIG, STATE_REFUSED, USAGE
 from gateway.cli.progress import progress
+from gateway.cli.say import refuse
 from gateway.cli.store import live_cursors
 from gateway.config import Config, load_config
 from gateway.errors import ConfigError, StoreFailed
@@ -24,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         config = load_config(config_path(options))
     except ConfigError as error:
-        print(error, file=sys.stderr)
+        refuse(error)
         return CONFIG
     zone = ZoneInfo(config.gateway.timezone)
     now = datetime.now(UTC)

@@ -4,9 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from gateway.cli.files import counted, print_excerpt
+from gateway.cli.files import counted
 from gateway.cli.live import config_path
 from gateway.cli.main import CONFIG, USAGE
+from gateway.cli.say import language, refuse, told
 from gateway.config import load_config
 from gateway.errors import ConfigError
 from gateway.fixture import SUFFIX, fixtures, load_fixture, untested
@@ -20,7 +21,7 @@ def test(options: argparse.Namespace) -> int:
     try:
         paths = _paths(options)
     except ConfigError as error:
-        print(error, file=sys.stderr)
+        refuse(error)
         return CONFIG
     files = fixtures(paths)
     if not files:
@@ -35,8 +36,7 @@ def test(options: argparse.Namespace) -> int:
         except ConfigError as error:
             refused += 1
             for problem in error.problems:
-                print(problem)
-                print_excerpt(problem)
+                print(told(problem))
             continue
         found = [judge(fixture, case) for case in fixture.cases]
         verdicts += found
@@ -63,7 +63,7 @@ def _tell(file: Path, verdicts: list[Verdict], *, show: bool) -> None:
     for verdict in verdicts if show else failed:
         print(f"  {'FAILED' if verdict.problems else 'passed'}: {verdict.case.name}")
         for problem in verdict.problems:
-            print(f"  {problem}")
+            print(f"  {problem.said(language())}")
         print("    what happened:" if verdict.happened else "    nothing happened")
         for one in verdict.happened:
             print(f"      {one}")

@@ -11,6 +11,7 @@ import orjson
 from gateway.cli.files import counted
 from gateway.cli.live import Daemon, with_daemon
 from gateway.cli.main import CONFIG
+from gateway.cli.say import refuse
 from gateway.config import Config, load_config
 from gateway.errors import ConfigError
 from rules.explain import word
@@ -88,7 +89,7 @@ def list_(options: argparse.Namespace) -> int:
     try:
         config = load_config(Daemon(options).config)
     except ConfigError as error:
-        print(error, file=sys.stderr)
+        refuse(error)
         return CONFIG
     phases = _phases(options)
     if options.json:

@@ -12,6 +12,7 @@ from gateway.cli.live import config_path
 from gateway.cli.main import CONFIG, STATE_REFUSED, USAGE
 from gateway.cli.moment import moment_ns
 from gateway.cli.progress import progress
+from gateway.cli.say import refuse
 from gateway.config import load_config, view
 from gateway.document import suggest
 from gateway.errors import ConfigError
@@ -27,7 +28,7 @@ def graph(options: argparse.Namespace) -> int:
     try:
         config = load_config(config_path(options))
     except ConfigError as error:
-        print(error, file=sys.stderr)
+        refuse(error)
         return CONFIG
     known = {one.rule.id for one in config.rules.instances} | {one.id for one in config.rules.rules}
     for name in options.rules:
@@ -49,7 +50,7 @@ def backtest_(options: argparse.Namespace) -> int:
         since, until = moment_ns(options.since, now), moment_ns(options.until, now)
         config = load_config(config_path(options))
     except ConfigError as error:
-        print(error, file=sys.stderr)
+        refuse(error)
         return CONFIG
     except ValueError as error:
         print(error, file=sys.stderr)

@@ -17,6 +17,7 @@ from gateway.cli.live import config_path
 from gateway.cli.main import CONFIG, STATE_REFUSED, USAGE
 from gateway.cli.moment import moment_ns
 from gateway.cli.progress import progress
+from gateway.cli.say import refuse
 from gateway.config import state_dir_of
 from gateway.control import ask
 from gateway.document import load, mapping_at
@@ -43,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         return works[options.work](options)
     except ConfigError as error:
-        print(error, file=sys.stderr)
+        refuse(error)
         return CONFIG
     except BrokenPipeError:
         raise  # the reader of our output has gone

@@ -35,6 +35,9 @@ FORBIDDEN = ("/wo" + "rk/", "shared/" + "design")
 _GATEWAY = re.compile(r"(?:^|[ /(])gateway ([a-z][a-z-]*)((?: [^|;&#)]+)?)")
 
 
+EVERYWHERE = {"-h", "--help", "--lang"}  # told at the top of the page
+
+
 def options(command: str) -> set[str]:
     return {name for action in LEAVES[command]._actions for name in action.option_strings}
 
@@ -79,7 +82,7 @@ def told(found: dict[str, Page]) -> Iterator[str]:
     page = found["docs/commands.md"]
     for name in LEAVES:
         text = " ".join(line.text for line in section(page, f"gateway {name}"))
-        missing = [option for option in options(name) - {"-h", "--help"} if option not in text]
+        missing = [option for option in options(name) - EVERYWHERE if option not in text]
         if missing or not text:
             yield page[0].says(f"section `gateway {name}` lacks {', '.join(missing) or 'all'}")
     spans = {code for page in found.values() for line in page for code in line.code}
