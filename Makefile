@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 FOR ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup screenshots run test test-fast lint fmt types imports bench chaos test-ble-real docs-check lock clean
+.PHONY: help setup screenshots run test test-fast lint fmt types imports bench chaos test-ble-real docs-check lock deb clean
 
 help: ## print this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ test-ble-real: $(STAMP) ## BLE on a real bluetoothd and kernel in QEMU; skipped 
 lock: ## write the lock files anew (needs uv)
 	uv pip compile --quiet --no-header --universal --python-version 3.11 --generate-hashes --extra ble --extra demo --extra influx -o requirements.lock pyproject.toml
 	uv pip compile --quiet --no-header --universal --python-version 3.11 --generate-hashes --extra ble --extra dev --extra demo --extra influx -c requirements.lock -o requirements-dev.lock pyproject.toml requirements-build.in
+
+deb: $(STAMP) ## Debian packages for amd64 and arm64 in dist/ (ARCH=arm64: one of them)
+	$(BIN)/python -m release.deb $(if $(ARCH),--arch $(ARCH))
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist

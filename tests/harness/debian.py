@@ -1,0 +1,97 @@
+"""Clean Debian roots to install the package in: made once by debootstrap, each test gets a layer on top."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from release.deb import build
+from release.wheels import WheelsMissingError, cache
+
+MIRROR = "http://deb.debian.org/debian"
+SUITES = {"bookworm": "3.11", "trixie": "3.13"}  # and their Python
+
+
+class Root:
+    """A Debian system in a folder. What runs in it sees no network and no process outside."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Needs 60 s at most. `check`: a failure shows what was printed."""
+        done = subprocess.run(
+            self.command(*command), capture_output=True, text=True, timeout=60, check=False
+        )
+        assert not check or done.returncode == 0, (
+            f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
+        )
+        return done
+
+    def command(self, *command: str) -> Sequence[str]:
+        """As it is started from outside; it dies with its starter."""
+        return ("unshare", "--net", "--pid", "--fork", "--kill-child", f"--mount-proc={self.path}/proc",
+                "sh", "-c", 'ip link set lo up; exec "$@"', "sh", "chroot", str(self.path), *command)  # fmt: skip
+
+    def put(self, file: Path) -> str:
+        """Copy a file in; returns its path inside."""
+        shutil.copy(file, self.path / "tmp")
+        return f"/tmp/{file.name}"
+
+
+def base(suite: str, architecture: str = "amd64") -> Path:
+    """The root as debootstrap makes it, from the cache if it was made before. Skips where it cannot be."""
+    folder = cache() / "roots" / f"{suite}-{architecture}"
+    if not (folder / "usr/bin/python3").exists():
+        if shutil.which("debootstrap") is None:
+            pytest.skip("debootstrap is not installed")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        asked = [
+            "debootstrap",
+            "--variant=minbase",
+            "--include=python3,python3-venv",
+            suite,
+            str(folder),
+            MIRROR,
+        ]
+        done = subprocess.run(asked, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            shutil.rmtree(folder, ignore_errors=True)
+            pytest.skip(
+                f"debootstrap: {(done.stdout.strip() or done.stderr.strip()).splitlines()[-1]}"
+            )
+    return folder
+
+
+@contextmanager
+def root(below: Path, scratch: Path) -> Iterator[Root]:
+    """A throw-away layer over the root `below`."""
+    if os.geteuid() != 0:
+        pytest.skip("installing a package needs root")
+    parts = {name: scratch / name for name in ("upper", "work", "root")}
+    for part in parts.values():
+        part.mkdir()
+    layers = f"lowerdir={below},upperdir={parts['upper']},workdir={parts['work']}"
+    asked = ["mount", "-t", "overlay", "overlay", "-o", layers, str(parts["root"])]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"no overlay: {done.stderr.strip()}")
+    try:
+        yield Root(parts["root"])
+    finally:
+        subprocess.run(["umount", str(parts["root"])], check=True)
+        for name in ("upper", "work"):
+            shutil.rmtree(parts[name])
+
+
+def package(folder: Path, architecture: str = "amd64", version: str | None = None) -> Path:
+    """The package as built now. Skips where its wheels cannot be fetched."""
+    try:
+        return build(architecture, folder, version=version)
+    except WheelsMissingError as error:
+        pytest.skip(str(error))
