@@ -12,6 +12,10 @@ from bench.report import Row
 from gateway.document import Document
 from gateway.model import Sample, Value
 from gateway.profile import Profile
+from gateway.profile_alarm import AlarmRule
+from gateway.site_limit import SiteLimit
+from rules.alarms import Alarms
+from rules.check import Report
 from rules.load import DeviceView, load_rules
 from rules.model import RuleSet
 from rules.step import start, step
@@ -38,6 +42,7 @@ def run() -> list[Row]:
         Row("  one sample of 12 points, p99", f"{worst:.0f} us"),
         Row("1,000 limits on one point", f"{1e6 / hot:.2f} us a sample"),
         Row("load and check 2,000 devices, 1,000 rules", f"{load_s:.2f} s"),
+        Row("load and check 2,000 devices with alarms of profiles", f"{_load_alarms():.2f} s"),
         Row("  memory of a rule instance", f"{per_instance:.0f} bytes"),
     ]
 
@@ -116,6 +121,25 @@ def _baseline() -> float:
             for point, value in sample.values.items():
                 values[own[point]] = value
     return len(samples) / (time.perf_counter() - began)
+
+
+def _load_alarms() -> float:
+    """Seconds: three alarms a device, one of them against a limit of its own."""
+    alarms = [
+        AlarmRule(id="high", when="elec.p0 > limit.high", severity="operational"),  # type: ignore[arg-type] # read from its name
+        AlarmRule(id="low", when="elec.p1 < 5 W", clear="elec.p1 > 6 W", severity="safety"),  # type: ignore[arg-type] # as above
+        AlarmRule(id="both", when="elec.p2 > 1 kW and stale(elec.p3, 1h)", severity="safety"),  # type: ignore[arg-type] # as above
+    ]
+    profile = METER.model_copy(update={"alarm_rules": alarms})
+    devices = [
+        DeviceView(f"m-{n}", profile, {}, {"high": SiteLimit(1_000 + n, "W")}) for n in range(2_000)
+    ]
+    began = time.perf_counter()
+    alarms_of_all = Alarms()
+    for device in devices:
+        alarms_of_all.check_device(device, Report(Document("bench.yaml"), ()))
+    assert len(_loaded([], devices).instances) == 3 * 2_000
+    return time.perf_counter() - began
 
 
 def _load() -> tuple[float, float]:

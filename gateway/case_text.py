@@ -4,14 +4,12 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from pydantic_core import PydanticCustomError
-
 from gateway.document import suggest
 from gateway.model import Value
 from gateway.point import Point
 from gateway.settings import SECONDS
-from rules.kinds import numeric
-from rules.quantity import Fault, in_unit_of, parse_quantity
+from rules.kinds import numeric, quantity
+from rules.quantity import Fault, in_unit_of
 from rules.select import DeviceView
 from rules.tree import RuleError
 
@@ -105,13 +103,12 @@ def value_of(written: object, point: Point, *, bad: bool = False) -> Value | Non
 
 def _number(text: str, point: Point) -> int | float | None:
     try:
-        quantity = parse_quantity(text)
-    except PydanticCustomError as error:
-        context = error.context or {}
-        raise RuleError(context["what"], context["fix"], 0, len(text)) from None
-    if quantity is None:
+        found = quantity(text)
+    except RuleError as error:
+        raise RuleError(error.what, error.fix, 0, len(text)) from None
+    if found is None:
         return None
-    number = in_unit_of(point, quantity.number, quantity.unit)
+    number = in_unit_of(point, *found)
     if isinstance(number, Fault):
         raise RuleError(*number, 0, len(text))
     if not (point.min is None or number >= point.min) or not (point.max is None or number <= point.max):  # fmt: skip

@@ -28,8 +28,7 @@ from gateway.sinks.settings import UpstreamSection
 from gateway.store.settings import StoreSettings
 from gateway.validate import validate
 from gateway.vital import forged
-from rules.alarm_check import check_alarms
-from rules.alarms import check_device
+from rules.alarms import Alarms, check_alarms
 from rules.check import Report
 from rules.load import DeviceView, load_rules
 from rules.model import RuleSet
@@ -273,6 +272,7 @@ class _Loader:
 
     def _check_sections(self, devices: Mapping[str, Device]) -> None:
         """What the sections of devices say about points of their profiles."""
+        alarms = Alarms()
         for device in devices.values():
             for group in set(device.section.groups) & devices.keys():
                 fix = "call the group something else"
@@ -281,7 +281,7 @@ class _Loader:
             for path, what, fix in (*report.faults(device), *undecided):
                 self._problem(("devices", device.id, *path), what, fix)
             found = Report(self.document, ("devices", device.id))
-            check_device(view(device), found)
+            alarms.check_device(view(device), found)
             self.problems += found.problems
             self.notes += found.notes
 

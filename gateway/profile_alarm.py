@@ -30,13 +30,15 @@ def _severity(value: object) -> Severity:
     raise wrong(f"{value!r} is no severity of an alarm", "write life, safety or operational")
 
 
-Condition = Annotated[str, BeforeValidator(_condition), Field(max_length=200)]
+Condition = Annotated[
+    str, BeforeValidator(_condition), Field(max_length=2_000)
+]  # as `rules.tokens`
 
 
 class AlarmRule(Section):
     """One alarm. `when` begins it after it held for `hold` seconds, `clear` ends it (without:
     `when` no longer true). With `latch` it stays until somebody resets it. What the conditions
-    mean is checked by `rules.alarms`.
+    mean, as a rule for each device, says `rules.alarms`.
     """
 
     id: Annotated[str, AfterValidator(_name)]

@@ -1,19 +1,19 @@
 """Checks of rules that need the profiles: reach of comparisons, values to write."""
 
 from collections.abc import Iterator, Mapping, Sequence
-
-from pydantic_core import PydanticCustomError
+from types import MappingProxyType
 
 from gateway.document import Document, Path_, Within, suggest
 from gateway.errors import Problem
 from gateway.model import Severity, Value
 from gateway.profile import CommandSpec, Point, Profile
 from rules.hours import Calendar
-from rules.kinds import numeric
+from rules.kinds import numeric, quantity
 from rules.model import LEVELS, NEVER_NS, Rule
-from rules.quantity import Comparison, Fault, common, in_unit_of, parse_quantity, reach, span_of
+from rules.quantity import Comparison, Fault, common, in_unit_of, reach, span_of
 from rules.section import DuringSection, RuleSection
 from rules.step_section import Step
+from rules.tree import RuleError
 
 # Three periods of the slow poll class (60 s by default, `gateway.driver.Poll`): which class a site
 # uses and how it sets it is not known here. A missed poll or two must not make a value unknown.
@@ -24,24 +24,35 @@ _OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 class Report:
     """Collects what is wrong with one rule: each fault once, whatever number of profiles shows it."""
 
-    def __init__(self, document: Document, path: Path_) -> None:
+    def __init__(
+        self, document: Document, path: Path_, names: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """`names`: what the keys of a rule are called there, where they are called otherwise."""
         self._document = document
         self._path = path
+        self._names = names
         self.problems: list[Problem] = []
         self.notes: list[Problem] = []
+
+    def called(self, key: str) -> str:
+        return self._names.get(key, key)
 
     def problem(
         self, path: Path_, what: str, fix: str, *, key: bool = False, within: Within | None = None
     ) -> None:
         """Something wrong with the value at `path` of the rule, with its `key`, or in its text."""
-        problem = self._document.problem((*self._path, *path), what, fix, key=key, within=within)
+        problem = self._document.problem(self._at(path), what, fix, key=key, within=within)
         if problem not in self.problems:
             self.problems.append(problem)
 
     def note(self, path: Path_, what: str, fix: str) -> None:
-        note = self._document.problem((*self._path, *path), what, fix)
+        note = self._document.problem(self._at(path), what, fix)
         if note not in self.notes:
             self.notes.append(note)
+
+    def _at(self, path: Path_) -> Path_:
+        named = (self._names.get(str(path[0]), path[0]), *path[1:]) if path else ()
+        return (*self._path, *named)
 
 
 def stale_ns(point: Point, supervise_s: float | None = None) -> int:
@@ -135,9 +146,8 @@ def setting_value(
         return None
     try:
         value = _value(written, command, profile.by_id[name])
-    except PydanticCustomError as error:
-        context = error.context or {}
-        value = Fault(context["what"], context["fix"])
+    except RuleError as error:
+        value = Fault(error.what, error.fix)
     if isinstance(value, Fault):
         report.problem((*path, "value"), *value)
         return None
@@ -149,7 +159,7 @@ def _writable(name: str, commands: Mapping[str, CommandSpec]) -> str:
 
 
 def _value(written: Value, command: CommandSpec, point: Point) -> Value | Fault:
-    """What goes to the device for `written`. Raises PydanticCustomError on an unknown unit."""
+    """What goes to the device for `written`. Raises RuleError on an unknown unit."""
     texts = command.enum if command.enum is not None else point.enum
     if texts is not None:
         if written in texts.values():
@@ -169,8 +179,8 @@ def _value(written: Value, command: CommandSpec, point: Point) -> Value | Fault:
 def _number(written: Value, point: Point) -> int | float | Fault | None:
     """`written` in the unit of `point`, None if it is no number."""
     if isinstance(written, str):
-        quantity = parse_quantity(written)
-        return in_unit_of(point, quantity.number, quantity.unit) if quantity else None
+        found = quantity(written)
+        return in_unit_of(point, *found) if found else None
     return None if isinstance(written, bool) else in_unit_of(point, written, None)
 
 

@@ -1,109 +1,118 @@
-"""The conditions of alarms in profiles: `<point> <op> <value>`, or a point alone.
+"""What the conditions of a rule mean, and whether they can ever be true."""
 
-The point may be an element of an array, `fire.device[17]`, or each of them, `fire.device[*]`. The
-value is a number with its unit, `limit.<name>` (a number that each device gives), a text, true or
-false. A point alone means: anything but false and 0.
-"""
-
-import re
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from pydantic_core import PydanticCustomError
-
-from rules.quantity import OPERATORS, fault_at, quantity_at, skip
-
-_EXAMPLE = "write e.g. fire.device[*] == fire, or water.level > limit.high"
-
-_POINT = re.compile(
-    r"(?:it\.)?(?P<name>[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*)(?P<index>\[(?:\*|[0-9]{1,6})\])?(?![\w.\[])"
-)
-_LIMIT = re.compile(r"limit\.([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*)(?![\w.])")
-_QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
-_WORD = re.compile(r"[^\W\d][\w-]*")
-_NUMBER = re.compile(r"-?[0-9]")
-_LATER = re.compile(r"(?:and|or|not|in)(?![\w.])|&&|\|\||[-+*/(!]")
+from gateway.document import Path_, Within
+from gateway.profile import Point
+from rules.check import Report, check_reach
+from rules.clause import Condition
+from rules.formula import Alias, Formula, Reading, Scope
+from rules.limits import never
+from rules.meaning import meanings
+from rules.points import LIMIT, paths, point_of
+from rules.quantity import Comparison
+from rules.section import RuleSection
+from rules.term import Both, Compare, Const, Input, Not
 
 
-class Number(NamedTuple):
-    """As written; `unit` is a UCUM code, None when left out."""
-
-    number: int | float
-    unit: str | None
+class Conditions(NamedTuple):
+    when: Formula
+    until: Formula | None
 
 
-class Limit(NamedTuple):
-    """A number that the section of each device gives."""
-
-    name: str
-
-
-Operand = Number | Limit | str | bool
-
-
-class Condition(NamedTuple):
-    """`element` is `[*]`, `[17]` or nothing."""
-
-    point: str
-    element: str
-    op: str
-    operand: Operand
-
-    @property
-    def every(self) -> bool:
-        """For each element of the array."""
-        return self.element == "[*]"
-
-
-def parse(text: str) -> Condition:
-    """Raises PydanticCustomError that names the character where it fails."""
-    text = text.rstrip()
-    at = skip(text, 0)
-    point = _POINT.match(text, at)
-    if later := _later(text, at):
-        raise later
-    if point is None:
-        raise fault_at(text, at, "a condition begins with a point", _EXAMPLE)
-    name, index = point["name"], point["index"] or ""
-    at = skip(text, point.end())
-    if at == len(text):
-        return Condition(name, index, "!=", operand=False)
-    op = next((op for op in ("==", "!=", "<=", ">=", "<", ">") if text.startswith(op, at)), None)
-    if op is None:
-        if text.startswith("=", at):
-            raise fault_at(text, at, "'=' compares nothing", "use '=='")
-        fix = f"write one of {' '.join(OPERATORS)} after the point"
-        raise _later(text, at) or fault_at(text, at, "no comparison", fix)
-    operand, end = _operand(text, skip(text, at + len(op)), op)
-    end = skip(text, end)
-    if end < len(text):
-        raise _later(text, end) or fault_at(text, end, "not understood", "end the condition there")
-    if isinstance(operand, str | bool) and op not in {"==", "!="}:
-        fix = "write == or !=, or compare with a number"
-        raise fault_at(text, at, f"'{op}' with {operand!r}", fix)
-    return Condition(name, index, op, operand)
-
-
-def _operand(text: str, at: int, op: str) -> tuple[Operand, int]:
-    if _NUMBER.match(text, at):
-        number = quantity_at(text, at)
-        return Number(number.number, number.unit), number.end
-    if limit := _LIMIT.match(text, at):
-        return Limit(limit[1]), limit.end()
-    if quoted := _QUOTED.match(text, at):
-        return quoted[1] if quoted[2] is None else quoted[2], quoted.end()
-    if word := _WORD.match(text, at):
-        if text.startswith(".", word.end()):
-            what = "comparing two points is not in this version"
-            raise fault_at(text, at, what, "compare with a value")
-        return {"true": True, "false": False}.get(word[0], word[0]), word.end()
-    fix = "write a number with its unit, limit.NAME, a text, true or false"
-    raise _later(text, at) or fault_at(text, at, f"no value after '{op}'", fix)
-
-
-def _later(text: str, at: int) -> PydanticCustomError | None:
-    """Of the rule language, not of this version."""
-    later = _LATER.match(text, at)
-    if later is None:
+def meant(section: RuleSection, scope: Scope, report: Report) -> Conditions | None:
+    """None after a problem."""
+    before = len(report.problems)
+    formulas = {
+        key: _formula(key, condition, scope, report) for key, condition in section.conditions
+    }
+    when, until = formulas["when"], formulas.get("until")
+    if len(report.problems) > before or when is None:
         return None
-    what = f"'{later[0]}' is not in this version"
-    return fault_at(text, at, what, "write one comparison; several are several alarms")
+    points = _points([f for f in formulas.values() if f is not None], scope.aliases)
+    given = {
+        key: formula
+        for (key, condition), formula in zip(section.conditions, formulas.values(), strict=True)
+        if formula is not None
+        and (scope.limits is None or limits_of(condition) <= scope.limits.keys())
+    }
+    for key, condition in section.conditions:
+        if key in given:
+            _check_limits(key, condition, given[key], points, report)
+    if until is not None and len(given) == len(formulas):
+        _check_overlap(when, until, points, report)
+    return None if len(report.problems) > before else Conditions(when, until)
+
+
+def limits_of(condition: Condition) -> set[str]:
+    """The names of the numbers that each device gives."""
+    return {p.point for part in condition.parts for p in paths(part.node) if p.alias == LIMIT}
+
+
+def _formula(key: str, condition: Condition, scope: Scope, report: Report) -> Formula | None:
+    found, failed = meanings([(part.node, part.text) for part in condition.parts], scope, condition.join)  # fmt: skip
+    for index, error in failed:
+        part = condition.parts[index]
+        within = Within(part.text, error.start, error.end)
+        report.problem((key, *part.path), error.what, error.fix, within=within)
+    return found
+
+
+def _points(
+    formulas: Sequence[Formula], aliases: Mapping[str, Alias]
+) -> dict[tuple[str, str], Point]:
+    return {
+        (alias, name): point
+        for formula in formulas
+        for alias, name in formula.readings
+        if aliases[alias].profiles
+        and (point := point_of(aliases[alias].profiles[0], name)) is not None
+    }
+
+
+def _check_limits(
+    key: str,
+    condition: Condition,
+    formula: Formula,
+    points: Mapping[tuple[str, str], Point],
+    report: Report,
+) -> None:
+    """A condition that no values can fulfil, or that all do."""
+    path: Path_ = (key, *(condition.parts[0].path[:1]))
+    limit = _limit(formula)
+    if limit is not None and isinstance(formula.term, Compare):
+        (point,) = (points[place] for place in formula.readings)
+        written = Comparison(
+            point.id, formula.term.op, limit, point.unit if point.unit != "1" else None
+        )
+        check_reach(path, written, point, float(limit), report)
+    elif never(formula, points):
+        report.problem(path, f"never true: '{formula.text}'", "look at the ranges of its points")
+    elif formula.inputs and never(formula, points, negated=True):
+        report.note(path, f"always true: '{formula.text}'", "look at the ranges of its points")
+
+
+def _check_overlap(
+    when: Formula, until: Formula, points: Mapping[tuple[str, str], Point], report: Report
+) -> None:
+    """Two simple conditions about one point that can both be true do not say which of them holds."""
+    simple = all(isinstance(one.term, Compare | Input | Not) for one in (when, until))
+    one = when.inputs[0] if len(when.inputs) == 1 else None
+    if not simple or when.inputs != until.inputs or not isinstance(one, Reading):
+        return
+    if never(when._replace(term=Both(when.term, until.term)), points):
+        return
+    point, limit = points[one.alias, one.point], _limit(when)
+    begin, end = report.called("when"), report.called("until")
+    at = "" if limit is None else f", at {limit} {point.unit}, or beyond"
+    what = f"some values of {point.id} fit both `{begin}` and `{end}`"
+    report.problem(("until",), what, f"let `{end}` begin where `{begin}` ends{at}")
+
+
+def _limit(formula: Formula) -> int | float | None:
+    """The number with which `formula` compares its only point, if it does nothing else."""
+    match formula:
+        case Formula(Compare(_, Input(), Const(int() | float() as value)), (Reading(),)):
+            return None if isinstance(value, bool) else value
+    return None

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from gateway.profile import Profile
+from gateway.site_limit import SiteLimit
 from rules.term import Term, Type
 
 
@@ -57,6 +58,7 @@ class Running(NamedTuple):
 
 
 Source = Reading | Windowed | Stated | Grouped | Running
+EVERY = "[*]"  # behind the name of an array: each of its elements, one in each instance
 
 
 class Formula(NamedTuple):
@@ -81,6 +83,17 @@ class Formula(NamedTuple):
                     found |= one.each.readings
         return found
 
+    def of(self, element: str) -> "Formula":
+        """For one element, `[3]`, of the arrays of which it reads each; itself for none."""
+        if not element:
+            return self
+        inputs = tuple(
+            one._replace(point=one.point.replace(EVERY, element))
+            if isinstance(one, Reading | Windowed | Stated) else one
+            for one in self.inputs
+        )  # fmt: skip
+        return self._replace(inputs=inputs)
+
     @property
     def asks(self) -> set[str]:
         """The rules that it asks whether they are active."""
@@ -88,7 +101,10 @@ class Formula(NamedTuple):
 
 
 class Scope(NamedTuple):
-    """What an expression may name."""
+    """What an expression may name. `limits` are the numbers behind `limit.<name>`, which only alarms
+    of profiles have; one that is not there yet fits everything.
+    """
 
     aliases: Mapping[str, Alias]
     rules: frozenset[str] = frozenset()
+    limits: Mapping[str, SiteLimit] | None = None

@@ -4,23 +4,19 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from gateway.document import Path_, Within, suggest
-from gateway.model import Value
-from gateway.profile import Point, Profile
+from gateway.document import suggest
+from gateway.profile import Profile
+from gateway.site_limit import SiteLimit
 from rules.bind import Binder
-from rules.check import Report, check_at, check_during, check_reach
-from rules.clause import Condition
-from rules.formula import Alias, Formula, Reading, Scope
+from rules.check import Report, check_at, check_during
+from rules.condition import meant
+from rules.formula import Alias, Formula, Scope
 from rules.hours import Calendar
-from rules.limits import never
-from rules.meaning import meanings
 from rules.model import LEVELS, Instance, Rule
 from rules.predicate import Predicate
-from rules.quantity import Comparison, common, reach, span_of
 from rules.section import Group, RuleSection
 from rules.select import DeviceView, Site, Target
 from rules.steps import Binding, Checked, StepCheck
-from rules.term import Compare, Const, Input
 
 GATEWAY = "gateway"  # the device of events of a rule that is about no device, or about several
 
@@ -57,30 +53,42 @@ class _Meant(NamedTuple):
     steps: Checked
 
 
-def made(rule: Rule, section: RuleSection, making: Making, report: Report) -> list[Instance]:
-    """One instance for each target of `for_each`; none if the rule is disabled or has a problem."""
+def made(
+    rule: Rule,
+    section: RuleSection,
+    making: Making,
+    report: Report,
+    targets: Sequence[Target] | None = None,
+) -> list[Instance]:
+    """One instance for each target of `for_each`; none if the rule is disabled or has a problem.
+
+    `targets`, where they are known already: those of an alarm of a profile.
+    """
     if section.alarm is None and not section.do:
         report.note((), "neither alarm nor do: the rule does nothing", "add one of them")
     check_during(rule, section.during, making.calendar, report)
     check_at(section, making.calendar, report)
-    targets = making.site.targets(section.for_each, report)
+    if targets is None:
+        targets = making.site.targets(section.for_each, report)
     groups = {
         name: making.site.select(one, report, ("with", name))
         for name, one in section.with_.items()
         if isinstance(one, Group)
     }
     everyone = {t.it.profile.profile: t.it.profile for t in targets if t.it is not None}
-    meant: dict[Signature, _Meant | None] = {}
+    known_meanings: dict[tuple[Signature, object], _Meant | None] = {}
     found: list[Instance] = []
     for target in targets:
         aliases = _aliases(section, target, groups, making, report)
         if aliases is None:
             continue
         known = {**aliases, **groups}  # a group is understood as a whole
-        signature = _signature(section, known)
-        if signature not in meant:
-            meant[signature] = _meaning(section, known, everyone, making, report)
-        one = meant[signature]
+        given = None if target.limits is None else tuple(target.limits.items())
+        signature = (_signature(section, known), given)
+        if signature not in known_meanings:
+            scope = _scope(section, known, everyone, making, target.limits)
+            known_meanings[signature] = _meaning(section, known, scope, making, report)
+        one = known_meanings[signature]
         if one is not None and rule.enabled:
             found.append(_instance(rule, section, target, aliases, one, making))
     return [] if report.problems else found
@@ -139,14 +147,28 @@ def _signature(section: RuleSection, aliases: Aliases) -> Signature:
 
 
 def _meaning(
+    section: RuleSection, aliases: Aliases, scope: Scope, making: Making, report: Report
+) -> _Meant | None:
+    before = len(report.problems)
+    conditions = meant(section, scope, report)
+    life = LEVELS[section.effective_priority] == LEVELS["life"]
+    steps = StepCheck(aliases, scope, making.recipients, report, life=life).run(section)
+    if conditions is None or len(report.problems) > before:
+        return None
+    for formula in (*conditions, *steps.formulas.values()):
+        if formula is not None:
+            making.asks.setdefault(section.id, set()).update(formula.asks)
+    return _Meant(*conditions, steps)
+
+
+def _scope(
     section: RuleSection,
     aliases: Aliases,
     everyone: Mapping[str, Profile],
     making: Making,
-    report: Report,
-) -> _Meant | None:
+    limits: Mapping[str, SiteLimit] | None,
+) -> Scope:
     """`everyone` are the profiles of all devices of the rule."""
-    before = len(report.problems)
     known = {
         name: Alias(
             tuple({d.profile.profile: d.profile for d in devices}.values()),
@@ -155,100 +177,7 @@ def _meaning(
         )
         for name, devices in aliases.items()
     }
-    scope = Scope(known, making.rules)
-    formulas = {
-        key: _formula(key, condition, scope, report) for key, condition in section.conditions
-    }
-    life = LEVELS[section.effective_priority] == LEVELS["life"]
-    steps = StepCheck(aliases, scope, making.recipients, report, life=life).run(section)
-    when, until = formulas["when"], formulas.get("until")
-    if len(report.problems) > before or when is None:
-        return None
-    for formula in (*formulas.values(), *steps.formulas.values()):
-        if formula is not None:
-            making.asks.setdefault(section.id, set()).update(formula.asks)
-    points = _points([f for f in formulas.values() if f is not None], known)
-    for (key, condition), formula in zip(section.conditions, formulas.values(), strict=True):
-        if formula is not None:
-            _check_limits(key, condition, formula, points, report)
-    if until is not None:
-        _check_overlap(when, until, points, report)
-    return None if len(report.problems) > before else _Meant(when, until, steps)
-
-
-def _formula(key: str, condition: Condition, scope: Scope, report: Report) -> Formula | None:
-    found, failed = meanings([(part.node, part.text) for part in condition.parts], scope, condition.join)  # fmt: skip
-    for index, error in failed:
-        part = condition.parts[index]
-        within = Within(part.text, error.start, error.end)
-        report.problem((key, *part.path), error.what, error.fix, within=within)
-    return found
-
-
-def _points(
-    formulas: Sequence[Formula], aliases: Mapping[str, Alias]
-) -> dict[tuple[str, str], Point]:
-    return {
-        (alias, point): aliases[alias].profiles[0].by_id[point]
-        for formula in formulas
-        for alias, point in formula.readings
-        if aliases[alias].profiles
-    }
-
-
-def _check_limits(
-    key: str,
-    condition: Condition,
-    formula: Formula,
-    points: Mapping[tuple[str, str], Point],
-    report: Report,
-) -> None:
-    """A condition that no values can fulfil, or that all do."""
-    path: Path_ = (key, *(condition.parts[0].path[:1]))
-    atom = _atom(formula)
-    if atom is not None and not isinstance(atom.value, bool | str):
-        point = points[atom.alias, atom.point]
-        written = Comparison(
-            point.id, atom.op, atom.value, point.unit if point.unit != "1" else None
-        )
-        check_reach(path, written, point, float(atom.value), report)
-    elif never(formula, points):
-        report.problem(path, f"never true: '{formula.text}'", "look at the ranges of its points")
-    elif formula.inputs and never(formula, points, negated=True):
-        report.note(path, f"always true: '{formula.text}'", "look at the ranges of its points")
-
-
-class _Atom(NamedTuple):
-    alias: str
-    point: str
-    op: str
-    value: Value
-
-
-def _atom(formula: Formula) -> _Atom | None:
-    """`formula` if it is a point compared with a constant."""
-    match formula:
-        case Formula(Compare(op, Input(), Const(value)), (Reading(alias, point),)):
-            return _Atom(alias, point, op, value)
-    return None
-
-
-def _check_overlap(
-    when: Formula, until: Formula, points: Mapping[tuple[str, str], Point], report: Report
-) -> None:
-    first, second = _atom(when), _atom(until)
-    if first is None or second is None or first[:2] != second[:2]:
-        return
-    if isinstance(first.value, bool | str) or isinstance(second.value, bool | str):
-        return
-    point = points[first.alias, first.point]
-    span = span_of(point)
-    for begin in reach(first.op, float(first.value)):
-        if any(common(span, begin, end) for end in reach(second.op, float(second.value))):
-            what = f"some values of {point.id} fit both `when` and `until`"
-            fix = f"let `until` begin where `when` ends, at {first.value} {point.unit}, or beyond"
-            report.problem(("until",), what, fix)
-            return
+    return Scope(known, making.rules, limits)
 
 
 # Instances
@@ -263,15 +192,15 @@ def _instance(
     making: Making,
 ) -> Instance:
     def bind(formula: Formula) -> Predicate:
-        return making.binder.test(formula, aliases, target.key)
+        return making.binder.test(formula.of(target.element), aliases, target.key)
 
     binding = Binding(meant.steps, aliases, bind)
-    name = f"{rule.id}[{target.key}]" if target.key else rule.id
-    about: dict[str, object] = {} if target.it is not None else dict(target.tags)
+    name = f"{rule.id}[{target.key}]{target.element}" if target.key else rule.id
+    title = f"{rule.title}: {target.said}" if target.said else ""
     device = GATEWAY if target.it is None else target.it.id
     return Instance(
         name, rule, device, bind(meant.when), None if meant.until is None else bind(meant.until),
-        binding.steps(section.do, ("do",)), binding.steps(section.on_clear, ("on_clear",)), "", about,
+        binding.steps(section.do, ("do",)), binding.steps(section.on_clear, ("on_clear",)), title, target.about,
         _during(section, making), _at(section, making),
     )  # fmt: skip
 

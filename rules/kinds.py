@@ -4,11 +4,13 @@ from gateway.profile import Point
 from gateway.settings import SECONDS
 from gateway.units import UNITS, code_of, convert
 from gateway.words.text import Said, fault, text
+from rules.parse import parse
 from rules.quantity import dimension, near_unit
 from rules.term import BOOL, Const, Sum, Term, Type
 from rules.tree import Node, Number, Path, Place, RuleError
 
 MAX_WINDOW_S = 86_400.0
+MAX_QUANTITY = 200  # characters: keeps every number inside the range of a float
 PLAIN_UNITS = frozenset({"", "1"})  # of a bare number, of a point without unit
 Side = tuple[Term, Type, Node]
 
@@ -52,6 +54,17 @@ def unit_of(node: Number) -> str:
         unknown = fault("unit.unknown", unit=node.unit, fix=near_unit(node.unit))
         raise RuleError(*unknown, *node.place)
     return code
+
+
+def quantity(text: str) -> tuple[int | float, str | None] | None:
+    """Of `60 %` or `-16 A`: the number and the code of its unit, None without one; None if it is no
+    number. Raises RuleError on a wrong unit.
+    """
+    try:
+        node = parse(text) if len(text) <= MAX_QUANTITY else None
+    except RuleError:
+        return None
+    return (node.value, unit_of(node) or None) if isinstance(node, Number) else None
 
 
 def duration_ns(node: Node) -> int:

@@ -7,7 +7,7 @@ from gateway.document import Document, Path_, mapping_at
 from gateway.errors import Problem
 from gateway.model import Severity
 from gateway.validate import validate
-from rules.alarms import alarm_instances
+from rules.alarms import Alarm, Alarms, targets
 from rules.bind import Binder
 from rules.check import Report
 from rules.cycles import cycles
@@ -37,8 +37,8 @@ def load_rules(
 ) -> tuple[RuleSet, list[Problem]]:
     """Check the rule files against the devices. The rule set is usable only without problems.
 
-    It holds the alarms of the devices' profiles too, which are checked with these
-    (`rules.alarm_check`) and are not among its `rules`.
+    It holds the alarms of the devices' profiles too (`rules.alarms`), which are not among its `rules`:
+    what is wrong with them is told where their profiles are loaded.
 
     `calendar` is that of the site; without it `during` and `at` are refused.
 
@@ -50,7 +50,8 @@ def load_rules(
     written = [rule for document in documents for rule in _rules_of(document, problems)]
     problems += _same_ids(written)
     site, slots = Site(devices), Slots()
-    ids = frozenset(entry.section.id for entry in written)
+    alarms = _alarms(devices)
+    ids = frozenset(e.section.id for e in [*written, *map(_of_profile, alarms)])
     making = Making(site, Binder(slots), ids, frozenset(recipients), calendar)
     rules: list[Rule] = []
     instances: list[Instance] = []
@@ -61,11 +62,41 @@ def load_rules(
         instances += made(rule, entry.section, making, report)
         problems += report.problems
         notes += report.notes
-    problems = problems or _circular(written, making) or _feedback(written, instances, site, slots)
+    of_profiles = _alarm_instances(alarms, devices, making)
+    problems = (
+        problems
+        or _circular([*written, *map(_of_profile, alarms)], making)
+        or _feedback(written, instances, site, slots)
+    )
     if problems:
         return RuleSet(notes=tuple(notes)), problems
-    instances += alarm_instances(devices, slots)
-    return slots.index(rules, instances, notes), []
+    return slots.index(rules, [*instances, *of_profiles], notes), []
+
+
+def _alarms(devices: Sequence[DeviceView]) -> list[Alarm]:
+    """Those of the profiles that devices have, by name of the profile, as they are written there."""
+    known = Alarms()
+    profiles = {device.profile.profile: device.profile for device in devices}
+    return [alarm for name in sorted(profiles) for alarm in known.of(profiles[name])]
+
+
+def _alarm_instances(
+    alarms: Sequence[Alarm], devices: Sequence[DeviceView], making: Making
+) -> list[Instance]:
+    by_profile: dict[str, list[DeviceView]] = {}
+    for device in sorted(devices, key=lambda device: device.id):
+        by_profile.setdefault(device.profile.profile, []).append(device)
+    found: list[Instance] = []
+    for alarm in alarms:
+        own = by_profile[alarm.profile]
+        unheard = Report(Document(alarm.profile), ())
+        rule = _rule(alarm.section)
+        found += made(rule, alarm.section, making, unheard, targets(alarm, own))
+    return found
+
+
+def _of_profile(alarm: Alarm) -> _Written:
+    return _Written(alarm.section, Document(alarm.profile), ())
 
 
 def _rules_of(document: Document, problems: list[Problem]) -> list[_Written]:

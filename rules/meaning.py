@@ -1,12 +1,13 @@
 """Gives an expression its meaning among the points that it may read: types, units, names. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 from gateway.document import suggest
 from gateway.profile import Point
+from gateway.site_limit import SiteLimit
 from gateway.units import UNITS
 from gateway.words.text import fault, text
-from rules.formula import Alias, Formula, Grouped, Reading, Running, Scope, Source, Stated, Windowed
+from rules.formula import EVERY, Formula, Grouped, Reading, Running, Scope, Source, Stated, Windowed
 from rules.kinds import (
     PLAIN_UNITS,
     check_text,
@@ -17,6 +18,7 @@ from rules.kinds import (
     type_of,
     unit_of,
 )
+from rules.points import LIMIT, paths, shared
 from rules.term import (
     BOOL,
     NUMBER,
@@ -87,6 +89,8 @@ class _Checker:
                 return Const(node.value), Type("number", unit_of(node))
             case Text() | Word():
                 return self._word(node, beside)
+            case Path() if node.alias == LIMIT and self._scope.limits is not None:
+                return self._limit(node, beside, self._scope.limits)
             case Path():
                 return self._input(Reading(node.alias, node.point)), type_of(self._point(node))
             case Call():
@@ -110,7 +114,10 @@ class _Checker:
         """True or false."""
         term, type_ = self.term(node)
         if type_ != BOOL:
-            raise RuleError(*fault("expr.no_condition", kind=kind(type_)), *node.place)
+            example = (
+                text("hint.equal", text=type_.texts[0]) if type_.texts else text("hint.compare")
+            )
+            raise RuleError(*fault("expr.no_condition", kind=kind(type_), fix=example), *node.place)
         return term
 
     def _input(self, one: Source) -> Input:
@@ -147,6 +154,16 @@ class _Checker:
         fix = text("expr.point_of_it", name=word) if "it" in known else begin
         raise RuleError(*fault("expr.no_point", name=word, fix=fix), *node.place)
 
+    def _limit(
+        self, node: Path, beside: Type | None, limits: Mapping[str, SiteLimit]
+    ) -> tuple[Term, Type]:
+        if beside is None:
+            raise RuleError(*fault("expr.limit_alone", name=node.point), *node.place)
+        if node.point not in limits:
+            return Const(0), beside if beside.kind == "number" else NUMBER
+        limit = limits[node.point]
+        return Const(limit.number), Type("number", limit.unit or "")
+
     # Points
 
     def _point(self, node: Path) -> Point:
@@ -158,16 +175,19 @@ class _Checker:
             if it is not None and any(whole in profile.by_id for profile in it.profiles):
                 fix = text("hint.write", example=f"it.{whole}")
             raise RuleError(*fault("expr.no_alias", name=node.alias, fix=fix), *node.place)
+        if EVERY in node.point and self._scope.limits is None:
+            one = f"{node.alias}.{node.point.replace(EVERY, '[1]')}"
+            raise RuleError(*fault("expr.each_element", example=one), *node.place)
         if alias.group and node.alias != self._member:
             group = fault("expr.group", name=node.alias, point=node.point)
             raise RuleError(*group, *node.place)
         if not alias.group and self._member is not None:
             other = fault("expr.not_group", name=node.alias, group=self._member)
             raise RuleError(*other, *node.place)
-        return _shared(alias, node)
+        return shared(alias, node)
 
     def _comparison(self, node: Binary) -> tuple[Term, Type]:
-        flip = isinstance(node.left, Word | Text) and not _is_truth(node.left)
+        flip = _leans(node.left)
         first, second = (node.right, node.left) if flip else (node.left, node.right)
         left, have = self.term(first)
         right, want = self.term(second, have)
@@ -259,7 +279,7 @@ class _Checker:
         example = f"{node.name}(members.alarm.smoke)"
         _arguments(node, 1, example)
         argument = node.arguments[0]
-        aliases = sorted({path.alias for path in _paths(argument)})
+        aliases = sorted({path.alias for path in paths(argument)})
         groups = [name for name in aliases if (a := self._scope.aliases.get(name)) and a.group]
         if len(groups) != 1:
             known = [name for name, alias in self._scope.aliases.items() if alias.group]
@@ -331,45 +351,8 @@ def _arguments(node: Call, count: int, example: str) -> None:
         raise RuleError(*wrong, *node.place)
 
 
-def _shared(alias: Alias, node: Path) -> Point:
-    """The point in every profile of the alias, of one meaning."""
-    found: Point | None = None
-    for profile in alias.profiles:
-        point = profile.by_id.get(node.point)
-        if point is None:
-            elsewhere = any(node.point in p.by_id for p in (*alias.profiles, *alias.others))
-            add = text("expr.add_has", point=node.point)
-            fix = add if elsewhere else suggest(node.point, profile.by_id)
-            unknown = fault(
-                "expr.profile_point", profile=profile.profile, point=node.point, fix=fix
-            )
-            raise RuleError(*unknown, *node.place)
-        if found is not None and type_of(found) != type_of(point):
-            several = fault("expr.several", point=node.point, name=node.alias)
-            raise RuleError(*several, *node.place)
-        found = point
-    if found is None:
-        raise RuleError(*fault("expr.nobody", name=node.alias), *node.place)
-    return found
-
-
-def _paths(node: Node) -> Iterable[Path]:
-    match node:
-        case Path():
-            yield node
-        case Unary():
-            yield from _paths(node.operand)
-        case Binary():
-            yield from _paths(node.left)
-            yield from _paths(node.right)
-        case In():
-            yield from _paths(node.left)
-        case Call():
-            for one in node.arguments:
-                yield from _paths(one)
-        case Number() | Text() | Word():
-            return
-
-
-def _is_truth(node: Node) -> bool:
-    return isinstance(node, Word) and node.name in {"true", "false"}
+def _leans(node: Node) -> bool:
+    """What it is says the other side of a comparison only."""
+    if isinstance(node, Path):
+        return node.alias == LIMIT
+    return isinstance(node, Text) or (isinstance(node, Word) and node.name not in {"true", "false"})

@@ -184,7 +184,11 @@ class Slots:
         """
         count = len(self._stale)
         numbered = [_placed(instance, count) for instance in instances]
-        wires = [_expanded(wire, numbered) for wire in self._made]
+        named = _named(numbered) if any(wire.runs for wire in self._made) else {}
+        wires = [
+            wire._replace(runs=tuple(one for name in wire.runs for one in named.get(name, ())))
+            for wire in self._made
+        ]
         depths = _depths(numbered, wires, count)
         ranked = tuple(sorted(numbered, key=lambda one: (depths[one.id], one.rule.level)))
         feeds: list[list[int]] = [[] for _ in range(count)]
@@ -199,11 +203,16 @@ class Slots:
         )  # fmt: skip
 
 
-def _expanded(wire: Wire, instances: Sequence[Instance]) -> Wire:
-    if not wire.runs:
-        return wire
-    runs = tuple(one.id for one in instances if one.id in wire.runs or one.rule.id in wire.runs)
-    return wire._replace(runs=runs)
+def _named(instances: Iterable[Instance]) -> dict[str, list[str]]:
+    """The instances behind a name: its own, that of a rule, that of a rule with a device for all
+    elements of this.
+    """
+    found: dict[str, list[str]] = {}
+    for one in instances:
+        names = (one.id, one.rule.id, f"{one.rule.id}[{one.device}]")
+        for name in dict.fromkeys(names):
+            found.setdefault(name, []).append(one.id)
+    return found
 
 
 def _depths(instances: Sequence[Instance], wires: Sequence[Wire], slots: int) -> dict[str, int]:

@@ -1,30 +1,13 @@
-"""Numbers with units as people write them, and the reach of a comparison."""
+"""Numbers in the unit of a point, and the reach of a comparison. Pure."""
 
 import difflib
 import math
-import operator
-import re
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import NamedTuple
 
-from pydantic_core import PydanticCustomError
-
 from gateway.profile import Point
-from gateway.settings import wrong
-from gateway.units import SPELLINGS, UNITS, code_of, convert
+from gateway.units import SPELLINGS, UNITS, convert
 from gateway.words.text import Said, fault
 from gateway.words.text import text as text_
-
-OPERATORS: Mapping[str, Callable[[float, float], bool]] = MappingProxyType({
-    "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le,
-    ">": operator.gt, ">=": operator.ge,
-})  # fmt: skip
-
-MAX_LENGTH = 200  # keeps every number inside the range of a float
-_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
-_UNIT = re.compile(r"[^\s()<>=!&|+*,;\"'-]+")
-_LATER = re.compile(r"(?:and|or|not|in)\b|&&|\|\||[-+*/()!\[]")
 
 
 class Fault(NamedTuple):
@@ -39,21 +22,6 @@ class Comparison(NamedTuple):
     op: str
     number: int | float
     unit: str | None
-
-
-class Quantity(NamedTuple):
-    number: int | float
-    unit: str | None
-    end: int
-
-
-def parse_quantity(text: str) -> Quantity | None:
-    """Read `60 %` or `16 A`; None if it is no number. Raises PydanticCustomError on a wrong unit."""
-    text = text.strip()
-    if len(text) > MAX_LENGTH or not _NUMBER.match(text):
-        return None
-    quantity = quantity_at(text, 0)
-    return quantity if quantity.end == len(text) else None
 
 
 def in_unit_of(point: Point, number: int | float, unit: str | None) -> int | float | Fault:
@@ -118,25 +86,6 @@ def common(*spans: Span) -> bool:
     return low < high or (low == high and not low_out and high_in)
 
 
-def skip(text: str, at: int) -> int:
-    return at + len(text[at:]) - len(text[at:].lstrip())
-
-
-def quantity_at(text: str, at: int) -> Quantity:
-    """The number at `at`, its unit if one follows, and where the text goes on."""
-    match = _NUMBER.match(text, at)
-    assert match is not None  # noqa: S101 -- the callers looked
-    number = float(match[0]) if "." in match[0] else int(match[0])
-    at = skip(text, match.end())
-    unit = None if _LATER.match(text, at) and text[at] != "[" else _UNIT.match(text, at)
-    if unit is None:
-        return Quantity(number, None, at)
-    code = code_of(unit[0])
-    if code is None:
-        raise fault_at(text, at, *fault("unit.unknown", unit=unit[0], fix=near_unit(unit[0])))
-    return Quantity(number, code, skip(text, unit.end()))
-
-
 def near_unit(word: str) -> Said:
     known = [*UNITS, *SPELLINGS]
     same = [unit for unit in known if unit.lower() == word.lower()]
@@ -147,9 +96,3 @@ def near_unit(word: str) -> Said:
 def dimension(unit: str) -> Said:
     """What a number in `unit` is: `a voltage`."""
     return text_(f"dimension.{UNITS[unit].dimension}")
-
-
-def fault_at(text: str, at: int, what: str, fix: str) -> PydanticCustomError:
-    rest = text[at : at + 20]
-    place = f"at character {at + 1}, '{rest}'" if rest else "at the end"
-    return wrong(f"{what} ({place})", fix)

@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from gateway.document import Path_, suggest
+from gateway.model import NO_ATTRIBUTES
 from gateway.profile import Profile
 from gateway.site_limit import SiteLimit
 from rules.check import Report
@@ -29,13 +30,20 @@ class DeviceView(NamedTuple):
 
 class Target(NamedTuple):
     """What one instance is for. `key` names it in brackets; `members` are the devices of a group;
-    `tags` stand for `{tag}` in names of devices.
+    `tags` stand for `{tag}` in names of devices. `about` goes with the events of its alarm.
+
+    Of an alarm of a profile: the `element` of the arrays that it reads, `[3]`, what this is (`said`,
+    for the title), and the `limits` of the device.
     """
 
     key: str
     it: DeviceView | None
     members: tuple[DeviceView, ...]
     tags: Mapping[str, str]
+    about: Mapping[str, object] = NO_ATTRIBUTES
+    element: str = ""
+    said: str = ""
+    limits: Mapping[str, SiteLimit] | None = None
 
 
 class Site:
@@ -68,12 +76,11 @@ class Site:
                 report.problem(("for_each", "each"), what, "give it one, or select fewer devices")
                 return []
             groups.setdefault(tuple(device.tags[tag] for tag in selector.each), []).append(device)
-        return [
-            Target(
-                "/".join(key), None, tuple(groups[key]), dict(zip(selector.each, key, strict=True))
-            )
-            for key in sorted(groups)
-        ]
+        found = []
+        for key in sorted(groups):
+            tags = dict(zip(selector.each, key, strict=True))
+            found.append(Target("/".join(key), None, tuple(groups[key]), tags, tags))
+        return found
 
     def device(self, name: str) -> DeviceView | None:
         return self._by_id.get(name)

@@ -10,7 +10,7 @@ MAX_LENGTH = 2_000  # characters; the longest shipped condition has 120
 
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?(?![\w.])|[0-9]+(?:\.[0-9]+)?")
 _UNIT = re.compile(r"(?:\[[A-Za-z]+\]|[A-Za-z%°℃℉㎥µμ％度])[^\s()<>=!&|+*,;\"'\]-]*")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*(?:\[[0-9]+\])?")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*(?:\[(?:[0-9]+|\*)\])?")
 _SIGN = re.compile(r"==|!=|<=|>=|&&|\|\||[-+*/()<>!,\[\]=]")
 _TEXT = re.compile(r'"([^"]*)"')
 _KEYWORDS = frozenset({"and", "or", "not", "in", "true", "false"})
@@ -56,7 +56,8 @@ def _token(text: str, at: int) -> Token:
         return Token("sign", _SAME.get(match[0], match[0]), at, match.end())
     if text[at] == '"':
         raise RuleError(*fault("expr.open_text"), at, at + 1)
-    raise RuleError(*fault("expr.stray", sign=text[at]), at, at + 1)
+    wrong = fault("expr.quote") if text[at] == "'" else fault("expr.stray", sign=text[at])
+    raise RuleError(*wrong, at, at + 1)
 
 
 def _number(text: str, match: re.Match[str]) -> Token:

@@ -17,7 +17,7 @@ from gateway.document import Document, suggest
 from gateway.driver import installed
 from gateway.errors import ConfigError, Problem
 from gateway.profile import Profile, find, load_profile, names
-from rules.alarm_check import check_alarms
+from rules.alarms import check_alarms
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _PROFILE_LINE = re.compile(r"^profile:.*$", re.MULTILINE)

@@ -32,7 +32,7 @@ def panel(alarms: list[dict[str, object]] | None = None, elements: int = ELEMENT
     whole = profile(
         [
             {"id": "fire.device", "enum": STATES}, {"id": "fire.bus", "kind": "state", "enum": STATES},
-            {"id": "alarm.smoke"}, {"id": "water.level", "unit": "m", "min": 0, "max": 10},
+            {"id": "alarm.smoke", "kind": "state"}, {"id": "water.level", "unit": "m", "min": 0, "max": 10},
             {"id": "door.open", "kind": "state"}, {"id": "door.count"},
         ],
         ALARMS if alarms is None else alarms,

@@ -120,7 +120,10 @@ def test_every_problem_has_its_line_and_its_fix(capsys: pytest.CaptureFixture[st
     out = capsys.readouterr().out
     lines = {text.splitlines().index(line) + 1: line for line in text.splitlines()}
     assert "acme-m1.yaml: 2 problems" in out, "vectors wait for addresses"
-    for what, fix in (("253 A is a current", "write e.g. 253 V"), ("unknown type 'u33'", "u32")):
+    for what, fix in (
+        ("a current where a voltage should be", "write it in V"),
+        ("unknown type 'u33'", "u32"),
+    ):
         (told,) = (line for line in out.splitlines() if what in line)
         assert fix in told
         number = int(told.split(":")[1])

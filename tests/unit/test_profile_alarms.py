@@ -8,8 +8,7 @@ from gateway.document import parse
 from gateway.model import Sample, Severity, Value
 from gateway.profile import Profile, load_profile, shipped_folder
 from gateway.site_limit import SiteLimit
-from rules.alarm_check import check_alarms
-from rules.alarms import check_device
+from rules.alarms import Alarms, check_alarms
 from rules.check import Report
 from rules.model import RuleSet
 from rules.step import Cleared, Output, Raised, Tick, active, next_due, reset, resume, start, step
@@ -56,21 +55,26 @@ def test_good_alarms_have_no_problems() -> None:
         ("when", "fire.device == fire", "no point 'fire.device'", "write fire.device[*] for each"),
         ("when", "fire.device[6] == fire", "no point 'fire.device[6]'", "or one of its elements"),
         ("when", "fire.bus[*] == fire", "no point 'fire.bus[*]'", "write fire.bus"),
-        ("when", "fire.device[*] == flame", "'flame' is never a value of fire.device[1]", "write one of normal, fire"),
-        ("when", "fire.bus == 2", "true, false or a number is never a value", "write one of normal"),
-        ("when", "fire.bus", "is never a value of fire.bus", "write one of normal, fire"),
+        ("when", "fire.device[*] == flame", "'flame' is never a value of fire.device[*]", "allowed: normal, fire"),
+        ("when", "fire.bus == 2", "is compared with a number", "write one of normal"),
+        ("when", "fire.bus", "fault, isolated, not true or false", "compare it"),
         ("when", "water.level > 3", "number without a unit", "write e.g. 3 m"),
-        ("when", "water.level > 3 V", "is a voltage, but water.level is a length", "write e.g. 3 m"),
+        ("when", "water.level > 3 V", "a voltage where a length should be", "write it in m"),
         ("when", "water.level > 11 m", "never true", "write a limit inside"),
-        ("when", "water.level == high", "'water.level' is a number of m", "compare it with a number"),
-        ("when", "water.level", "'water.level' is a number of m", "compare it with a number"),
-        ("when", "door.open > 3", "'door.open' is a state, not a number", "write a text, true or false"),
-        ("when", "door.open > limit.x", "'door.open' is a state, not a number", "write a text"),
-        ("when", "door.count == many", "'door.count' is a number", "compare it with a number"),
-        ("when", "fire.bus = fault", "'=' compares nothing (at character 10", "use '=='"),
+        ("when", "water.level == high", "'high' is no point", "write a point such as"),
+        ("when", "water.level", "a length, not true or false", "compare it"),
+        ("when", "door.open > 3", "a state (true or false) is compared with a number", "write true or false"),
+        ("when", "door.open > limit.x", "a state (true or false) is compared with a number", "write true or false"),
+        ("when", "door.count == many", "'many' is no point", "write a point such as"),
+        ("when", "fire.bus = fault", "'=' compares nothing", "use '=='"),
         ("clear", "water.level > 2 m", "fit both `when` and `clear`", "let `clear` begin where"),
-        ("clear", "fire.device[*] == normal", "is not for the same ones", "write [*] in both"),
+        ("clear", "fire.device[*] == normal", "is not for the same elements", "write [*] in both"),
         ("clear", "door.opened == false", "no point 'door.opened'", "did you mean 'door.open'?"),
+        ("when", "limit.x * 2 < water.level", "'limit.x' is no side of a comparison", "water.level > limit.x"),
+        ("when", "fire.bus == 'fault'", "is no part of the language", "a value without quotes"),
+        ("when", "water.level > 3 m and door.opened", "no point 'door.opened'", "did you mean 'door.open'?"),
+        ("when", "fire.device[* == fire", "'[' is too much", "remove it"),
+        ("when", "it.smoke", "no point 'smoke'", "did you mean 'alarm.smoke'?"),
     ],
 )  # fmt: skip
 def test_a_condition_that_fits_no_point_is_refused(
@@ -99,7 +103,8 @@ def test_a_problem_has_the_place_of_its_condition() -> None:
     written = parse(text, "test-panel.yaml")
     whole = panel([{"id": "a", "severity": "safety", "when": "fire.bus == flame"}])
     ((problem,), _notes) = check_alarms(whole, written)
-    assert str(problem).startswith("test-panel.yaml:4:11: alarms[0].when: 'flame' is never")
+    assert str(problem).startswith("test-panel.yaml:4:23: alarms[0].when: 'flame' is never")
+    assert problem.excerpt == "fire.bus == flame\n            ^^^^^"
 
 
 def test_each_element_of_each_device_has_its_own_alarm() -> None:
@@ -168,10 +173,13 @@ def alone(when: str, clear: str | None = None) -> Profile:
         ("alarm.smoke", "alarm_smoke", (True, 1, 3), (False, 0)),
         ("door.open == true", "door_open", (True, 1), (False, 0)),
         ("door.open != true", "door_open", (False, 0), (True, 1)),
-        ("door.open == 'half'", "door_open", ("half",), ("shut",)),
         ("door.count == 3", "door_count", (3, 3.0), (2, 4)),
         ("water.level > 300 cm", "water_level", (3.5,), (3, 2.5)),
         ("fire.device[2] != normal", "fire_2", ("fire", "fault"), ("normal",)),
+        ("300 cm < it.water.level", "water_level", (3.5,), (3, 2.5)),
+        ("fire.device[2] in [fire, fault]", "fire_2", ("fire", "fault"), ("normal", "isolated")),
+        ("not door.open", "door_open", (False,), (True,)),
+        ("abs(water.level - 5 m) > 2 m", "water_level", (2, 8), (3, 7)),
     ],
 )
 def test_numbers_texts_and_truth_compare(
@@ -212,10 +220,31 @@ def test_a_limit_is_that_of_the_device_in_its_own_unit() -> None:
     assert engine.says(shows(1, "panel-2", water_level=3)) == []
 
 
+def test_a_condition_joins_what_the_whole_language_can_say() -> None:
+    whole = alone("fire.device[*] == fire and (fire.bus == normal or stale(water.level, 10s))")
+    engine = Engine(compiled(view(whole)))
+    assert engine.says(shows(1, fire_2="fire", fire_bus="fault", water_level=1)) == []
+    assert engine.says(shows(2, fire_bus="normal")) == [Said("Raised", "test-panel.x[panel-1][2]")]
+    assert engine.says(shows(3, fire_bus="fault")) == [Said("Cleared", "test-panel.x[panel-1][2]")]
+    assert engine.says(11.0) == [Said("Raised", "test-panel.x[panel-1][2]")]
+
+
+def test_an_alarm_may_ask_for_another_of_its_profile() -> None:
+    one: dict[str, object] = {"id": "x", "when": "fire.device[*] == fire", "severity": "safety"}
+    two: dict[str, object] = {"id": "y", "severity": "safety", "when": 'active("test-panel.x") and door.open'}  # fmt: skip
+    engine = Engine(compiled(view(panel([two, one]))))
+    engine.take(shows(1, door_open=True, fire_3="fault"))
+    assert engine.says(shows(2, fire_3="fire")) == [
+        Said("Raised", "test-panel.x[panel-1][3]"), Said("Raised", "test-panel.y[panel-1]"),
+    ]  # fmt: skip
+    (told_,) = told(panel([{**two, "when": 'active("test-panel.z")'}]))
+    assert told_ == ("alarms[0].when", "unknown rule 'test-panel.z'")
+
+
 def faults(one: Profile, limits: dict[str, SiteLimit] | None = None, **labels: dict[str, str]) -> tuple[list[str], list[str]]:  # fmt: skip
     report = Report(document(), ("devices", "panel-1"))
     named = {name.replace("_", "."): dict[str, str | dict[str, str]](found) for name, found in labels.items()}  # fmt: skip
-    check_device(view(one, limits=limits, labels=named), report)
+    Alarms().check_device(view(one, limits=limits, labels=named), report)
     return (
         [f"{p.path}: {p.what}: {p.fix}" for p in report.problems],
         [f"{p.path}: {p.what}: {p.fix}" for p in report.notes],
@@ -234,7 +263,7 @@ def test_limits_and_labels_of_a_device_are_checked() -> None:
     ]
     for limit, what in (
         (SiteLimit(3), "number without a unit"),
-        (SiteLimit(3, "V"), "is a voltage"),
+        (SiteLimit(3, "V"), "a voltage where a length should be"),
         (SiteLimit(30, "m"), "never true"),
     ):
         ((problem,), _) = faults(whole, {"high": limit})

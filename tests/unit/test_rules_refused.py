@@ -273,7 +273,7 @@ def test_until_may_not_hold_together_with_when(when: str, until: str, overlaps: 
         ("device: it, point: light.lvel, value: 60 %", "a.yaml:5:34: rules[0].do[0].set.point: point 'light.lvel' of profile 'test-light' does not exist: did you mean 'light.level'?"),
         ("device: it, point: light.level, value: 60", "a.yaml:5:54: rules[0].do[0].set.value: number without a unit, but the other side is a ratio: write e.g. 60 %"),
         ("device: it, point: light.level, value: 60 V", "a.yaml:5:54: rules[0].do[0].set.value: 60 V is a voltage, but light.level is a ratio: write e.g. 60 %"),
-        ("device: it, point: light.level, value: 60 pct2", "a.yaml:5:54: rules[0].do[0].set.value: 'pct2' is no unit (at character 4, 'pct2'): did you mean 'pct'?"),
+        ("device: it, point: light.level, value: 60 pct2", "a.yaml:5:54: rules[0].do[0].set.value: 'pct2' is no unit: did you mean 'pct'?"),
         ("device: it, point: light.level, value: 101 %", "a.yaml:5:54: rules[0].do[0].set.value: 101 is outside 0 to 100: write 0 % to 100 %"),
         ("device: it, point: light.level, value: on", "a.yaml:5:54: rules[0].do[0].set.value: 'on' is no value of light.level: write 0 % to 100 %"),
         ("device: it, point: light.level, value: true", "a.yaml:5:54: rules[0].do[0].set.value: True is no value of light.level: write 0 % to 100 %"),

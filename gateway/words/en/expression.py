@@ -36,6 +36,7 @@ COMMON: dict[str, str | tuple[str, str]] = {
     "hint.number": "write a number",
     "hint.quantity": "write a number with its unit, e.g. 5 {unit}",
     "hint.compare": "compare it, e.g. with >",
+    "hint.equal": "compare it, e.g. == {text}",
     "hint.numeric": "use a point that is a number",
     "hint.example": "write e.g. {example}",
     "hint.write": "write {example}",
@@ -54,6 +55,9 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "expr.too_long": ("an expression of {length} characters", "write at most {most}"),
     "expr.open_text": ("a text that does not end", 'close it with "'),
     "expr.stray": ("'{sign}' is no part of the language", "remove it"),
+    "expr.quote": (
+        "''' is no part of the language", 'write a text as "text", or a value without quotes',
+    ),
     "expr.assignment": ("'=' compares nothing", "use '=='"),
     "expr.unjoined": ("'{word}' after a finished expression", "join the two with `and` or `or`"),
     "expr.surplus": ("'{sign}' is too much", "remove it"),
@@ -76,7 +80,7 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "expr.duration_range": ("a duration of {seconds:g} s", "write more than 0s, at most 24h"),
     "expr.this": "this",
     "expr.never_text": ("'{text}' is never a value of {name}", "allowed: {texts}"),
-    "expr.no_condition": ("{kind}, not true or false", "compare it, e.g. with >"),
+    "expr.no_condition": ("{kind}, not true or false", "{fix}"),
     "expr.no_truth": ("{kind} where true or false is needed", "compare it, e.g. with >"),
     "expr.no_number": ("{kind} where a number is needed", "use a point that is a number"),
     "expr.text": ('a text, "{text}"', "compare it with a point that has texts"),
@@ -121,6 +125,14 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "expr.arguments": ("{name}() with {count} arguments", "write {example}"),
     "expr.profile_point": ("profile '{profile}' has no point '{point}'", "{fix}"),
     "expr.add_has": "add `has: {point}` to its selector",
+    "expr.each_element": (
+        "only alarms of profiles are for each element", "write one of them, e.g. {example}",
+    ),
+    "expr.limit_alone": (
+        "'limit.{name}' is no side of a comparison", "write e.g. water.level > limit.{name}",
+    ),
+    "expr.write_each": "write {point}[*] for each element",
+    "expr.write_element": "write {point}[*], or one of its elements",
     "expr.several": ("'{point}' is not the same in all profiles of '{name}'", "select one profile"),
     "expr.nobody": ("'{name}' has no device", "check its selector"),
 }  # fmt: skip
