@@ -127,7 +127,7 @@ def test_every_problem_has_its_line_and_its_fix(capsys: pytest.CaptureFixture[st
         (told,) = (line for line in out.splitlines() if what in line)
         assert fix in told
         number = int(told.split(":")[1])
-        assert ("253 A" if "253" in what else "u33") in lines[number]
+        assert ("253 A" if "current" in what else "u33") in lines[number]
     Path("acme-m1.yaml").write_text(text.replace("u33", "u32").replace("253 A", "253 V"))
     assert gateway("check", "acme-m1.yaml", "nowhere.yaml") == 78
     out = capsys.readouterr().out
