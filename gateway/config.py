@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from gateway import profile_choice, report, section_checks
 from gateway.allow import CommandsSection
+from gateway.assemble import Assembled, assemble, rule_files
 from gateway.calendar import calendar_of
 from gateway.document import Document, Plain, load, mapping_at, suggest
 from gateway.driver import NOT_YET as DEVICE_NOT_YET
@@ -58,7 +59,7 @@ class Config:
     commands: CommandsSection
     log: LogSection
     report: ReportSection
-    files: tuple[Path, ...] = ()  # it, its rules and its own profiles, as they were read
+    files: tuple[Path, ...] = ()  # it, its parts, its rules and its own profiles, as they were read
     rule_files: tuple[Path, ...] = ()
     notes: tuple[Problem, ...] = field(default=())
 
@@ -84,22 +85,24 @@ def load_config(path: Path, at: Path | None = None) -> Config:
     """Read and check a configuration, as if it were the file `at`. Raises ConfigError that holds
     every problem.
     """
-    document = load(path, str(at or path))
+    whole = assemble(path, str(at or path))
+    document = whole.document
     version = mapping_at(document.value).get("version")
     if isinstance(version, int) and version > VERSION:
         fix = f"install a newer gateway or write version: {VERSION}"
         raise ConfigError(
             [document.problem(("version",), f"version {version} is newer than this gateway", fix)]
         )
-    return _Loader(document).run()
+    return _Loader(whole).run()
 
 
 class _Loader:
-    """One pass over one document; collects problems instead of stopping at the first."""
+    """One pass over the whole; collects problems instead of stopping at the first."""
 
-    def __init__(self, document: Document) -> None:
-        self.document = document
-        self.problems: list[Problem] = []
+    def __init__(self, whole: Assembled) -> None:
+        self.document: Document = whole.document
+        self.parts = whole.files
+        self.problems: list[Problem] = whole.problems
         self.notes: list[Problem] = []
         self.drivers = installed()
         self.profiles: dict[str, Profile | None] = {}
@@ -108,8 +111,10 @@ class _Loader:
 
     def run(self) -> Config:
         value = resolve(self.document, self.problems)
-        file = validate(File, self.document, (), value, self.problems, not_yet=NOT_YET)
         raw = value if isinstance(value, dict) else {}
+        upstream = self._upstream(raw.get("upstream"))
+        top = raw | {"upstream": upstream} if raw else value
+        file = validate(File, self.document, (), top, self.problems, not_yet=NOT_YET)
         self.folders = file.profiles if file else self._folders()
         links = self._links(raw.get("links"))
         devices = self._devices(raw.get("devices"))
@@ -136,8 +141,8 @@ class _Loader:
             devices=active, rules=rules, store=file.store, influxdb=file.influxdb, upstream=file.upstream,
             recipients=file.recipients, commands=file.commands, log=file.log, report=file.report,
             notes=tuple(self.notes),
-            files=(Path(self.document.name), *_rule_files(file.rules), *own_files(self.folders)),
-            rule_files=tuple(_rule_files(file.rules)),
+            files=(*self.parts, *rule_files(file.rules), *own_files(self.folders)),
+            rule_files=tuple(rule_files(file.rules)),
         )  # fmt: skip
 
     def _folders(self) -> list[Path]:
@@ -169,6 +174,15 @@ class _Loader:
             if section is not None:
                 found[name] = Link(spec, section)
         return found
+
+    def _upstream(self, raw: object) -> object:
+        """Those of an included file name their certificates as seen from there."""
+        found = {
+            name: validate(UpstreamSection, self.document, ("upstream", name), value, self.problems)
+            for name, value in _entries(raw)
+        }
+        whole = isinstance(raw, dict) or raw is None
+        return {name: one for name, one in found.items() if one} if whole else raw
 
     def _driver(self, path: tuple[str, ...], name: object) -> DriverSpec | None:
         loader = self.drivers.get(str(name))
@@ -257,7 +271,7 @@ class _Loader:
 
     def _rules(self, file: File | None, devices: Mapping[str, Device]) -> RuleSet:
         documents = []
-        for path in _rule_files(file.rules if file else ()):
+        for path in rule_files(file.rules if file else ()):
             try:
                 documents.append(load(path))
             except ConfigError as error:
@@ -362,15 +376,6 @@ class _Named(Section):
 
 def _entries(raw: object) -> Iterable[tuple[str, object]]:
     return raw.items() if isinstance(raw, dict) else ()
-
-
-def _rule_files(paths: Iterable[Path]) -> list[Path]:
-    """The rule files of a configuration: `*.test.yaml` hold test cases, not rules."""
-    files: list[Path] = []
-    for path in paths:
-        found = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
-        files += [file for file in found if not file.name.endswith(".test.yaml")]
-    return files
 
 
 def state_dir_of(path: Path) -> Path:

@@ -49,7 +49,11 @@ class Within(NamedTuple):
 
 @dataclass(slots=True)
 class Document:
-    """A parsed file: plain values, and where each of them and each key stands."""
+    """A parsed file: plain values, and where each of them and each key stands.
+
+    Parts may come from other files (`gateway.assemble`): `files` names those by path, `texts` holds
+    what stands there of values whose type only their use tells.
+    """
 
     name: str
     value: Plain = None
@@ -59,6 +63,19 @@ class Document:
     blocks: set[Path_] = field(
         default_factory=set
     )  # texts of `|` and `>`, which begin a line below
+    files: dict[Path_, str] = field(default_factory=dict)
+    texts: dict[Path_, str] = field(default_factory=dict)
+
+    def file_of(self, path: Iterable[str | int]) -> str:
+        """The file in which the value at `path` stands."""
+        at = tuple(path) if self.files else ()
+        while at and at not in self.files:
+            at = at[:-1]
+        return self.files[at] if at else self.name
+
+    def folder_of(self, path: Iterable[str | int]) -> Path:
+        """From where relative names at `path` are seen."""
+        return Path(self.file_of(path)).parent
 
     def place(self, path: Iterable[str | int]) -> tuple[int, int]:
         """Line and column of the value at `path`, or of its nearest parent that exists."""
@@ -80,7 +97,7 @@ class Document:
             excerpt = f"{text}\n{' ' * _cells(text[:start])}{'^' * max(1, _cells(text[start:end]))}"
             if at in self.places and at not in self.blocks and "\n" not in text:
                 column += start + (at in self.quoted)
-        return Problem(self.name, line, column, dotted(at), what, fix, excerpt)
+        return Problem(self.file_of(at), line, column, dotted(at), what, fix, excerpt)
 
 
 def _cells(text: str) -> int:

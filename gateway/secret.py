@@ -33,7 +33,7 @@ def _resolve(document: Document, path: Path_, value: Plain, problems: list[Probl
     if not isinstance(value, str) or "${" not in value:
         return value
     try:
-        return SecretStr(_read(value, Path(document.name).parent))
+        return SecretStr(_read(value, document.folder_of(path)))
     except _UnusableError as error:
         problems.append(document.problem(path, *error.args))
         return SecretStr("")

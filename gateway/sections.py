@@ -16,7 +16,7 @@ from gateway.sinks.settings import UpstreamSection
 from gateway.store.settings import StoreSettings
 
 # Sections and keys of the format that later versions bring.
-NOT_YET = frozenset({"devices_from", "include", "metrics"})
+NOT_YET = frozenset({"metrics"})
 
 
 def _gateway_id(value: str) -> str:
@@ -63,12 +63,17 @@ Existing = Annotated[FilePath, AfterValidator(_exists)]
 
 
 class File(Section):
-    """The top level; links and devices are checked one by one, by the models of their drivers."""
+    """The top level; links and devices are checked one by one, by the models of their drivers.
+
+    `include` and `devices_from` are part of the format, and gone when `gateway.assemble` is done.
+    """
 
     version: Literal[1]
     gateway: GatewaySection
     links: dict[str, Any] = {}
     devices: dict[str, Any] = {}
+    devices_from: list[str] = []
+    include: list[str] = []
     profiles: list[Existing] = []
     rules: list[Existing] = []
     store: StoreSettings = StoreSettings()

@@ -3,7 +3,6 @@
 import types
 import typing
 from collections.abc import Collection, Iterable
-from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, SecretStr, ValidationError
@@ -30,14 +29,36 @@ def validate(
     defines and this version does not have: it is refused, never accepted and ignored.
     """
     try:
-        folder = Path(document.name).parent
-        return model.model_validate(value, context={"folder": folder})
+        return _made(model, document, path, value)
     except ValidationError as error:
         problems += [
             _problem(model, document, path, value, dict(entry), not_yet)
             for entry in error.errors(include_url=False)
         ]
         return None
+
+
+def _made(model: type[M], document: Document, path: Path_, value: object) -> M:
+    """Where a text is wanted, a cell that looks like a number is one. Raises ValidationError."""
+    context = {"folder": document.folder_of(path)}
+    try:
+        return model.model_validate(value, context=context)
+    except ValidationError as error:
+        places = [entry["loc"] for entry in error.errors() if entry["type"] == "string_type"]
+        texts = {place: document.texts.get((*path, *place)) for place in places}
+        if not any(texts.values()):
+            raise
+        for place, text in texts.items():
+            value = value if text is None else _replaced(value, place, text)
+        return model.model_validate(value, context=context)
+
+
+def _replaced(value: object, place: Path_, text: str) -> object:
+    if not place:
+        return text
+    if isinstance(value, dict):
+        return value | {place[0]: _replaced(value.get(place[0]), place[1:], text)}
+    return value
 
 
 def _problem(
