@@ -50,7 +50,9 @@ from gateway.state import State
 from gateway.status import Alarm, Lane, readings, snapshot
 from gateway.store.store import Store
 from gateway.supervise import Contained, Run, supervise
+from gateway.systemd import Systemd
 from gateway.wall import Wall, offset
+from gateway.watchdog import COMMIT_S, FORWARD_S, INGEST_S, Stage, Watchdog
 from gateway.why import explaining
 
 log = logging.getLogger(__name__)
@@ -76,6 +78,8 @@ class App:
         self.clock = SystemClock()
         self.started_ns = self.clock.boottime_ns()
         self.lag = Lag()
+        self.systemd = Systemd()
+        self.watchdog = Watchdog(self.systemd, self.lag, self._stages)
         self.gateway_id = config.gateway.id
         self.gateway_name = config.gateway.name
         self.devices = config.devices
@@ -171,6 +175,7 @@ class App:
                 core.create_task(self.wall.run(), name="wall"),
                 core.create_task(self._housekeeping(), name="housekeeping"),
                 core.create_task(self.lag.run(), name="lag"),
+                core.create_task(self.watchdog.run(), name="watchdog"),
             ]
             await asyncio.sleep(0)  # now they run: rules may hold something from before the restart
             async with asyncio.TaskGroup() as downstream:
@@ -200,7 +205,10 @@ class App:
             )  # fmt: skip
             now_ns = self.clock.boottime_ns()
             self.decider.restore(self.journal.alarms, now_ns, self.bus, self.moments.kept)
+            self.systemd.ready(f"running: {len(self.devices)} devices")
             await self.mode.over(stop)
+            if stop.is_set():
+                self.systemd.stopping()
             log.info("stopping", extra={"component": "app"})
             _cancel(drivers)
 
@@ -222,6 +230,14 @@ class App:
             )
             for name, run, health in jobs
         ]  # fmt: skip
+
+    def _stages(self) -> list[Stage]:
+        """What has to get on for the gateway to be alive."""
+        return [
+            Stage("ingest", self.bus.beat, INGEST_S),
+            Stage("commit", self.journal.beat, COMMIT_S),
+            *(Stage(f"forward {n}", s.health.beat, FORWARD_S) for n, s in self.upstreams.items()),
+        ]
 
     def _transition(self, what: str, name: str, state: LinkState, reason: str) -> None:
         up = state is LinkState.UP

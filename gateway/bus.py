@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 from uuid import UUID
 
+from gateway.beat import IDLE_S, Beat
 from gateway.clock import Clock
 from gateway.counter import Counters, Step
 from gateway.counters import ReplayCounters
@@ -79,6 +80,7 @@ class Bus:
         self._taken: dict[bytes, None] = {}
         self._due_ns: int | None = None
         self._rearm = asyncio.Event()
+        self.beat = Beat()  # of `run`
         self.counters: Counter[str] = Counter()
         self._unreported: Counter[str] = Counter()
 
@@ -161,11 +163,14 @@ class Bus:
             self._rearm.clear()
             self._due_ns = due_ns = self._decider.next_due_ns()
             wait_s = None if due_ns is None else (due_ns - self._clock.boottime_ns()) / 1e9
+            idle = wait_s is None or wait_s > IDLE_S
+            self.beat.turn()
             try:
-                async with asyncio.timeout(wait_s):
+                async with asyncio.timeout(IDLE_S if idle else wait_s):
                     await self._rearm.wait()
             except TimeoutError:
-                self._decider.decide(None, self._clock.boottime_ns(), self)
+                if not idle:
+                    self._decider.decide(None, self._clock.boottime_ns(), self)
 
     def _take_event(self, event: Event) -> Event:
         self._n += 1

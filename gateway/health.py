@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from gateway.beat import Beat
 from gateway.snapshot import HearingPart
 
 
@@ -43,6 +44,8 @@ class LinkHealth:
     counters: Counter[str] = field(default_factory=Counter)
     note: str = ""  # what is wrong though it works, for the operator
     on_up: Callable[[], None] | None = None  # set by the supervisor
+    # Turned by the supervisor at each attempt and by what runs, if it has a loop of its own.
+    beat: Beat = field(default_factory=Beat)
 
     def good(self, now_ns: int) -> None:
         """The peer answered; the first time after a start or a fault the link is up again."""

@@ -13,13 +13,16 @@ class Lag:
 
     def __init__(self) -> None:
         self._late: deque[float] = deque(maxlen=KEPT)
+        self._worst = 0.0
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + TICK_S
             await asyncio.sleep(TICK_S)
-            self._late.append(max(0.0, loop.time() - due) * 1e3)
+            late = max(0.0, loop.time() - due) * 1e3
+            self._late.append(late)
+            self._worst = max(self._worst, late)
 
     def p99_ms(self) -> float:
         """99 of 100 ticks were at most so late."""
@@ -28,3 +31,8 @@ class Lag:
 
     def worst_ms(self) -> float:
         return max(self._late, default=0.0)
+
+    def take_worst_ms(self) -> float:
+        """The worst since the last call, of however long ago that was."""
+        worst, self._worst = self._worst, 0.0
+        return worst

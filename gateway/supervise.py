@@ -97,7 +97,9 @@ async def supervise(
     failures, rival = 0, Rival()
     while True:
         started = loop.time()
+        health.beat.turn()
         state, reason = await _once(name, run, health, rival)
+        health.beat.turn()
         failures = 1 if loop.time() - started >= STABLE_S else failures + 1
         _change(name, health, clock, transition, state, reason)
         await asyncio.sleep(_delay_s(failures, state, longest_s))

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 
+from gateway.beat import IDLE_S
 from gateway.clock import Clock
 from gateway.errors import LinkDown
 from gateway.model import LANE_SAMPLE
@@ -50,6 +51,7 @@ class Courier:
         self._first = [lane for lane in lanes if lane.urgent]
         self._others = [lane for lane in lanes if not lane.urgent]
         self._under_way: Counter[Lane] = Counter()  # publishes without PUBACK
+        self._unturned: set[asyncio.Event] = set()  # loops that have not turned since the last beat
         self._turn = 0.0  # virtual time of the fair queue: bytes / weight
 
     async def urgent(self) -> None:
@@ -63,6 +65,7 @@ class Courier:
     async def _send(self, lanes: Sequence[Lane], wake: asyncio.Event) -> None:
         while True:
             wake.clear()
+            self._beat(wake)
             self._traffic.follow_store()
             now = self._traffic.now()
             for lane in lanes:
@@ -73,6 +76,13 @@ class Courier:
                 await self._idle(lanes, wake, now)
             else:
                 self._launch(*found)
+
+    def _beat(self, wake: asyncio.Event) -> None:
+        """The sink gets on when both loops do."""
+        self._unturned.discard(wake)
+        if not self._unturned:
+            self._traffic.health.beat.turn()
+            self._unturned = {self._traffic.urgent, self._traffic.bulk}
 
     async def _next(self, lanes: Sequence[Lane], now: float) -> tuple[Lane, Batch] | None:
         """The others by their weights (start-time fair queueing)."""
@@ -185,5 +195,6 @@ class Courier:
             times += [lane.window.moved_at + GRACE_S for lane in self._first]
         due = min((time for time in times if time is not None and time > now), default=None)
         with suppress(TimeoutError):
-            async with asyncio.timeout(None if due is None else max(due - self._traffic.now(), 0)):
+            left_s = IDLE_S if due is None else min(due - self._traffic.now(), IDLE_S)
+            async with asyncio.timeout(max(left_s, 0)):
                 await wake.wait()

@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
+from gateway.beat import IDLE_S
 from gateway.clock import Clock
 from gateway.driver import Device
 from gateway.health import LinkHealth
@@ -105,7 +106,9 @@ class InfluxSink:
 
     async def run(self) -> None:
         """Work until cancelled. Raises LinkDown or Refused when a write fails."""
-        await asyncio.sleep(max(self._not_before - self._now(), 0))
+        while (left_s := self._not_before - self._now()) > 0:
+            self.health.beat.turn()
+            await asyncio.sleep(min(left_s, IDLE_S))
         async with connect(self._section) as server:
             self.health.connects += 1
             if not self._backlog():  # else the first write shows more
@@ -167,8 +170,9 @@ class InfluxSink:
             wait_s = self._wait_s()
             if wait_s == 0:
                 return
+            self.health.beat.turn()
             with suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
+                async with asyncio.timeout(IDLE_S if wait_s is None else min(wait_s, IDLE_S)):
                     await self._wake.wait()
 
     def _wait_s(self) -> float | None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 
+from gateway.beat import Beat
 from gateway.clock import Clock
 from gateway.counters import ReplayCounters
 from gateway.errors import StoreFailed, StoreFull
@@ -53,6 +54,7 @@ class Store:
         self._settings = settings
         self._clock = clock
         self._inbox = Inbox()
+        self.beat = Beat()  # of the writer thread
         self._intake = Intake(self._inbox, settings.ack_linger)
         self._books = Books(directory, clock, self._inbox, self._intake)
         self._history = HistoryThread(directory)
@@ -127,7 +129,7 @@ class Store:
         """Start the writer thread; everything is reported to the running loop."""
         assert self._opened, "open() first"  # noqa: S101 -- a bug of the caller
         access, group_commit_s = Access(self._files, self._renew), self._settings.group_commit
-        writer = Writer(access, self._inbox, self._post, group_commit_s, self._upkeep)
+        writer = Writer(access, self._inbox, self._post, group_commit_s, self._upkeep, self.beat)
         self._thread = WorkerThread(writer.run, "store-writer", self._ended)
         self._thread.start()
 

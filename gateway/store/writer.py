@@ -11,6 +11,7 @@ import time
 from asyncio import Future
 from collections.abc import Callable, Iterator, Sequence
 
+from gateway.beat import IDLE_S, Beat
 from gateway.errors import StoreFailed, StoreFull
 from gateway.model import LANE_ALARM, LANE_DIAGNOSTIC, LANE_EVENT, Event, Sample, lane_of
 from gateway.store import replay
@@ -45,9 +46,11 @@ class Writer:
         report: Callable[[Report], None],
         group_commit_s: float,
         upkeep: Upkeep,
+        beat: Beat,
     ) -> None:
         self._access = access
         self._upkeep = upkeep
+        self._beat = beat
         self._inbox = inbox
         self._report = report
         self._group_commit_s = group_commit_s
@@ -73,7 +76,8 @@ class Writer:
         """Work until the inbox is closing, then store everything and close the files."""
         try:
             while not self._inbox.closing:
-                self._inbox.bell.wait(self._pause_s())
+                self._inbox.bell.wait(min(self._pause_s(), IDLE_S))
+                self._beat.turn()
                 self._turn(time.monotonic())
             self._finish()
         except BaseException:

@@ -4,9 +4,11 @@ Each function here must turn its promise's test red; a promise whose sabotage st
 tested at all.
 """
 
+import asyncio
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,8 +17,9 @@ from typing import Any
 from drivers.modbus.link import Connection
 from drivers.mqtt import identity
 from drivers.mqtt.driver import MqttDriver
-from gateway import safemode
+from gateway import app, safemode
 from gateway.allow import CommandsSection
+from gateway.beat import IDLE_S
 from gateway.bus import Bus
 from gateway.cli.main import main
 from gateway.commands import LOCAL, Commands
@@ -36,6 +39,8 @@ from gateway.store.retention import WORTH, Keeper
 from gateway.store.store import Store
 from gateway.store.sweep import Sweep
 from gateway.supervise import Contained
+from gateway.systemd import Systemd
+from gateway.watchdog import Watchdog
 
 
 def ack_before_commit() -> None:
@@ -225,8 +230,41 @@ def any_answer_is_a_yes() -> None:
     setattr(Server, "write", write)  # noqa: B010 -- as above
 
 
+def short_deadlines() -> None:
+    """No sabotage of a promise: what is idle has hardly time for its idle turn."""
+    for name in ("INGEST_S", "COMMIT_S"):
+        setattr(app, name, IDLE_S + 1)
+    setattr(app, "FORWARD_S", 2 * IDLE_S)  # noqa: B010 -- as above; it backs off at first
+
+
+def block_on_signal() -> None:
+    """No sabotage of a promise: SIGUSR1 holds the event loop for 5.2 s."""
+    signal.signal(signal.SIGUSR1, lambda *_: time.sleep(5.2))
+
+
+def bare_watchdog() -> None:
+    """A timer feeds the watchdog, whatever the stages do."""
+    block_on_signal()
+
+    def feed(systemd: Systemd) -> None:
+        while True:
+            systemd.alive()
+            time.sleep(1.0)
+
+    async def run(self: Watchdog) -> None:
+        threading.Thread(target=feed, args=(self._systemd,), daemon=True).start()
+        self._systemd.status("running")
+        await asyncio.sleep(7.0)
+        self._systemd.status("running")
+
+    setattr(Watchdog, "run", run)  # noqa: B010 -- as above
+
+
 if __name__ == "__main__":
     {
+        "short_deadlines": short_deadlines,
+        "block_on_signal": block_on_signal,
+        "bare_watchdog": bare_watchdog,
         "ack_before_commit": ack_before_commit,
         "no_ballast": no_ballast,
         "no_quarantine": no_quarantine,
