@@ -29,6 +29,7 @@ from gateway.sinks.settings import UpstreamSection
 from gateway.store.settings import StoreSettings
 from gateway.validate import validate
 from gateway.vital import forged
+from gateway.words.text import fault, text
 from rules.alarms import Alarms, check_alarms
 from rules.check import Report
 from rules.load import DeviceView, load_rules
@@ -89,10 +90,8 @@ def load_config(path: Path, at: Path | None = None) -> Config:
     document = whole.document
     version = mapping_at(document.value).get("version")
     if isinstance(version, int) and version > VERSION:
-        fix = f"install a newer gateway or write version: {VERSION}"
-        raise ConfigError(
-            [document.problem(("version",), f"version {version} is newer than this gateway", fix)]
-        )
+        newer = fault("config.newer", version=version, ours=VERSION)
+        raise ConfigError([document.problem(("version",), *newer)])
     return _Loader(whole).run()
 
 
@@ -189,13 +188,10 @@ class _Loader:
         if loader is not None:
             return loader()
         if name is None:
-            self._problem(
-                path, "missing key 'driver'", f"add driver: {' | '.join(sorted(self.drivers))}"
-            )
+            self._problem(path, *fault("config.driver", known=" | ".join(sorted(self.drivers))))
         else:
-            self._problem(
-                (*path, "driver"), f"unknown driver '{name}'", suggest(str(name), self.drivers)
-            )
+            fix = suggest(str(name), self.drivers)
+            self._problem((*path, "driver"), *fault("config.no_driver", name=name, fix=fix))
         return None
 
     def _devices(self, raw: object) -> dict[str, Device]:
@@ -222,17 +218,22 @@ class _Loader:
         if profile.protocol in spec.protocols:
             return
         fits = [name for name, other in self.specs.items() if profile.protocol in other.protocols]
-        fix = suggest("", fits) if fits else f"add a link whose driver speaks {profile.protocol}"
-        what = f"profile {profile.profile} speaks {profile.protocol}, a {spec.name} link does not"
-        self._problem((*path, "link"), what, fix)
+        add = text("config.add_protocol", protocol=profile.protocol)
+        fix = suggest("", fits) if fits else add
+        other = fault(
+            "config.protocol", profile=profile.profile, protocol=profile.protocol,
+            driver=spec.name, fix=fix,
+        )  # fmt: skip
+        self._problem((*path, "link"), *other)
 
     def _spec_of(self, path: tuple[str, ...], name: object) -> DriverSpec | None:
         """The driver of a device's link; a link without a driver was reported where it stands."""
         names = self._link_names()
         if name is None:
-            self._problem(path, "missing key 'link'", suggest("", names) or "add a link first")
+            self._problem(path, *fault("config.link", fix=suggest("", names)))
         elif str(name) not in names:
-            self._problem((*path, "link"), f"unknown link '{name}'", suggest(str(name), names))
+            unknown = fault("config.no_link", name=name, fix=suggest(str(name), names))
+            self._problem((*path, "link"), *unknown)
         return self.specs.get(str(name))
 
     def _link_names(self) -> list[str]:
@@ -240,9 +241,7 @@ class _Loader:
 
     def _profile(self, path: tuple[str, ...], name: object) -> Profile | None:
         if not isinstance(name, str):
-            self._problem(
-                path, "missing key 'profile'", f"write one of {', '.join(names(self.folders))}"
-            )
+            self._problem(path, *fault("config.profile", known=list(names(self.folders))))
             return None
         if name not in self.profiles:
             self.profiles[name] = self._load_profile(path, name)
@@ -251,9 +250,8 @@ class _Loader:
     def _load_profile(self, path: tuple[str, ...], name: str) -> Profile | None:
         file = find(name, self.folders)
         if file is None:
-            self._problem(
-                (*path, "profile"), f"unknown profile '{name}'", suggest(name, names(self.folders))
-            )
+            fix = suggest(name, names(self.folders))
+            self._problem((*path, "profile"), *fault("config.no_profile", name=name, fix=fix))
             return None
         try:
             profile, document = load_profile(file)
@@ -289,8 +287,8 @@ class _Loader:
         alarms = Alarms()
         for device in devices.values():
             for group in set(device.section.groups) & devices.keys():
-                fix = "call the group something else"
-                self._problem(("devices", device.id, "groups"), f"'{group}' is a device", fix)
+                named = fault("config.group_name", name=group)
+                self._problem(("devices", device.id, "groups"), *named)
             undecided = profile_choice.faults(device.profile, device.section.decisions)
             for path, what, fix in (*report.faults(device), *undecided):
                 self._problem(("devices", device.id, *path), what, fix)
@@ -309,7 +307,7 @@ class _Loader:
         for name, link in links.items():
             mine = [d for d in devices.values() if d.section.link == name]
             if not mine and name not in named and not self.problems:
-                self._note(("links", name), "no device uses this link", "remove it or add devices")
+                self._note(("links", name), *fault("config.unused_link"))
             for finding in link.spec.check(name, link.section, mine):
                 tell = self._note if finding.note else self._problem
                 tell((finding.section, finding.name, *finding.path), finding.what, finding.fix)
@@ -325,15 +323,14 @@ class _Loader:
             what, key = owned
             first = owners.setdefault(what, name)
             if first != name:
-                fix = f"move its devices to {first}, or name another port"
-                self._problem(("links", name, key), f"{what} belongs to link {first} already", fix)
+                owned_by = fault("config.owned", port=what, link=first)
+                self._problem(("links", name, key), *owned_by)
 
     def _check_influx(self, file: File, devices: Mapping[str, Device]) -> None:
         """What no line can carry is refused now: at run time it would hold the whole sink."""
         for device in devices.values() if file.influxdb else ():
             for path, what in faults(device):
-                fix = "choose another, or remove influxdb"
-                self._problem(("devices", device.id, *path), what, fix)
+                self._problem(("devices", device.id, *path), *fault("config.influx", what=what))
 
     def _check_actions(self, file: File, rules: RuleSet, devices: Mapping[str, Device]) -> None:
         """A rule whose action would be refused at three in the morning is refused now."""
@@ -344,23 +341,18 @@ class _Loader:
             if not file.commands.allows("rules", devices[setting.device], setting.point)
         }
         for rule, point in sorted(denied):
-            what = f"rule {rule} sets {point}, which commands.allow does not allow to rules"
-            fix = f'add {{origin: rules, devices: "*", points: [{point}]}}'
-            self._problem(("commands", "allow"), what, fix)
+            denied_ = fault("config.not_allowed", rule=rule, point=point)
+            self._problem(("commands", "allow"), *denied_)
 
     def _is_id(self, name: str, path: tuple[str, ...]) -> bool:
         probe = validate(_Named, self.document, path, {"id": name}, [])
         if probe is None:
-            self._problem(
-                path,
-                f"'{name}' is no id",
-                "use 1 to 63 of a-z, 0-9 and '-', beginning with a letter or digit",
-            )
+            self._problem(path, *fault("value.no_id", id=name))
         return probe is not None
 
     def _mapping_wanted(self, path: tuple[str, ...], value: object) -> None:
         if not isinstance(value, dict):
-            self._problem(path, "not a mapping", "write `key: value` pairs below it")
+            self._problem(path, *fault("config.mapping"))
 
 
 def view(device: Device) -> DeviceView:
@@ -390,6 +382,4 @@ def state_dir_of(path: Path) -> Path:
         return Path(path.parent, state_dir)
     if isinstance(gateway_id, str):
         return default_state_dir(gateway_id)
-    raise ConfigError(
-        [document.problem(("gateway", "id"), "missing", "add the id of this gateway")]
-    )
+    raise ConfigError([document.problem(("gateway", "id"), *fault("config.no_gateway_id"))])

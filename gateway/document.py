@@ -16,7 +16,7 @@ from typing import NamedTuple
 import yaml
 
 from gateway.errors import ConfigError, Problem
-from gateway.words.text import Said
+from gateway.words.text import Said, fault
 from gateway.words.text import text as text_
 
 MAX_BYTES = 1 << 20  # 2,000 devices take about 400 KB
@@ -133,8 +133,8 @@ def load(path: Path, name: str = "") -> Document:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
-        fix = "give the path of a readable YAML file"
-        raise ConfigError([Problem(name, 0, 0, "", error.strerror or str(error), fix)]) from error
+        why = error.strerror or str(error)
+        raise ConfigError([Problem(name, 0, 0, "", *fault("file.unreadable", why=why))]) from error
     return parse(raw, name)
 
 
@@ -147,8 +147,10 @@ def parse(raw: bytes, name: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        what = f"not YAML: {error.problem or error.context}"
-        builder.problems.append(Problem(name, line, column, "", what, _syntax_fix(text, line)))
+        syntax = fault(
+            "file.syntax", why=error.problem or error.context, fix=_syntax_fix(text, line)
+        )
+        builder.problems.append(Problem(name, line, column, "", *syntax))
     if builder.problems:
         raise ConfigError(builder.problems)
     return builder.document
@@ -156,17 +158,15 @@ def parse(raw: bytes, name: str) -> Document:
 
 def _decode(raw: bytes, name: str) -> str:
     if len(raw) > MAX_BYTES:
-        fix = "make it shorter: 2,000 devices take about 400 KB"
-        raise ConfigError([Problem(name, 0, 0, "", f"larger than {MAX_BYTES} bytes", fix)])
+        raise ConfigError([Problem(name, 0, 0, "", *fault("file.large", most=MAX_BYTES))])
     if raw.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
-        what, fix = "starts with a byte order mark", "save it as UTF-8 without BOM"
-        raise ConfigError([Problem(name, 1, 1, "", what, fix)])
+        raise ConfigError([Problem(name, 1, 1, "", *fault("file.bom"))])
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         column = error.start - raw.rfind(b"\n", 0, error.start)
-        problem = Problem(name, line, column, "", "not UTF-8", "save the file as UTF-8")
+        problem = Problem(name, line, column, "", *fault("file.encoding"))
         raise ConfigError([problem]) from error
     control = re.search(
         r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", text
@@ -174,17 +174,17 @@ def _decode(raw: bytes, name: str) -> str:
     if control:  # YAML 1.2.2, 5.1: not printable
         line = text.count("\n", 0, control.start()) + 1
         column = control.start() - text.rfind("\n", 0, control.start())
-        what = f"character U+{ord(control.group()):04X} is not allowed"
-        raise ConfigError([Problem(name, line, column, "", what, "remove it")])
+        odd = fault("file.character", code=f"{ord(control.group()):04X}")
+        raise ConfigError([Problem(name, line, column, "", *odd)])
     return text
 
 
-def _syntax_fix(text: str, line: int) -> str:
+def _syntax_fix(text: str, line: int) -> Said:
     lines = text.splitlines()
     here = lines[line - 1] if 0 < line <= len(lines) else ""
     if "\t" in here[: len(here) - len(here.lstrip())]:
-        return "indent with spaces, not tabs"
-    return "check the quotes, brackets and indentation here and in the line above"
+        return text_("file.tabs")
+    return text_("file.punctuation")
 
 
 class _Builder:
@@ -201,7 +201,7 @@ class _Builder:
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    self._problem(event, (), "a second document", "keep one document per file")
+                    self._problem(event, (), *fault("file.second"))
                     return
             elif isinstance(event, yaml.NodeEvent):
                 self.document.value = self._node(event, stream, ())
@@ -212,19 +212,19 @@ class _Builder:
     def _node(self, event: yaml.Event, stream: Iterator[yaml.Event], path: Path_) -> Plain:
         self.document.places.setdefault(path, _place(event))
         if isinstance(event, yaml.AliasEvent):
-            self._problem(event, path, f"alias *{event.anchor}", "write the value out")
+            self._problem(event, path, *fault("file.alias", name=event.anchor))
             return None
         if len(path) > MAX_DEPTH:
-            what = f"nested deeper than {MAX_DEPTH} levels"
             place = _place(event)
-            problem = Problem(self.document.name, *place, dotted(path[:4]), what, "flatten it")
+            deep = fault("file.deep", most=MAX_DEPTH)
+            problem = Problem(self.document.name, *place, dotted(path[:4]), *deep)
             raise ConfigError([*self.problems, problem])
         anchor = getattr(event, "anchor", None)
         if anchor:
-            self._problem(event, path, f"anchor &{anchor}", "write the value out")
+            self._problem(event, path, *fault("file.anchor", name=anchor))
         tag = getattr(event, "tag", None)
         if tag:
-            self._problem(event, path, f"tag {tag}", "remove the tag")
+            self._problem(event, path, *fault("file.tag", tag=tag))
         if isinstance(event, yaml.ScalarEvent):
             if event.style:
                 (self.document.blocks if event.style in "|>" else self.document.quoted).add(path)
@@ -250,7 +250,7 @@ class _Builder:
             here = (*path, key)
             if key in mapping:
                 first = self.document.keys[here][0]
-                self._problem(event, here, "duplicate key", f"it stands in line {first} already")
+                self._problem(event, here, *fault("file.duplicate", line=first))
             self.document.keys.setdefault(here, _place(event))
             value = self._node(next(stream), stream, here)
             mapping.setdefault(key, value)
@@ -259,9 +259,9 @@ class _Builder:
     def _key(self, event: yaml.Event, stream: Iterator[yaml.Event], path: Path_) -> str:
         if isinstance(event, yaml.ScalarEvent) and not event.anchor and not event.tag:
             if event.value == "<<" and not event.style:
-                self._problem(event, path, "merge key <<", "write the keys out")
+                self._problem(event, path, *fault("file.merge"))
             return str(event.value)
-        self._problem(event, path, "key is not a plain text", "write a name before the colon")
+        self._problem(event, path, *fault("file.key"))
         self._node(event, stream, (*path, "?"))
         return "?"
 

@@ -12,6 +12,7 @@ from gateway.model import Severity, Value
 from gateway.point import Address, Exact, Number, Point, PointName, point_name
 from gateway.profile_alarm import AlarmRule
 from gateway.settings import Duration, Section, wrong
+from gateway.words.text import text as text_
 
 _ELEMENT = "[{n}]"  # at the end of an array's id
 _VARIABLE = re.compile(r"[a-z][a-z0-9_]*")
@@ -87,15 +88,16 @@ class CommandSpec(Section):
         """Why `value` cannot be written, None if it can."""
         if self.enum is not None:
             allowed = list(self.enum.values())
-            return None if value in allowed else f"{value!r} is not one of {', '.join(allowed)}"
+            not_one = text_("value.not_one", value=repr(value), allowed=allowed)
+            return None if value in allowed else not_one
         if self.range is not None:
             low, high = self.range
             if isinstance(value, bool) or not isinstance(value, int | float):
-                return f"{value!r} is not a number"
+                return text_("value.no_number", value=repr(value))
             if not low <= value <= high:
-                return f"{value} is outside {low} to {high}"
+                return text_("value.outside", value=value, low=low, high=high)
             return None
-        return f"{value!r} is not a number, true or false" if isinstance(value, str) else None
+        return text_("value.not_plain", value=repr(value)) if isinstance(value, str) else None
 
 
 class Identity(Section):

@@ -8,6 +8,7 @@ from gateway.driver import Device, DriverSpec
 from gateway.model import LANE_ALARM, LANE_EVENT
 from gateway.sections import File
 from gateway.sinks import influx_settings
+from gateway.words.text import fault, text
 
 
 class Fault(NamedTuple):
@@ -25,31 +26,28 @@ def commands(file: File, devices: Mapping[str, Device]) -> Iterator[Fault]:
     for index, allow in enumerate(file.commands.allow):
         path = ("commands", "allow", index)
         if allow.origin not in origins:
-            what, fix = f"unknown origin '{allow.origin}'", suggest(allow.origin, origins)
-            yield Fault((*path, "origin"), what, fix)
+            fix = suggest(allow.origin, origins)
+            unknown = fault("config.no_origin", name=allow.origin, fix=fix)
+            yield Fault((*path, "origin"), *unknown)
         elif allow.origin in file.upstream and not file.upstream[allow.origin].downlink:
-            what = f"upstream {allow.origin} takes no commands"
-            yield Fault((*path, "origin"), what, f"add downlink: {{}} to upstream.{allow.origin}")
+            yield Fault((*path, "origin"), *fault("config.no_downlink", name=allow.origin))
         for device in allow.ids():
             if device not in devices:
-                yield Fault(
-                    (*path, "devices"), f"unknown device '{device}'", suggest(device, devices)
-                )
+                missing = fault("value.no_device", name=device, fix=suggest(device, devices))
+                yield Fault((*path, "devices"), *missing)
 
 
 def upstreams(file: File) -> Iterator[Fault]:
     for name, upstream in file.upstream.items():
         path = ("upstream", name)
         if name in {"cli", "rules", "gateway", influx_settings.NAME}:
-            yield Fault(path, f"'{name}' is a reserved name", "choose another")
+            yield Fault(path, *fault("config.reserved", name=name))
         if upstream.downlink and all(line.origin != name for line in file.commands.allow):
-            what, fix = "commands.allow has no line for it", f"add one with origin: {name}"
-            yield Fault((*path, "downlink"), what, fix, note=True)
+            yield Fault((*path, "downlink"), *fault("config.no_allow", name=name), note=True)
         if not upstream.lanes:
-            yield Fault((*path, "lanes"), "no lane", "write e.g. [0, 1]")
+            yield Fault((*path, "lanes"), *fault("config.no_lane"))
     if file.upstream and not any(0 in u.lanes for u in file.upstream.values()):
-        what = "no upstream has lane 0: alarms stay here"
-        yield Fault(("upstream",), what, "add 0 to its lanes", note=True)
+        yield Fault(("upstream",), *fault("config.no_alarms"), note=True)
 
 
 def recipients(file: File, specs: Mapping[str, DriverSpec]) -> Iterator[Fault]:
@@ -59,21 +57,19 @@ def recipients(file: File, specs: Mapping[str, DriverSpec]) -> Iterator[Fault]:
         if recipient.via == "mqtt":
             link, able = str(recipient.link), [n for n, spec in specs.items() if spec.announces]
             if link not in specs:
-                yield Fault((*path, "link"), f"unknown link '{link}'", suggest(link, able or specs))
+                unknown = fault("config.no_link", name=link, fix=suggest(link, able or specs))
+                yield Fault((*path, "link"), *unknown)
             elif link not in able:
-                what = f"a {specs[link].name} link cannot publish to a topic"
-                yield Fault(
-                    (*path, "link"), what, suggest(link, able) if able else "add an MQTT link"
-                )
+                fix = suggest(link, able) if able else text("config.add_mqtt")
+                silent = fault("config.no_topic", driver=specs[link].name, fix=fix)
+                yield Fault((*path, "link"), *silent)
             continue
         upstream = file.upstream.get(str(recipient.to))
         if upstream is None:
-            what = f"unknown upstream '{recipient.to}'"
-            fix = (
-                suggest(str(recipient.to), file.upstream) if file.upstream else "add it to upstream"
-            )
-            yield Fault((*path, "to"), what, fix)
+            name_ = str(recipient.to)
+            fix = suggest(name_, file.upstream) if file.upstream else text("config.add_upstream")
+            yield Fault((*path, "to"), *fault("config.no_upstream", name=name_, fix=fix))
         elif missing := {LANE_ALARM, LANE_EVENT} - {*upstream.lanes}:
             lanes = " and ".join(str(lane) for lane in sorted(missing))
-            what = f"upstream {recipient.to} does not take lane {lanes}, in which notifications go"
-            yield Fault((*path, "to"), what, f"add {lanes} to upstream.{recipient.to}.lanes")
+            needed = fault("config.notice_lanes", name=recipient.to, lanes=lanes)
+            yield Fault((*path, "to"), *needed)

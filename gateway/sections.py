@@ -14,6 +14,7 @@ from gateway.settings import FilePath, Id, Section, Text, wrong
 from gateway.sinks.influx_settings import InfluxSection
 from gateway.sinks.settings import UpstreamSection
 from gateway.store.settings import StoreSettings
+from gateway.words.text import fault
 
 # Sections and keys of the format that later versions bring.
 NOT_YET = frozenset({"metrics"})
@@ -21,13 +22,14 @@ NOT_YET = frozenset({"metrics"})
 
 def _gateway_id(value: str) -> str:
     if len(value) > 40:
-        raise wrong(f"'{value}' is longer than 40 characters", "shorten it")
+        raise wrong(*fault("config.long_id", id=value))
     return value
 
 
 def _timezone(value: str) -> str:
     if value not in zoneinfo.available_timezones():
-        raise wrong(f"'{value}' is no time zone", suggest(value, {"Asia/Shanghai", "UTC"}))
+        fix = suggest(value, {"Asia/Shanghai", "UTC"})
+        raise wrong(*fault("config.timezone", name=value, fix=fix))
     return value
 
 
@@ -55,7 +57,7 @@ class LogSection(Section):
 
 def _exists(path: Path) -> Path:
     if not path.exists():
-        raise wrong(f"{path} does not exist", "create it or correct the name")
+        raise wrong(*fault("config.no_file", path=path))
     return path
 
 

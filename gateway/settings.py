@@ -15,6 +15,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from gateway.words.text import Said, fault, text
+
 
 class Section(BaseModel):
     """A section of the configuration: unknown keys, guessed types, NaN and infinity are refused."""
@@ -40,8 +42,10 @@ def _quantity(value: object, units: dict[str, float] | dict[str, int], example: 
     if match and match[2] in units:
         return float(match[1]) * units[match[2]]
     if isinstance(value, int | float) and not isinstance(value, bool):
-        raise wrong(f"{value!r} has no unit", f"write e.g. {value}{next(iter(units))} or {example}")
-    raise wrong(f"{value!r} is not understood", f"write a number and one of {', '.join(units)}, e.g. {example}")  # fmt: skip
+        first = next(iter(units))
+        raise wrong(*fault("value.no_unit", value=value, unit=first, example=example))
+    unknown = fault("value.quantity", value=repr(value), units=list(units), example=example)
+    raise wrong(*unknown)
 
 
 def _duration(value: object) -> float:
@@ -54,13 +58,13 @@ def _size(value: object) -> int:
 
 def _id(value: str) -> str:
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", value):
-        raise wrong(f"'{value}' is no id", "use 1 to 63 of a-z, 0-9 and '-', beginning with a letter or digit")  # fmt: skip
+        raise wrong(*fault("value.no_id", id=value))
     return value
 
 
 def _port(value: int) -> int:
     if not 1 <= value <= 65535:
-        raise wrong(f"{value} is no port", "write 1 to 65535")
+        raise wrong(*fault("value.no_port", value=value))
     return value
 
 
@@ -79,7 +83,7 @@ def _secret(value: object) -> SecretStr:
     """Secrets arrive resolved (`SecretStr`); anything else is a literal in the file."""
     if isinstance(value, SecretStr):
         return value
-    raise wrong("a secret in plain text", "write ${file:/path} or ${env:NAME} and keep the secret there")  # fmt: skip
+    raise wrong(*fault("value.plain_secret"))
 
 
 Secret = Annotated[SecretStr, BeforeValidator(_secret)]
@@ -89,7 +93,7 @@ def _path(value: object, info: ValidationInfo) -> Path:
     if isinstance(value, Path):
         return value
     if not isinstance(value, str) or not value:
-        raise wrong(f"{value!r} is no path", "write a file or folder name")
+        raise wrong(*fault("value.no_path", value=repr(value)))
     return Path((info.context or {}).get("folder", "."), value)
 
 
@@ -104,34 +108,37 @@ def describe(error: dict[str, Any]) -> tuple[str, str]:
         return context["what"], context["fix"]
     value = error.get("input")
     if error["type"] == "missing":
-        return "missing", "add this key"
+        return fault("value.missing")
     if error["type"] == "literal_error":
-        return f"{value!r} is not allowed", f"write {context['expected']}"
-    if error["type"] in _EXPECTED:
-        return f"{_shown(value)} is not {_EXPECTED[error['type']]}", _type_fix(error["type"], value)
-    return f"{_shown(value)}: {error['msg']}", "see docs/configuration.md"
+        return fault("value.literal", value=repr(value), expected=_choices(context["expected"]))
+    if error["type"] in _KINDS:
+        kind = _KINDS[error["type"]]
+        return fault(f"value.type.{kind}", value=_shown(value), fix=_type_fix(kind, value))
+    return fault("value.other", value=_shown(value), why=error["msg"])
 
 
-_EXPECTED = {
-    "string_type": "a text", "int_type": "a whole number", "float_type": "a number",
-    "bool_type": "true or false", "dict_type": "a mapping", "model_type": "a mapping",
-    "list_type": "a list", "int_from_float": "a whole number",
+def _choices(expected: str) -> Said | str:
+    """Pydantic says `'a', 'b' or 'c'`."""
+    before, joined, last = expected.rpartition(" or ")
+    return text("value.or", before=before, last=last) if joined else expected
+
+
+_KINDS = {
+    "string_type": "text", "int_type": "whole", "float_type": "number", "bool_type": "state",
+    "dict_type": "mapping", "model_type": "mapping", "list_type": "list", "int_from_float": "whole",
 }  # fmt: skip
-_FIXES = {
-    "string_type": "put it in quotes", "int_type": "write digits only", "float_type": "write a number",
-    "bool_type": "write true or false", "dict_type": "write `key: value` lines below it",
-    "model_type": "write `key: value` lines below it", "list_type": "write `- item` lines below it",
-    "int_from_float": "write digits only",
-}  # fmt: skip
 
 
-def _type_fix(kind: str, value: object) -> str:
-    if kind == "bool_type" and str(value).lower() in {"yes", "no", "on", "off"}:
-        word = "true" if str(value).lower() in {"yes", "on"} else "false"
-        return f"write {word} ('{value}' is a text in YAML 1.2)"
-    return _FIXES[kind]
+def _type_fix(kind: str, value: object) -> Said:
+    word = str(value).lower()
+    if kind == "state" and word in {"yes", "no", "on", "off"}:
+        meant = "true" if word in {"yes", "on"} else "false"
+        return text("value.yaml_state", meant=meant, value=value)
+    return text(f"value.write.{kind}")
 
 
 def _shown(value: object) -> str:
-    text = repr(value) if not isinstance(value, dict | list) else "this"
-    return text if len(text) <= 40 else text[:37] + "..."
+    if isinstance(value, dict | list):
+        return text("value.this")
+    shown = repr(value)
+    return shown if len(shown) <= 40 else shown[:37] + "..."

@@ -10,6 +10,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from gateway.document import Document, Path_, Within, suggest
 from gateway.errors import Problem
 from gateway.settings import describe
+from gateway.words.text import fault
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -72,13 +73,13 @@ def _problem(
     where = _written(value, error["loc"])
     at = (*path, *where)
     if isinstance(error.get("input"), SecretStr):
-        return document.problem(at, "a secret is not allowed here", "write the value itself")
+        return document.problem(at, *fault("value.secret"))
     if error["type"] == "extra_forbidden":
         key = str(where[-1])
         if key in not_yet:
-            return document.problem(at, f"'{key}' is not in this version", "remove it", key=True)
+            return document.problem(at, *fault("value.not_yet", key=key), key=True)
         fix = suggest(key, _known(model, where[:-1]))
-        return document.problem(at, f"unknown key '{key}'", fix, key=True)
+        return document.problem(at, *fault("value.no_key", key=key, fix=fix), key=True)
     context = error.get("ctx") or {}
     if "text" in context:
         within = Within(context["text"], context["start"], context["end"])

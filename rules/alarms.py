@@ -12,6 +12,7 @@ from gateway.document import Document, Path_, Within, suggest
 from gateway.errors import Problem
 from gateway.profile import Profile
 from gateway.profile_alarm import AlarmRule
+from gateway.words.text import fault
 from rules.check import Report
 from rules.clause import Condition, Part
 from rules.condition import limits_of, meant
@@ -57,13 +58,14 @@ class Alarms:
         wanted = {name for alarm in alarms for name in alarm.limits}
         for name in device.limits:
             if name not in wanted:
-                what = f"no alarm of profile '{device.profile.profile}' asks for a limit '{name}'"
-                report.problem(("limits", name), what, suggest(name, wanted), key=True)
+                fix = suggest(name, wanted)
+                unasked = fault("alarm.unasked", profile=device.profile.profile, name=name, fix=fix)
+                report.problem(("limits", name), *unasked, key=True)
         for name in sorted(wanted - device.limits.keys()):
             unit = next(_units(name, alarms, device.profile), "1")
-            what = f"no limit '{name}': alarms of profile '{device.profile.profile}' are off without it"
             shown = "" if unit == "1" else f" {unit}"
-            report.note((), what, f"add e.g. limits: {{{name}: 3{shown}}}")
+            off = fault("alarm.no_limit", name=name, profile=device.profile.profile, unit=shown)
+            report.note((), *off)
         for alarm in alarms:
             if alarm.limits and alarm.limits <= device.limits.keys():
                 scope = _scope(device.profile, frozenset())._replace(limits=device.limits)
@@ -155,9 +157,7 @@ def _elements(profile: Profile, section: RuleSection, report: Report) -> tuple[s
     for key, names in (("when", when), ("until", until)):
         if any(found[name] != first for name in names):
             called = report.called(key)
-            what = f"`{called}` is not for the same elements as `when`"
-            fix = "write [*] in both, of arrays with the same elements"
-            report.problem((key,), what, fix)
+            report.problem((key,), *fault("alarm.elements", key=called))
             return None
     return first or ("",)
 
@@ -203,18 +203,18 @@ def _check_labels(device: DeviceView, report: Report) -> None:
     without = {array.name for array in device.profile.arrays if array.labels is None}
     for array in device.profile.arrays:
         if array.labels is not None and array.name not in device.labels:
-            what = f"no labels for {array.name}: alarms tell the numbers of its elements only"
             first = elements[array.name][0]
-            report.note((), what, f"add e.g. labels: {{{array.name}: {{{first}: {{place: 3F}}}}}}")
+            report.note((), *fault("alarm.no_labels", array=array.name, first=first))
     for name, labels in device.labels.items():
         known = [] if name in without else elements.get(name, [])
         if not known:
-            what = f"profile '{device.profile.profile}' has no array '{name}' with labels"
-            report.problem(("labels", name), what, suggest(name, elements.keys() - without), key=True)  # fmt: skip
+            fix = suggest(name, elements.keys() - without)
+            unknown = fault("alarm.no_array", profile=device.profile.profile, name=name, fix=fix)
+            report.problem(("labels", name), *unknown, key=True)
         for index in labels if known else ():
             if index not in known:
-                what, fix = f"{name} has no element {index}", f"write {known[0]} to {known[-1]}"
-                report.problem(("labels", name, index), what, fix, key=True)
+                missing = fault("alarm.no_element", array=name, index=index, first=known[0], last=known[-1])  # fmt: skip
+                report.problem(("labels", name, index), *missing, key=True)
 
 
 def _about(alarm: Alarm, element: str, device: DeviceView) -> Mapping[str, object]:

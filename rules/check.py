@@ -7,6 +7,7 @@ from gateway.document import Document, Path_, Within, suggest
 from gateway.errors import Problem
 from gateway.model import Severity, Value
 from gateway.profile import CommandSpec, Point, Profile
+from gateway.words.text import fault, text
 from rules.hours import Calendar
 from rules.kinds import numeric, quantity
 from rules.model import LEVELS, NEVER_NS, Rule
@@ -77,16 +78,14 @@ def check_during(
     if during is None:
         return
     if calendar is None:
-        report.problem(("during",), "the hours of no time zone", "load it with a gateway")
+        report.problem(("during",), *fault("rule.no_calendar"))
         return
     for key, mark in (("from", during.from_), ("to", during.to)):
         if mark.sun and not calendar.located:
-            what = f"{mark.sun} is known only where the place is known"
-            report.problem(("during", key), what, "add gateway.location: {lat: 31.23, lon: 121.47}")
+            report.problem(("during", key), *fault("rule.no_place", sun=mark.sun))
     protects = rule.level <= LEVELS["safety"] or (rule.severity or 0) >= Severity.SAFETY
     if protects and during.without_clock is None:
-        what = "a rule of life or safety must say what holds while the time is not known"
-        report.problem(("during",), what, "add without_clock: inside, or outside")
+        report.problem(("during",), *fault("rule.without_clock"))
 
 
 def check_at(section: RuleSection, calendar: Calendar | None, report: Report) -> None:
@@ -96,14 +95,11 @@ def check_at(section: RuleSection, calendar: Calendar | None, report: Report) ->
         return
     moment = at.time or at.sun
     if moment is not None and moment.sun and not calendar.located:
-        what = f"{moment.sun} is known only where the place is known"
-        report.problem(("at",), what, "add gateway.location: {lat: 31.23, lon: 121.47}")
-    if at.cron is not None and (fault := calendar.fault(at.cron)):
-        fix = 'write minute, hour, day, month, weekday: "0 9 * * 1" is Mondays at 09:00'
-        report.problem(("at", "cron"), f"'{at.cron}': {fault}", fix)
+        report.problem(("at",), *fault("rule.no_place", sun=moment.sun))
+    if at.cron is not None and (why := calendar.fault(at.cron)):
+        report.problem(("at", "cron"), *fault("rule.cron", cron=at.cron, why=why))
     if any(step.set_ is not None and step.set_.hold is None for step in _inner(section.do)):
-        what = "`set` holds until a rule ends, which `at` never does"
-        report.problem(("do",), what, "say how long: hold: 30m, or write command")
+        report.problem(("do",), *fault("rule.set_at"))
 
 
 def _inner(steps: Sequence[Step]) -> Iterator[Step]:
@@ -123,15 +119,17 @@ def check_reach(
     span = span_of(point)
     written = " ".join(filter(None, (comparison.op, str(comparison.number), comparison.unit)))
     unit = "" if point.unit == "1" else f" {point.unit}"
-    bounds = f"{point.id} is {_or_any(point.min)} to {_or_any(point.max)}{unit}"
+    low, high = _or_any(point.min), _or_any(point.max)
     if not any(common(span, part) for part in reach(comparison.op, limit)):
-        report.problem(key, f"never true: '{written}', but {bounds}", "write a limit inside")
+        never = fault("rule.never_reached", written=written, point=point.id, low=low, high=high, unit=unit)  # fmt: skip
+        report.problem(key, *never)
     elif not any(common(span, part) for part in reach(_OPPOSITE[comparison.op], limit)):
-        report.note(key, f"always true: '{written}', and {bounds}", "write a limit inside")
+        always = fault("rule.always_reached", written=written, point=point.id, low=low, high=high, unit=unit)  # fmt: skip
+        report.note(key, *always)
 
 
 def _or_any(limit: float | None) -> str:
-    return "any" if limit is None else str(limit)
+    return text("rule.any_number") if limit is None else str(limit)
 
 
 def setting_value(
@@ -140,9 +138,9 @@ def setting_value(
     """What goes to a device of `profile` for `written`; None after a problem. `path` is that of `set`."""
     command = profile.by_command.get(name)
     if command is None:
-        kind = "cannot be written" if name in profile.by_id else "does not exist"
-        what = f"point '{name}' of profile '{profile.profile}' {kind}"
-        report.problem((*path, "point"), what, _writable(name, profile.by_command))
+        id_ = "rule.not_writable" if name in profile.by_id else "rule.no_command"
+        fix = _writable(name, profile.by_command)
+        report.problem((*path, "point"), *fault(id_, point=name, profile=profile.profile, fix=fix))
         return None
     try:
         value = _value(written, command, profile.by_id[name])
@@ -155,7 +153,7 @@ def setting_value(
 
 
 def _writable(name: str, commands: Mapping[str, CommandSpec]) -> str:
-    return suggest(name, commands) if commands else "remove it: the device takes no commands"
+    return suggest(name, commands) if commands else text("rule.no_commands")
 
 
 def _value(written: Value, command: CommandSpec, point: Point) -> Value | Fault:
@@ -164,14 +162,15 @@ def _value(written: Value, command: CommandSpec, point: Point) -> Value | Fault:
     if texts is not None:
         if written in texts.values():
             return written
-        allowed = ", ".join(texts.values())
-        return Fault(f"{written!r} is never a value of {point.id}", f"write one of {allowed}")
+        allowed = list(texts.values())
+        return Fault(*fault("value.never", value=repr(written), point=point.id, allowed=allowed))
     takes_number = command.range is not None or numeric(point)
     if isinstance(written, bool) and command.range is None and point.unit == "1":
         return written
     value = _number(written, point) if takes_number else None
     if value is None:
-        return Fault(f"{written!r} is no value of {point.id}", _example(command, point))
+        example = _example(command, point)
+        return Fault(*fault("value.unfit", value=repr(written), point=point.id, fix=example))
     refusal = None if isinstance(value, Fault) else command.refuse(value)
     return Fault(refusal, _example(command, point)) if refusal else value
 
@@ -188,7 +187,7 @@ def _example(command: CommandSpec, point: Point) -> str:
     unit = "" if point.unit == "1" else f" {point.unit}"
     if command.range is not None:
         low, high = command.range
-        return f"write {low}{unit} to {high}{unit}"
+        return text("value.range", low=low, high=high, unit=unit)
     if unit:
-        return f"write a number with its unit, e.g. 1{unit}"
-    return "write a number, true or false" if numeric(point) else "write true or false"
+        return text("value.with_unit", unit=unit)
+    return text("value.number_or_state") if numeric(point) else text("value.state")

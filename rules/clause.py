@@ -6,6 +6,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import PlainValidator
 
 from gateway.settings import wrong
+from gateway.words.text import fault
 from rules.parse import parse
 from rules.tree import Node, RuleError
 
@@ -29,7 +30,7 @@ class Condition(NamedTuple):
 
 def _expression(value: object, path: tuple[str | int, ...]) -> Part:
     if not isinstance(value, str) or not value.strip():
-        raise wrong(f"{value!r} is no condition", "write e.g. it.elec.voltage.a > 253 V")
+        raise wrong(*fault("rule.no_condition", value=repr(value)))
     try:
         return Part(path, value, parse(value))
     except RuleError as error:
@@ -45,7 +46,7 @@ def _condition(value: object) -> Condition:
     key = next(iter(value), "")
     parts = value.get(key)
     if len(value) != 1 or key not in {"all", "any"} or not isinstance(parts, list) or not parts:
-        raise wrong("a condition is a text, or a list under all: or any:", "write e.g. all: [a, b]")
+        raise wrong(*fault("rule.condition_list"))
     found = tuple(_expression(part, (key, index)) for index, part in enumerate(parts))
     return Condition(found, "and" if key == "all" else "or")
 
@@ -65,7 +66,7 @@ _HOLE = re.compile(r"\{([^{}]*)\}")
 
 def _template(value: object) -> Template:
     if not isinstance(value, str) or not value.strip() or len(value) > MAX_TEXT:
-        raise wrong(f"{str(value)[:40]!r} is no text", f"write 1 to {MAX_TEXT} characters")
+        raise wrong(*fault("rule.no_text", value=repr(str(value)[:40]), most=MAX_TEXT))
     parts: list[str | Part] = []
     end = 0
     for hole in _HOLE.finditer(value):
@@ -74,7 +75,7 @@ def _template(value: object) -> Template:
         end = hole.end()
     rest = value[end:]
     if "{" in rest or "}" in rest:
-        raise wrong("a brace that does not fit", "write {it.water.level}, or leave braces out")
+        raise wrong(*fault("rule.brace"))
     return Template(value, tuple(part for part in (*parts, rest) if part))
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from gateway.document import Path_, Within
 from gateway.profile import Point
+from gateway.words.text import fault, text
 from rules.check import Report, check_reach
 from rules.clause import Condition
 from rules.formula import Alias, Formula, Reading, Scope
@@ -88,9 +89,9 @@ def _check_limits(
         )
         check_reach(path, written, point, float(limit), report)
     elif never(formula, points):
-        report.problem(path, f"never true: '{formula.text}'", "look at the ranges of its points")
+        report.problem(path, *fault("rule.never", written=formula.text))
     elif formula.inputs and never(formula, points, negated=True):
-        report.note(path, f"always true: '{formula.text}'", "look at the ranges of its points")
+        report.note(path, *fault("rule.always", written=formula.text))
 
 
 def _check_overlap(
@@ -105,9 +106,8 @@ def _check_overlap(
         return
     point, limit = points[one.alias, one.point], _limit(when)
     begin, end = report.called("when"), report.called("until")
-    at = "" if limit is None else f", at {limit} {point.unit}, or beyond"
-    what = f"some values of {point.id} fit both `{begin}` and `{end}`"
-    report.problem(("until",), what, f"let `{end}` begin where `{begin}` ends{at}")
+    at = "" if limit is None else text("rule.overlap_at", limit=limit, unit=point.unit)
+    report.problem(("until",), *fault("rule.overlap", point=point.id, begin=begin, end=end, at=at))
 
 
 def _limit(formula: Formula) -> int | float | None:

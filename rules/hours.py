@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from gateway.model import Value
 from gateway.settings import SECONDS, wrong
+from gateway.words.text import fault
 from rules.nodes import Node
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -91,10 +92,10 @@ def mark(value: object) -> Mark:
         return Mark(None, int(text[:2]) * 60 + int(text[3:]) if clock[1] else DAY_MIN)
     sun = _SUN.fullmatch(text)
     if sun is None:
-        raise wrong(f"{value!r} is no time of day", 'write e.g. "22:00" or sunset - 15m')
+        raise wrong(*fault("rule.no_time", value=repr(value)))
     minutes = int(sun[3] or 0) * round(SECONDS[sun[4] or "m"] / 60)
     if minutes > MAX_OFFSET_MIN:
-        raise wrong(f"more than 6 h from {sun[1]}", "write a time of day, such as 03:00")
+        raise wrong(*fault("rule.far_from_sun", sun=sun[1]))
     return Mark(_SUNS[sun[1]], -minutes if sun[2] == "-" else minutes)
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from gateway.document import suggest
 from gateway.profile import Profile
 from gateway.site_limit import SiteLimit
+from gateway.words.text import fault, text
 from rules.bind import Binder
 from rules.check import Report, check_at, check_during
 from rules.condition import meant
@@ -65,7 +66,7 @@ def made(
     `targets`, where they are known already: those of an alarm of a profile.
     """
     if section.alarm is None and not section.do:
-        report.note((), "neither alarm nor do: the rule does nothing", "add one of them")
+        report.note((), *fault("rule.idle"))
     check_during(rule, section.during, making.calendar, report)
     check_at(section, making.calendar, report)
     if targets is None:
@@ -120,15 +121,15 @@ def _named(
     """The device `valve-b{building}`, with the tags of the target."""
     lacking = [tag for tag in _TAG.findall(template) if tag not in target.tags]
     if lacking:
-        what = f"'{template}': the devices of the rule have no tag '{lacking[0]}'"
-        report.problem(("with", alias), what, f"write one of {', '.join(target.tags) or 'the ids'}")
+        known = list(target.tags) or text("rule.the_ids")
+        unknown = fault("rule.name_tag", name=template, tag=lacking[0], known=known)
+        report.problem(("with", alias), *unknown)
         return None
     name = _TAG.sub(lambda tag: target.tags[tag[1]], template)
     device = making.site.device(name)
     if device is None:
-        report.problem(
-            ("with", alias), f"unknown device '{name}'", suggest(name, making.site.names)
-        )
+        fix = suggest(name, making.site.names)
+        report.problem(("with", alias), *fault("value.no_device", name=name, fix=fix))
     return device
 
 

@@ -7,6 +7,7 @@ from gateway.document import Document, Path_, mapping_at
 from gateway.errors import Problem
 from gateway.model import Severity
 from gateway.validate import validate
+from gateway.words.text import fault
 from rules.alarms import Alarm, Alarms, targets
 from rules.bind import Binder
 from rules.check import Report
@@ -101,7 +102,7 @@ def _of_profile(alarm: Alarm) -> _Written:
 
 def _rules_of(document: Document, problems: list[Problem]) -> list[_Written]:
     if not mapping_at(document.value):
-        problems.append(document.problem((), "no rules", "begin with `rules:`"))
+        problems.append(document.problem((), *fault("rule.no_rules")))
         return []
     file = validate(RuleFile, document, (), document.value, problems, not_yet=NOT_YET)
     written = []
@@ -118,9 +119,8 @@ def _same_ids(written: Sequence[_Written]) -> list[Problem]:
     first: dict[str, str] = {}
     for section, document, path in written:
         if section.id in first:
-            what = f"rule '{section.id}' twice"
-            fix = f"give it another id: the first stands at {first[section.id]}"
-            problems.append(document.problem((*path, "id"), what, fix))
+            twice = fault("rule.twice", id=section.id, first=first[section.id])
+            problems.append(document.problem((*path, "id"), *twice))
         else:
             line, column = document.place((*path, "id"))
             first[section.id] = f"{document.name}:{line}:{column}"
@@ -150,8 +150,8 @@ def _circular(written: Sequence[_Written], making: Making) -> list[Problem]:
     problems = []
     for chain in cycles(making.asks):
         _, document, path = by_id[chain[0]]
-        what = f"it asks about itself: {' -> '.join((*chain, chain[0]))}"
-        problems.append(document.problem((*path, "when"), what, "let one of them read points"))
+        circle = fault("rule.circle", chain=" -> ".join((*chain, chain[0])))
+        problems.append(document.problem((*path, "when"), *circle))
     return problems
 
 
@@ -169,7 +169,6 @@ def _feedback(
             continue
         _, document, path = by_id[loop.rules[0]]
         chain = " -> ".join((*loop.rules, loop.rules[0]))
-        what = f"on '{loop.device}' the rule sets what it reads itself: {chain}"
-        fix = "let the condition read a point that no rule of the loop sets, or write allow_feedback: true"
-        problems.append(document.problem((*path, "do"), what, fix))
+        feedback = fault("rule.feedback", device=loop.device, chain=chain)
+        problems.append(document.problem((*path, "do"), *feedback))
     return problems

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, mod
 
 from gateway.profile import PointName
 from gateway.settings import Duration, Id, Section, Text, wrong
+from gateway.words.text import fault
 from rules.clause import Condition, When
 from rules.hours import DAY_MIN, DAYS, At, Day, Hours, Mark, mark
 from rules.step_section import Step
@@ -25,7 +26,7 @@ RESERVED = frozenset({"it", "members"})
 def _title(value: str) -> str:
     """Later `{tag}` in a title shows the tag: until then it must not mean something else."""
     if "{" in value or "}" in value:
-        raise wrong("placeholders in a title are not in this version", "write the title without braces")  # fmt: skip
+        raise wrong(*fault("rule.title_braces"))
     return value
 
 
@@ -46,7 +47,7 @@ class Selector(Section):
     @classmethod
     def _something(cls, value: object) -> object:
         if isinstance(value, dict) and not any(value.values()):
-            raise wrong("selects nothing in particular", "give type, has, profile, tags or id")
+            raise wrong(*fault("rule.selects_nothing"))
         return value
 
 
@@ -65,7 +66,7 @@ class Group(Selector):
 
 def _at_midnight(value: Mark) -> Mark:
     if value == Mark(None, DAY_MIN):
-        raise wrong("24:00 is an end", "write 00:00")
+        raise wrong(*fault("rule.midnight"))
     return value
 
 
@@ -87,7 +88,7 @@ class DuringSection(Section):
     def _some(self) -> "DuringSection":
         same_sun = self.from_.sun == self.to.sun
         if self.from_ == self.to or (self.from_.sun and same_sun and self.to < self.from_):
-            raise wrong(f"no time between {self.from_} and {self.to}", "let it end later")
+            raise wrong(*fault("rule.no_hours", begin=str(self.from_), end=str(self.to)))
         return self
 
 
@@ -98,13 +99,13 @@ _SINGLE = frozenset({"until", "for", "keep_for", "alarm", "on_unknown", "unknown
 def _every(value: float) -> float:
     minutes = round(value / 60)
     if minutes < 1 or minutes * 60 != value or 24 * 60 % minutes:
-        raise wrong(f"{value:g} s does not divide a day into minutes", "write e.g. 15m, 1h or 6h")
+        raise wrong(*fault("rule.every", seconds=value))
     return value
 
 
 def _catch_up_max(value: float) -> float:
     if value > MAX_CATCH_UP_S:
-        raise wrong("more than 7 d", "write at most 7d")
+        raise wrong(*fault("rule.catch_up"))
     return value
 
 
@@ -123,7 +124,7 @@ class AtSection(Section):
     def _text(cls, value: object) -> object:
         value = {"time": value} if isinstance(value, str) else value
         if isinstance(value, dict) and len({"time", "sun", "every", "cron"} & value.keys()) != 1:
-            raise wrong("no single kind of moment", 'write "07:30", or one of sun, every, cron')
+            raise wrong(*fault("rule.moment"))
         return value
 
     @property
@@ -142,8 +143,8 @@ class AlarmSection(Section):
 
 def _alias(value: str) -> str:
     if value in RESERVED or not value.isidentifier() or value != value.lower():
-        fix = "use a-z, 0-9 and '_'" if value not in RESERVED else "choose another name"
-        raise wrong(f"'{value}' is no name for a device or group", fix)
+        id_ = "rule.reserved_alias" if value in RESERVED else "rule.alias"
+        raise wrong(*fault(id_, name=value))
     return value
 
 
@@ -180,8 +181,7 @@ class RuleSection(Section):
         if not isinstance(value, dict) or "at" not in value:
             return value
         for key in sorted(_SINGLE & value.keys()):
-            what = f"'{key}' with `at`: such a rule acts at a moment and has no end"
-            raise wrong(what, f"remove {key} or at")
+            raise wrong(*fault("rule.with_at", key=key))
         return {"when": "true", **value}
 
     @property

@@ -8,6 +8,7 @@ from gateway.document import Path_, suggest
 from gateway.model import NO_ATTRIBUTES
 from gateway.profile import Profile
 from gateway.site_limit import SiteLimit
+from gateway.words.text import fault
 from rules.check import Report
 from rules.section import Each, Group, Selector
 
@@ -72,8 +73,8 @@ class Site:
         for device in devices:
             missing = [tag for tag in selector.each if tag not in device.tags]
             if missing:
-                what = f"device '{device.id}' has no tag '{missing[0]}'"
-                report.problem(("for_each", "each"), what, "give it one, or select fewer devices")
+                lacks = fault("rule.lacks_tag", device=device.id, tag=missing[0])
+                report.problem(("for_each", "each"), *lacks)
                 return []
             groups.setdefault(tuple(device.tags[tag] for tag in selector.each), []).append(device)
         found = []
@@ -105,12 +106,12 @@ class Site:
         before = len(report.problems)
         for index, name in enumerate(selector.id or []):
             if name not in self._by_id:
-                what = f"unknown device '{name}'"
-                report.problem((*path, "id", index), what, suggest(name, self._by_id))
+                unknown = fault("value.no_device", name=name, fix=suggest(name, self._by_id))
+                report.problem((*path, "id", index), *unknown)
         for key in selector.tags or {}:
             if key not in self._tags:
-                what = f"no device has a tag '{key}'"
-                report.problem((*path, "tags", key), what, suggest(key, self._tags), key=True)
+                unknown = fault("rule.no_tag", tag=key, fix=suggest(key, self._tags))
+                report.problem((*path, "tags", key), *unknown, key=True)
         profiles = {n for n, profile in self._profiles.items() if _fits_profile(selector, profile)}
         selected = [
             device
@@ -141,10 +142,8 @@ class Site:
         for key, values in known.items():
             wanted = getattr(selector, key)
             if wanted is not None and wanted not in values:
-                kind = "point" if key == "has" else key
-                what = f"the rule has no device: none has the {kind} '{wanted}'"
-                return (key,), what, suggest(wanted, values)
-        return (), "the rule has no device: none fits all keys", "check them together"
+                return (key,), *fault(f"rule.none_has.{key}", wanted=wanted, fix=suggest(wanted, values))  # fmt: skip
+        return (), *fault("rule.none_fits")
 
 
 def _fits_profile(selector: Selector, profile: Profile) -> bool:

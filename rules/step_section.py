@@ -8,6 +8,7 @@ from pydantic import Field, PlainValidator, model_validator
 from gateway.model import Value
 from gateway.profile import PointName
 from gateway.settings import Duration, Section, wrong
+from gateway.words.text import fault
 from rules.clause import When, Words
 
 _STEPS_LATER = ("scene",)
@@ -16,7 +17,7 @@ _STEPS_LATER = ("scene",)
 def _value(value: object) -> Value:
     if isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
         return value
-    raise wrong("no value to write", "write a number with its unit (60 %), true, false or a text")
+    raise wrong(*fault("rule.no_value"))
 
 
 class WriteSection(Section):
@@ -69,9 +70,7 @@ class Step(Section):
             return value
         for key in _STEPS_LATER:
             if key in value:
-                raise wrong(f"'{key}' is not in this version", "remove it")
+                raise wrong(*fault("value.not_yet", key=key))
         if len(value) != 1:
-            raise wrong(
-                f"a step with {len(value)} keys", "write one step for each: - set: ..., - wait: 5s"
-            )
+            raise wrong(*fault("rule.step_keys", count=len(value)))
         return value

@@ -6,6 +6,8 @@ from typing import NamedTuple
 from gateway.document import Path_, Within, suggest
 from gateway.model import Value
 from gateway.profile import Profile
+from gateway.words.text import fault
+from gateway.words.text import text as text_
 from rules.check import Report, setting_value
 from rules.clause import Condition, Part, Template
 from rules.formula import Formula, Scope
@@ -65,11 +67,7 @@ class StepCheck:
         self._steps(section.on_clear, ("on_clear",), set())
         for index, step in enumerate(section.on_clear):
             if step.set_ is not None:
-                what, fix = (
-                    "`set` holds for as long as the rule, which has ended",
-                    "write `command`",
-                )
-                self._report.problem(("on_clear", index, "set"), what, fix)
+                self._report.problem(("on_clear", index, "set"), *fault("rule.set_after"))
         return Checked(self._values, self._formulas)
 
     def _steps(self, steps: Sequence[Step], path: Path_, seen: set[tuple[str, str]]) -> None:
@@ -105,12 +103,11 @@ class StepCheck:
         report, name = self._report, section.device
         if name not in self._aliases:
             fix = suggest(name, self._aliases)
-            report.problem((*path, "device"), f"'{name}' is no device of this rule", fix)
+            report.problem((*path, "device"), *fault("rule.not_its_device", name=name, fix=fix))
             return
         if seen is not None:
             if (name, section.point) in seen:
-                what = f"'{section.point}' is set twice at once"
-                report.problem((*path, "point"), what, "remove one, or write a wait before it")
+                report.problem((*path, "point"), *fault("rule.set_twice", point=section.point))
             seen.add((name, section.point))
         for profile in {d.profile.profile: d.profile for d in self._aliases[name]}.values():
             value = setting_value(path, section.point, section.value, profile, report)
@@ -122,18 +119,14 @@ class StepCheck:
     def _check_repeatable(self, point: str, profile: Profile, path: Path_) -> None:
         """What saves lives is written again until it is confirmed, also after a crash."""
         if self._life and not profile.by_command[point].idempotent:
-            what = f"'{point}' is not idempotent: after a crash nobody could write it again"
-            self._report.problem((*path, "point"), what, "choose one that is, or a lower priority")
+            self._report.problem((*path, "point"), *fault("rule.not_idempotent", point=point))
 
     def _notice(self, recipient: str, text: Template | None, path: Path_) -> None:
         if recipient not in self._recipients:
             known = self._recipients
-            fix = (
-                suggest(recipient, known)
-                if known
-                else "add it to `recipients:` of the configuration"
-            )
-            self._report.problem((*path, "to"), f"unknown recipient '{recipient}'", fix)
+            fix = suggest(recipient, known) if known else text_("rule.add_recipient")
+            unknown = fault("rule.no_recipient", name=recipient, fix=fix)
+            self._report.problem((*path, "to"), *unknown)
         if text is not None:
             self._template(text, (*path, "text"))
 

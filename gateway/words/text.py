@@ -9,19 +9,16 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from gateway.words.en import expression as en_expression
-from gateway.words.en import page as en_page
-from gateway.words.zh import expression as zh_expression
-from gateway.words.zh import page as zh_page
+from gateway.words.en import all as english
+from gateway.words.zh import all as chinese
 
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 Entry = str | tuple[str, str]  # a text, or what is wrong and how to mend it
 
-CATALOGUES: Mapping[Language, Mapping[str, Entry]] = MappingProxyType({
-    "en": {**en_expression.TEXTS, **en_page.TEXTS},
-    "zh": {**zh_expression.TEXTS, **zh_page.TEXTS},
-})  # fmt: skip
+CATALOGUES: Mapping[Language, Mapping[str, Entry]] = MappingProxyType(
+    {"en": english.TEXTS, "zh": chinese.TEXTS}
+)
 _COMMA: Mapping[Language, str] = MappingProxyType({"en": ", ", "zh": "、"})
 
 

@@ -38,7 +38,6 @@ COMMON: dict[str, str | tuple[str, str]] = {
     "hint.compare": "compare it, e.g. with >",
     "hint.equal": "compare it, e.g. == {text}",
     "hint.numeric": "use a point that is a number",
-    "hint.example": "write e.g. {example}",
     "hint.write": "write {example}",
     "unit.unknown": ("'{unit}' is no unit", "{fix}"),
     "unit.examples": "write a unit such as V, A, kW, kWh, °C, % or lx",

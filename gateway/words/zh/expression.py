@@ -37,7 +37,6 @@ COMMON: dict[str, str | tuple[str, str]] = {
     "hint.compare": "请加上比较，例如 >",
     "hint.equal": "请加上比较，例如 == {text}",
     "hint.numeric": "请用数值型的测点",
-    "hint.example": "例如：{example}",
     "hint.write": "请写 {example}",
     "unit.unknown": ("“{unit}”不是单位", "{fix}"),
     "unit.examples": "请写 V、A、kW、kWh、°C、%、lx 之类的单位",
