@@ -9,7 +9,18 @@ import sys
 
 from bench.report import Row, show
 
-ENTRIES = ("model", "store", "journal", "chain", "dialects", "influx", "modbus", "rules", "ble")
+ENTRIES = (
+    "model",
+    "store",
+    "journal",
+    "chain",
+    "dialects",
+    "influx",
+    "modbus",
+    "rules",
+    "ble",
+    "fire",
+)
 
 
 def main() -> int:

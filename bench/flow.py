@@ -43,14 +43,15 @@ class Publisher(asyncio.Protocol):
             elif isinstance(packet, Other) and packet.head == 0x20:
                 self.ready.set()
 
-    def send(self, topic: bytes, payloads: list[bytes]) -> None:
+    def send(self, topic: bytes, payloads: list[bytes], qos: int = 1) -> None:
         parts = []
         for payload in payloads:
             self._mid = self._mid % 65_535 + 1
-            body = len(topic).to_bytes(2, "big") + topic + self._mid.to_bytes(2, "big") + b"\0" + payload  # fmt: skip
+            mid = self._mid.to_bytes(2, "big") if qos else b""
+            body = len(topic).to_bytes(2, "big") + topic + mid + b"\0" + payload
             size = len(body)
             length = bytes((size,)) if size < 0x80 else bytes((size & 0x7F | 0x80, size >> 7))
-            parts.append(b"\x32" + length + body)
+            parts.append((b"\x32" if qos else b"\x30") + length + body)
         self._transport.write(b"".join(parts))
 
     async def drained(self) -> None:

@@ -9,7 +9,7 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,8 +111,13 @@ class Blaze:
     wire: Wire
     platform_port: int
 
-    async def burn(self, building: int) -> tuple[float, Write]:
-        """Smoke at one detector, then at the other: when its advert was sent, and the first command."""
+    async def burn(
+        self, building: int, also: Callable[[], None] = lambda: None
+    ) -> tuple[float, Write]:
+        """Smoke at one detector, then at the other: when its advert was sent, and the first command.
+
+        `also` is called at the second advert.
+        """
         first, second = self.detectors[building]
         heard = await self._adverts()
         first.show(on=True)
@@ -123,6 +128,7 @@ class Blaze:
         second.show(on=True)
         sent = time.monotonic()
         self.bluez.advertise(second.peripheral, second.advert())
+        also()
         await until(lambda: self.wire.first(building, sent), SEEN_S)
         write = self.wire.first(building, sent)
         assert write is not None
@@ -154,9 +160,14 @@ def raised(state_dir: Path) -> list[str]:
 
 @asynccontextmanager
 async def blaze(
-    folder: Path, buildings: int, *, sabotage: str = "stalled_disk", rate: float = 2_000
+    folder: Path,
+    buildings: int,
+    *,
+    sabotage: str = "stalled_disk",
+    rate: float = 2_000,
+    qos: int = 0,
 ) -> AsyncIterator[Blaze]:
-    """Everything runs and all detectors are at rest; `rate` samples a second come from the crowd."""
+    """Everything runs, all detectors are at rest; `rate` samples a second come from the crowd."""
     wire = Wire()
     doors = await asyncio.to_thread(lambda: Doors(list(_doors(buildings)), wire))
     async with AsyncExitStack() as stack:
@@ -177,16 +188,16 @@ async def blaze(
         one = Blaze(folder, daemon, bluez, detectors, wire, platform_port)
         for sensor in (sensor for pair in detectors.values() for sensor in pair):
             bluez.advertise(sensor.peripheral, sensor.advert())
-        await stack.enter_async_context(_talking(lights.port, rate))
+        await stack.enter_async_context(_talking(lights.port, rate, qos))
         await daemon.until(lambda s: s["counters"].get("samples", 0) > rate, 30)
         wire.writes.clear()
         yield one
 
 
 @asynccontextmanager
-async def _talking(port: int, rate: float) -> AsyncIterator[None]:
+async def _talking(port: int, rate: float, qos: int) -> AsyncIterator[None]:
     talker = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.harness.crowd", str(port), str(rate),
+        sys.executable, "-m", "tests.harness.crowd", str(port), str(rate), str(qos),
         cwd=Path(__file__).parents[2],
     )  # fmt: skip
     try:
