@@ -1,5 +1,4 @@
-"""MQTT 5 over aiomqtt, hardened; only this module, mqtt_connect and mqtt_read
-import aiomqtt and paho.
+"""MQTT 5 over aiomqtt, hardened; only this module, mqtt_connect and mqtt_read import it and paho.
 
 aiomqtt 2.5.1 gives paho 2.2.0 its place in the event loop: client, sockets, keep-alive. Messages,
 acknowledgements, publishes and the two ends of a connection are handled here and in mqtt_read,
@@ -40,7 +39,6 @@ CLOSE_S = 2.0  # for the last PUBACKs and DISCONNECT to leave; a dead peer must 
 INFLIGHT = 20  # paho's own default; brokers may ask for less (MQTT 5 3.2.2.3.3)
 OUTSTANDING = 10_000  # publishes not yet taken by the broker: bounds memory when it stops reading
 _GENERATIONS = itertools.count(1)
-
 
 Answer = asyncio.Future[Reason | None]  # None: the connection died first
 
@@ -85,6 +83,7 @@ async def connect(
                 )
                 await connection._opened()
                 await connection._subscribe(subscriptions)
+                connection._subscribed = True
         except TimeoutError as error:
             raise LinkDown(f"{doing} no answer, limit {connect_timeout_s:g} s") from error
         except (LinkDown, Refused) as error:
@@ -130,6 +129,7 @@ class Connection:
         )
         # Exact at the broker while nothing is acked; then Mosquitto overshoots (mosquitto#2301).
         self._most_held = 2 * receive_max
+        self._subscribed = False  # till then nobody takes messages: a pause would hide the SUBACK
         self._longest_pause_s = keepalive_s / 2  # then the broker may think that we are gone
         self._take_over()
 
@@ -343,7 +343,7 @@ class Connection:
                 self._held[message.mid] = message
         self._inbox += messages
         self._arrived.set()
-        if max(len(self._held), len(self._inbox)) >= self._most_held:
+        if self._subscribed and max(len(self._held), len(self._inbox)) >= self._most_held:
             self._reader.pause(self._longest_pause_s)
 
     # Callbacks of paho, on our loop. None may close the socket: paho's lock is not re-entrant.

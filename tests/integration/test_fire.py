@@ -44,7 +44,7 @@ async def test_two_detectors_open_doors_and_light_the_way_before_the_disk_has_th
 async def test_a_fire_that_nobody_could_be_told_of_reaches_the_platform_after_kill_9(
     tmp_path: Path,
 ) -> None:
-    async with blaze(tmp_path, 2, rate=200, qos=1) as one:
+    async with blaze(tmp_path, 2, qos=1) as one:
         await begun(one)
         async with asyncio.timeout(15):
             while FIRE not in await one.raised():
