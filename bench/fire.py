@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from bench.report import Row
@@ -80,21 +80,23 @@ class Fires:
             taken.append((at - sent) * 1e3)
 
 
+async def _connected(port: int) -> Pinger:
+    while True:
+        with suppress(ConnectionRefusedError):
+            loop = asyncio.get_running_loop()
+            return (await loop.create_connection(Pinger, "127.0.0.1", port))[1]
+        await asyncio.sleep(0.05)
+
+
 @asynccontextmanager
 async def _pinging() -> AsyncIterator[Pinger]:
     port = free_port()
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bench.fire", str(port), cwd=Path(__file__).parents[1]
     )
-    loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(10):
-            while True:
-                try:
-                    _, pinger = await loop.create_connection(Pinger, "127.0.0.1", port)
-                    break
-                except ConnectionRefusedError:
-                    await asyncio.sleep(0.05)
+            pinger = await _connected(port)
         yield pinger
     finally:
         child.kill()
