@@ -152,6 +152,10 @@ class Bus:
             log.error("%d samples lost: %s", count, reason, extra={"component": "bus"})
         self._unreported.clear()
 
+    def now_ns(self) -> int:
+        """CLOCK_BOOTTIME."""
+        return self._clock.boottime_ns()
+
     def rearm(self) -> None:
         """The rules may want to know of another time than before."""
         if self._decider.next_due_ns() != self._due_ns:

@@ -3,17 +3,20 @@
 import logging
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol, assert_never
 from uuid import UUID
 
 from gateway.bus import Bus
-from gateway.commands import Claim, Commands
-from gateway.model import RETAINED, Event, EventKind, Sample, Severity
+from gateway.claims import Claim
+from gateway.commands import Commands
+from gateway.model import RETAINED, CommandResult, Event, EventKind, Sample, Severity
 from rules.flow import State
 from rules.model import RuleSet
 from rules.step import (
     NO_MOMENTS,
     ActiveAlarm,
+    Answer,
     Claimed,
     Cleared,
     ClockStep,
@@ -23,6 +26,7 @@ from rules.step import (
     Occurred,
     Output,
     Raised,
+    Ref,
     Released,
     Tick,
     active,
@@ -152,12 +156,11 @@ class RuleDecider:
                 self._alarm(EventKind.ALARM_CLEARED, output, {"reason": output.reason}, bus)
                 self._raises.pop(output.instance, None)
             case Claimed():
-                claim = Claim(output.instance, output.value, output.level, output.rank, cause)
-                self._commands.claim(output.device, output.point, claim)
+                self._commands.claim(output.device, output.point, self._wish(output, bus))
             case Released():
                 self._commands.release(output.device, output.point, output.instance)
             case Commanded():
-                self._commands.order(output.device, output.point, output.value, output.level, cause)
+                self._commands.order(output.device, output.point, self._wish(output, bus))
             case Notified():
                 about = {"instance": output.instance, "device": output.device, **output.about}
                 self._notify(output.recipient, output.text, output.severity, about, cause)
@@ -167,6 +170,21 @@ class RuleDecider:
                 log.info("%s: %s", output.instance, output.text, extra={"component": "rules"})
             case _:
                 assert_never(output)
+
+    def _wish(self, output: Claimed | Commanded, bus: Bus) -> Claim:
+        rank = output.rank if isinstance(output, Claimed) else 0
+        told = None if output.ref is None else partial(self._answer, output.ref, bus)
+        cause = self._raises.get(output.instance)
+        return Claim(output.instance, output.value, output.level, rank, cause, output.terms, told)
+
+    def _answer(self, ref: Ref, bus: Bus, result: CommandResult) -> None:
+        """A write has ended that a step waits for."""
+        command = result.command
+        answer = Answer(ref, command.device, command.point, result.outcome)
+        self._state, outputs = step(self._state, answer, bus.now_ns())
+        for output in outputs:
+            self._act(output, bus)
+        bus.rearm()
 
     def _alarm(
         self, kind: EventKind, output: Raised | Cleared, more: dict[str, object], bus: Bus

@@ -143,7 +143,8 @@ class Command(NamedTuple):
     """A write to one point. `not_after_ns` is CLOCK_BOOTTIME of this boot: past it nothing is written.
 
     `origin` is who asks (`rules`, `cli`, the name of an upstream): the authenticated connection,
-    never something from a payload. `cause` is the event that led to it, `by` the person if one is known.
+    never something from a payload. `cause` is the event that led to it, `by` the person
+    or the instance of a rule if one is known.
     """
 
     id: str
@@ -160,6 +161,7 @@ class Command(NamedTuple):
 class Outcome(StrEnum):
     CONFIRMED = "confirmed"  # the device reported the value after the write
     WRITTEN = "written"  # the device took the write; its feedback is not in yet
+    LATE_CONFIRMED = "late_confirmed"  # the device reported it after the command had ended
     UNCONFIRMED = "unconfirmed"  # written, but the device never reported the value
     FAILED = "failed"  # no attempt to write succeeded
     REFUSED = "refused"  # not allowed, out of range, or no such point

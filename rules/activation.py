@@ -3,12 +3,11 @@
 from heapq import heappush
 
 from gateway.model import Value
-from rules.deeds import go_on
+from rules.deeds import run_steps
 from rules.flow import Kind, Phase, State, Timer, alive, ask
 from rules.model import Instance
 from rules.nodes import Running
 from rules.outputs import Cleared, Output, Raised, Released
-from rules.sequence import Run
 
 RAISED = frozenset({Phase.ACTIVE, Phase.CLEARING})
 
@@ -73,8 +72,7 @@ def raise_(state: State, rank: int, now: int, outputs: list[Output]) -> list[int
         outputs.append(Raised(*alarm, instance.shown, _known(state, instance), instance.about))
     concerned = become(state, rank, Phase.ACTIVE, now)
     if instance.do:
-        state.runs[rank] = Run.of(instance.do)
-        go_on(state, rank, now, outputs)
+        run_steps(state, rank, instance.do, now, outputs)
     return concerned
 
 
@@ -119,8 +117,7 @@ def over(state: State, rank: int, reason: str, now: int, outputs: list[Output]) 
         outputs.append(Cleared(*alarm, reason, instance.about))
     outputs += [Released(instance.id, *place) for place in state.claimed.pop(rank, ())]
     if instance.on_clear:
-        state.runs[rank] = Run.of(instance.on_clear)
-        go_on(state, rank, now, outputs)
+        run_steps(state, rank, instance.on_clear, now, outputs)
 
 
 def _known(state: State, instance: Instance) -> dict[str, Value]:

@@ -98,18 +98,20 @@ def check_at(section: RuleSection, calendar: Calendar | None, report: Report) ->
         report.problem(("at",), *fault("rule.no_place", sun=moment.sun))
     if at.cron is not None and (why := calendar.fault(at.cron)):
         report.problem(("at", "cron"), *fault("rule.cron", cron=at.cron, why=why))
-    if any(step.set_ is not None and step.set_.hold is None for step in _inner(section.do)):
+    if any(step.set_ is not None and step.set_.hold is None for step in inner(section.do)):
         report.problem(("do",), *fault("rule.set_at"))
 
 
-def _inner(steps: Sequence[Step]) -> Iterator[Step]:
+def inner(steps: Sequence[Step]) -> Iterator[Step]:
+    """Every step, those within steps too."""
     for step in steps:
         yield step
         if step.wait_until is not None:
-            yield from _inner(step.wait_until.on_timeout)
+            yield from inner(step.wait_until.on_timeout)
         elif step.if_ is not None:
-            yield from _inner((*step.if_.then, *step.if_.otherwise))
-        yield from _inner(step.parallel or ())
+            yield from inner((*step.if_.then, *step.if_.otherwise))
+        written = step.set_ or step.command
+        yield from inner(step.parallel or (written.on_fail if written else ()))
 
 
 def check_reach(
@@ -148,6 +150,20 @@ def setting_value(
         value = Fault(error.what, error.fix)
     if isinstance(value, Fault):
         report.problem((*path, "value"), *value)
+        return None
+    return value
+
+
+def confirm_value(
+    path: Path_, name: str, written: Value, profile: Profile, report: Report
+) -> Value | None:
+    """What point `name` of a device of `profile` must show; None after a problem. `path` is that of `confirm`."""
+    try:
+        value = _value(written, CommandSpec(id=name, point=name), profile.by_id[name])
+    except RuleError as error:
+        value = Fault(error.what, error.fix)
+    if isinstance(value, Fault):
+        report.problem((*path, "equals"), *value)
         return None
     return value
 

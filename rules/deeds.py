@@ -2,17 +2,45 @@
 
 from heapq import heappush
 
-from gateway.model import Severity, Value
+from gateway.model import Outcome, Severity, Value
 from rules.flow import Kind, State, Timer
-from rules.outputs import Claimed, Commanded, Logged, Notified, Output, Released
-from rules.sequence import Deed, Message, Note, Notice, Order, Run, Setting
+from rules.outputs import Answer, Claimed, Commanded, Logged, Notified, Output, Ref, Released
+from rules.sequence import Deed, Message, Note, Notice, Order, Run, Setting, Steps
+
+# After these the device does not do what it should. What gave way to something newer or stronger
+# has not failed.
+FAILED = frozenset(
+    {Outcome.FAILED, Outcome.UNCONFIRMED, Outcome.REFUSED, Outcome.EXPIRED, Outcome.UNKNOWN}
+)
 
 
 def hold_again(state: State, rank: int, now: int, outputs: list[Output]) -> None:
     """After a restart: what is held from the beginning of an activation on. Nobody is told twice."""
     run = Run.of(state.rules.instances[rank].do)
     deeds = run.go_on(now, lambda predicate: predicate.truth(state.values))
-    outputs += [_done(state, rank, deed, now) for deed in deeds if isinstance(deed, Setting)]
+    outputs += [
+        _done(state, rank, deed._replace(step=None), now)
+        for deed in deeds
+        if isinstance(deed, Setting)
+    ]
+
+
+def run_steps(state: State, rank: int, steps: Steps, now: int, outputs: list[Output]) -> None:
+    """A new activation of an instance."""
+    state.activations += 1
+    state.runs[rank] = Run.of(steps, state.activations)
+    go_on(state, rank, now, outputs)
+
+
+def answered(state: State, answer: Answer, now: int, outputs: list[Output]) -> None:
+    """How a write ended, if the activation that asked for it is still under way."""
+    instances = state.rules.instances
+    for rank, run in state.runs.items():
+        if instances[rank].id == answer.ref.instance and run.number == answer.ref.activation:
+            failed = answer.outcome in FAILED
+            run.answer(answer.ref.step, (answer.device, answer.point), failed=failed)
+            go_on(state, rank, now, outputs)
+            return
 
 
 def go_on(state: State, rank: int, now: int, outputs: list[Output]) -> None:
@@ -39,14 +67,16 @@ def _done(state: State, rank: int, deed: Deed, now: int) -> Output:
     instance = state.rules.instances[rank]
     rule = instance.rule
     match deed:
-        case Setting(device, point, value, hold_ns):
+        case Setting(device, point, value, hold_ns, terms):
             end = None if hold_ns is None else now + hold_ns
             state.claimed.setdefault(rank, {})[device, point] = end
             if end is not None:
                 heappush(state.timers, Timer(end, Kind.HOLD, rank))
-            return Claimed(instance.id, device, point, value, rule.level, rank)
-        case Order(device, point, value):
-            return Commanded(instance.id, device, point, value, rule.level)
+            ref = _ref(state, rank, deed.step)
+            return Claimed(instance.id, device, point, value, rule.level, rank, terms, ref)
+        case Order(device, point, value, terms):
+            ref = _ref(state, rank, deed.step)
+            return Commanded(instance.id, device, point, value, rule.level, terms, ref)
         case Notice(recipient, text):
             severity = rule.severity or Severity.OPERATIONAL
             said = instance.shown if text is None else _text(state, text)
@@ -54,6 +84,12 @@ def _done(state: State, rank: int, deed: Deed, now: int) -> Output:
             return Notified(instance.id, instance.device, recipient, said, severity, about)
         case Note(text):
             return Logged(instance.id, _text(state, text))
+
+
+def _ref(state: State, rank: int, step: int | None) -> Ref | None:
+    if step is None:
+        return None
+    return Ref(state.rules.instances[rank].id, state.runs[rank].number, step)
 
 
 def _text(state: State, message: Message) -> str:

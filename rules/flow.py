@@ -68,6 +68,7 @@ class State:
     claimed: dict[int, dict[Place, int | None]] = field(
         default_factory=dict
     )  # rank -> place -> end
+    activations: int = 0  # that have begun so far
     counted: dict[str, list[int]] = field(default_factory=dict)  # instance -> nodes that count it
     wall_ns: int | None = None  # UTC minus engine time
     occurred: dict[int, int] = field(default_factory=dict)  # rank -> UTC of its last moment

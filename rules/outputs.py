@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from gateway.model import NO_ATTRIBUTES, Sample, Severity, Value
+from gateway.model import NO_ATTRIBUTES, Outcome, Sample, Severity, Value
+from gateway.terms import AS_USUAL, Terms
 
 
 class Tick(NamedTuple):
@@ -19,7 +20,24 @@ class ClockStep(NamedTuple):
     wall_ns: int | None
 
 
-Input = Sample | Tick | ClockStep
+class Ref(NamedTuple):
+    """The step of an activation that wants to know how its writes end."""
+
+    instance: str
+    activation: int
+    step: int
+
+
+class Answer(NamedTuple):
+    """A write with a `ref` has ended."""
+
+    ref: Ref
+    device: str
+    point: str
+    outcome: Outcome
+
+
+Input = Sample | Tick | ClockStep | Answer
 
 
 class Raised(NamedTuple):
@@ -54,6 +72,8 @@ class Claimed(NamedTuple):
     value: Value
     level: int
     rank: int
+    terms: Terms = AS_USUAL
+    ref: Ref | None = None
 
 
 class Released(NamedTuple):
@@ -72,6 +92,8 @@ class Commanded(NamedTuple):
     point: str
     value: Value
     level: int
+    terms: Terms = AS_USUAL
+    ref: Ref | None = None
 
 
 class Notified(NamedTuple):

@@ -18,7 +18,7 @@ NOT_YET = frozenset({
     "mode", "restart", "digest", "max_run", "template", "inputs",
     "ack", "cooldown", "realarm", "shelve_max", "flap", "storm", "escalate",
     "suppressed_by", "group_by", "levels",
-    "confirm", "retry", "backoff", "timeout", "on_fail", "await_confirm", "scene",
+    "scene",
 })  # fmt: skip
 RESERVED = frozenset({"it", "members"})
 

@@ -1,7 +1,7 @@
 """What a rule does while it is active: its steps, one after the other. Pure.
 
-Steps follow each other without waiting for the world: only `wait` and `wait_until` wait, and
-`parallel` until its branches have ended. The engine owns time and says when to go on.
+Steps follow each other without waiting for the world: only `wait` and `wait_until` wait, a write with
+`await_confirm` until it has ended, and `parallel` until its branches have. The engine owns time and says when to go on.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gateway.model import Value
+from gateway.terms import AS_USUAL, Terms
 from rules.predicate import Predicate
 
 
@@ -19,6 +20,8 @@ class Setting(NamedTuple):
     point: str
     value: Value
     hold_ns: int | None = None
+    terms: Terms = AS_USUAL
+    step: int | None = None  # of the run, where somebody waits for its end
 
 
 class Order(NamedTuple):
@@ -27,6 +30,19 @@ class Order(NamedTuple):
     device: str
     point: str
     value: Value
+    terms: Terms = AS_USUAL
+    step: int | None = None
+
+
+class Watched(NamedTuple):
+    """Writes of one step whose ends matter. `on_fail` begins once, with the first that fails.
+
+    `awaited`: what follows waits until all have ended, well or not.
+    """
+
+    writes: tuple[Setting | Order, ...]
+    on_fail: "Steps"
+    awaited: bool
 
 
 class Message(NamedTuple):
@@ -72,10 +88,12 @@ class Branches(NamedTuple):
     branches: tuple["Steps", ...]
 
 
-Step = Setting | Order | Notice | Note | Wait | WaitUntil | Choice | Branches
+Unwatched = Setting | Order | Notice | Note | Wait | WaitUntil | Choice | Branches
+Step = Unwatched | Watched
 Steps = tuple[Step, ...]
 Deed = Setting | Order | Notice | Note
 Truth = Callable[[Predicate], Value | None]
+Place = tuple[str, str]  # device, point
 
 
 @dataclass(slots=True)
@@ -86,25 +104,58 @@ class Thread:
     due: int | None = None  # engine time at which a wait ends
     until: WaitUntil | None = None
     children: list["Thread"] = field(default_factory=list)
+    awaits: int | None = None  # the step whose writes must end first
 
     @property
     def over(self) -> bool:
-        return not self.stack and self.due is None and self.until is None and not self.children
+        waits = self.due is not None or self.until is not None or self.awaits is not None
+        return not self.stack and not waits and not self.children
+
+
+@dataclass(slots=True)
+class Sent:
+    """A step whose writes are under way: which are left, and what comes if one fails."""
+
+    left: list[Place]
+    on_fail: Steps
+    awaited: bool
 
 
 @dataclass(slots=True)
 class Run:
-    """The steps of one activation, as far as they have come."""
+    """The steps of one activation, as far as they have come. `number` is that of the activation."""
 
     threads: list[Thread]
+    number: int = 0
+    sent: dict[int, Sent] = field(default_factory=dict)
+    steps: int = 0  # that were numbered so far
 
     @classmethod
-    def of(cls, steps: Steps) -> "Run":
-        return cls([Thread([list(steps)])])
+    def of(cls, steps: Steps, number: int = 0) -> "Run":
+        return cls([Thread([list(steps)])], number)
 
     @property
     def over(self) -> bool:
-        return all(thread.over for thread in self.threads)
+        return not self.sent and all(thread.over for thread in self.threads)
+
+    def send(self, step: Watched) -> int:
+        """The number of a step whose writes begin."""
+        self.steps += 1
+        left = [(write.device, write.point) for write in step.writes]
+        self.sent[self.steps] = Sent(left, step.on_fail, step.awaited)
+        return self.steps
+
+    def answer(self, step: int, place: Place, *, failed: bool) -> None:
+        """A write has ended. What comes of it does so with `go_on`."""
+        sent = self.sent.get(step)
+        if sent is None or place not in sent.left:
+            return
+        sent.left.remove(place)
+        if failed and sent.on_fail:
+            self.threads.insert(0, Thread([list(sent.on_fail)]))
+            sent.on_fail = ()
+        if not sent.left or not (sent.on_fail or sent.awaited):
+            del self.sent[step]
 
     def due(self) -> int | None:
         """When to go on by time."""
@@ -114,7 +165,7 @@ class Run:
         """Everything that can be done by now, in order."""
         deeds: list[Deed] = []
         for thread in self.threads:
-            _advance(thread, now, truth, deeds)
+            _advance(thread, self, now, truth, deeds)
         return deeds
 
     def _all(self) -> Iterator[Thread]:
@@ -125,21 +176,30 @@ class Run:
             yield thread
 
 
-def _advance(thread: Thread, now: int, truth: Truth, deeds: list[Deed]) -> None:
+def _advance(thread: Thread, run: Run, now: int, truth: Truth, deeds: list[Deed]) -> None:
     while True:
         if thread.children:
             for child in thread.children:
-                _advance(child, now, truth, deeds)
+                _advance(child, run, now, truth, deeds)
             thread.children = [child for child in thread.children if not child.over]
             if thread.children:
                 return
+        if thread.awaits in run.sent:
+            return
+        thread.awaits = None
         if not _waited(thread, now, truth):
             return
         while thread.stack and not thread.stack[-1]:
             thread.stack.pop()
         if not thread.stack:
             return
-        _begin(thread, thread.stack[-1].pop(0), now, truth, deeds)
+        step = thread.stack[-1].pop(0)
+        if isinstance(step, Watched):
+            number = run.send(step)
+            deeds += [write._replace(step=number) for write in step.writes]
+            thread.awaits = number if step.awaited else None
+        else:
+            _begin(thread, step, now, truth, deeds)
 
 
 def _waited(thread: Thread, now: int, truth: Truth) -> bool:
@@ -158,7 +218,7 @@ def _waited(thread: Thread, now: int, truth: Truth) -> bool:
     return thread.due is None
 
 
-def _begin(thread: Thread, step: Step, now: int, truth: Truth, deeds: list[Deed]) -> None:
+def _begin(thread: Thread, step: Unwatched, now: int, truth: Truth, deeds: list[Deed]) -> None:
     match step:
         case Wait(ns):
             thread.due = now + ns
@@ -186,6 +246,9 @@ def walk(steps: Sequence[Step]) -> Iterator[Step]:
             case Branches(branches):
                 for branch in branches:
                     yield from walk(branch)
+            case Watched():
+                yield from step.writes
+                yield from walk(step.on_fail)
 
 
 def predicates(steps: Sequence[Step]) -> Iterator[Predicate]:
@@ -204,18 +267,21 @@ def placed(steps: Steps, place: Callable[[Predicate], Predicate]) -> Steps:
 
 
 def _placed(step: Step, place: Callable[[Predicate], Predicate]) -> Step:
+    new = step
     match step:
         case WaitUntil(when, timeout_ns, on_timeout):
-            return WaitUntil(place(when), timeout_ns, placed(on_timeout, place))
+            new = WaitUntil(place(when), timeout_ns, placed(on_timeout, place))
         case Choice(when, then, otherwise):
-            return Choice(place(when), placed(then, place), placed(otherwise, place))
+            new = Choice(place(when), placed(then, place), placed(otherwise, place))
         case Branches(branches):
-            return Branches(tuple(placed(branch, place) for branch in branches))
+            new = Branches(tuple(placed(branch, place) for branch in branches))
+        case Watched(writes, on_fail, awaited):
+            new = Watched(writes, placed(on_fail, place), awaited)
         case Notice(recipient, Message(parts)):
-            return Notice(recipient, Message(_filled(parts, place)))
+            new = Notice(recipient, Message(_filled(parts, place)))
         case Note(Message(parts)):
-            return Note(Message(_filled(parts, place)))
-    return step
+            new = Note(Message(_filled(parts, place)))
+    return new
 
 
 def _filled(

@@ -20,12 +20,13 @@ from rules.activation import (
     over,
     raise_,
 )
-from rules.deeds import go_on, hold_again, lapse
+from rules.deeds import answered, go_on, hold_again, lapse, run_steps
 from rules.flow import Kind, Phase, State, Timer, alive, ask, expire, start, take, turn
 from rules.model import NEVER_NS
 from rules.moments import came, occurred
 from rules.outputs import (
     ActiveAlarm,
+    Answer,
     Claimed,
     Cleared,
     ClockStep,
@@ -36,14 +37,14 @@ from rules.outputs import (
     Occurred,
     Output,
     Raised,
+    Ref,
     Released,
     Tick,
 )
-from rules.sequence import Run
 
 __all__ = [
-    "ActiveAlarm", "Claimed", "Cleared", "ClockStep", "Commanded", "Input", "Logged", "Notified", "Occurred", "Output",
-    "Raised", "Released", "State", "Tick",
+    "ActiveAlarm", "Answer", "Claimed", "Cleared", "ClockStep", "Commanded", "Input", "Logged", "Notified", "Occurred",
+    "Output", "Raised", "Ref", "Released", "State", "Tick",
     "active", "next_due", "occurred", "reset", "resume", "start", "step",
 ]  # fmt: skip
 
@@ -90,6 +91,8 @@ def step(state: State, input: Input, now: int) -> tuple[State, list[Output]]:  #
             ranks = take(state, slots, input, at, now)
             if ranks:
                 _evaluate_all(state, ranks, at, now, outputs)
+    elif isinstance(input, Answer):
+        answered(state, input, now, outputs)
     elif isinstance(input, ClockStep):
         _evaluate_all(state, turn(state, input.wall_ns, now), now, now, outputs)
     return state, outputs
@@ -181,8 +184,7 @@ def _occur(state: State, rank: int, now: int, outputs: list[Output]) -> list[int
     if moment is not None:
         outputs.append(moment)
         if moment.ran:
-            state.runs[rank] = Run.of(instance.do)
-            go_on(state, rank, now, outputs)
+            run_steps(state, rank, instance.do, now, outputs)
     return []
 
 

@@ -3,15 +3,20 @@
 import math
 from typing import Annotated
 
-from pydantic import Field, PlainValidator, model_validator
+from pydantic import AfterValidator, Field, PlainValidator, model_validator
 
 from gateway.model import Value
 from gateway.profile import PointName
 from gateway.settings import Duration, Section, wrong
+from gateway.terms import LONGEST_BACKOFF_S
 from gateway.words.text import fault
 from rules.clause import When, Words
 
 _STEPS_LATER = ("scene",)
+MAX_HOLD_S = 86_400.0  # longer needs somebody who asks for it anew
+MAX_WITHIN_S = 600.0
+MAX_TIMEOUT_S = 60.0
+MAX_RETRY = 20
 
 
 def _value(value: object) -> Value:
@@ -20,18 +25,43 @@ def _value(value: object) -> Value:
     raise wrong(*fault("rule.no_value"))
 
 
+def _seconds(longest: float) -> AfterValidator:
+    """More than nothing, at most `longest` s."""
+
+    def check(value: float) -> float:
+        if not 0 < value <= longest:
+            raise wrong(*fault("rule.seconds", value=f"{value:g}", longest=f"{longest:g}"))
+        return value
+
+    return AfterValidator(check)
+
+
+class ConfirmSection(Section):
+    """The write is confirmed when `point` shows `equals` within this time; the rest says the profile."""
+
+    point: PointName | None = None
+    equals: Annotated[Value, PlainValidator(_value)] | None = None
+    within: Annotated[Duration, _seconds(MAX_WITHIN_S)] | None = None
+
+
 class WriteSection(Section):
     """What `command` says: a point is written once."""
 
     device: str
     point: PointName
     value: Annotated[Value, PlainValidator(_value)]
+    confirm: ConfirmSection = ConfirmSection()
+    retry: Annotated[int, Field(ge=0, le=MAX_RETRY)] | None = None
+    backoff: Annotated[Duration, _seconds(LONGEST_BACKOFF_S)] | None = None
+    timeout: Annotated[Duration, _seconds(MAX_TIMEOUT_S)] | None = None
+    on_fail: list["Step"] = []
+    await_confirm: bool = False
 
 
 class SetSection(WriteSection):
     """A point is held; `hold`: at most this long."""
 
-    hold: Annotated[Duration, Field(gt=0)] | None = None
+    hold: Annotated[Duration, _seconds(MAX_HOLD_S)] | None = None
 
 
 class NotifySection(Section):

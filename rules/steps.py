@@ -6,9 +6,10 @@ from typing import NamedTuple
 from gateway.document import Path_, Within, suggest
 from gateway.model import Value
 from gateway.profile import Profile
+from gateway.terms import Terms
 from gateway.words.text import fault
 from gateway.words.text import text as text_
-from rules.check import Report, setting_value
+from rules.check import Report, confirm_value, inner, setting_value
 from rules.clause import Condition, Part, Template
 from rules.formula import Formula, Scope
 from rules.meaning import meaning, meanings
@@ -26,11 +27,12 @@ from rules.sequence import (
     Steps,
     Wait,
     WaitUntil,
+    Watched,
 )
 from rules.step_section import SetSection, Step, WriteSection
 from rules.tree import RuleError
 
-Bound = Setting | Order | Notice | Note | Wait | WaitUntil | Choice | Branches
+Bound = Setting | Order | Watched | Notice | Note | Wait | WaitUntil | Choice | Branches
 Aliases = Mapping[str, Sequence[DeviceView]]
 Bind = Callable[[Formula], Predicate]
 
@@ -66,8 +68,8 @@ class StepCheck:
         self._steps(section.do, ("do",), set())
         self._steps(section.on_clear, ("on_clear",), set())
         for index, step in enumerate(section.on_clear):
-            if step.set_ is not None:
-                self._report.problem(("on_clear", index, "set"), *fault("rule.set_after"))
+            if any(one.set_ is not None for one in inner([step])):
+                self._report.problem(("on_clear", index), *fault("rule.set_after"))
         return Checked(self._values, self._formulas)
 
     def _steps(self, steps: Sequence[Step], path: Path_, seen: set[tuple[str, str]]) -> None:
@@ -77,8 +79,10 @@ class StepCheck:
     def _step(self, step: Step, path: Path_, seen: set[tuple[str, str]]) -> None:
         if step.set_ is not None:
             self._write(step.set_, (*path, "set"), seen)
+            self._ends(step.set_, (*path, "set"), seen)
         elif step.command is not None:
             self._write(step.command, (*path, "command"), None)
+            self._ends(step.command, (*path, "command"), seen)
         elif step.notify is not None:
             self._notice(step.notify.to, step.notify.text, (*path, "notify"))
         elif step.log is not None:
@@ -98,6 +102,11 @@ class StepCheck:
         elif step.parallel is not None:
             self._steps(step.parallel, (*path, "parallel"), seen)
 
+    def _ends(self, section: WriteSection, path: Path_, seen: set[tuple[str, str]]) -> None:
+        self._steps(section.on_fail, (*path, "on_fail"), set())
+        if section.await_confirm:
+            seen.clear()
+
     def _write(self, section: WriteSection, path: Path_, seen: set[tuple[str, str]] | None) -> None:
         """`seen`: what is set at the same moment; None for a command, which may come again."""
         report, name = self._report, section.device
@@ -114,12 +123,30 @@ class StepCheck:
             if value is not None:
                 self._values[path, profile.profile] = value
                 if seen is None:
-                    self._check_repeatable(section.point, profile, path)
+                    self._check_repeatable(section, profile, path)
+                self._confirm(section, profile, (*path, "confirm"))
 
-    def _check_repeatable(self, point: str, profile: Profile, path: Path_) -> None:
+    def _check_repeatable(self, section: WriteSection, profile: Profile, path: Path_) -> None:
         """What saves lives is written again until it is confirmed, also after a crash."""
-        if self._life and not profile.by_command[point].idempotent:
+        point = section.point
+        if profile.by_command[point].idempotent:
+            return
+        if self._life:
             self._report.problem((*path, "point"), *fault("rule.not_idempotent", point=point))
+        if section.retry:
+            self._report.problem((*path, "retry"), *fault("rule.written_once", point=point))
+
+    def _confirm(self, section: WriteSection, profile: Profile, path: Path_) -> None:
+        confirm = section.confirm
+        point = confirm.point or profile.by_command[section.point].feedback
+        if point not in profile.by_id:
+            fix = suggest(point, profile.by_id)
+            no_point = fault("rule.no_command", point=point, profile=profile.profile, fix=fix)
+            self._report.problem((*path, "point"), *no_point)
+        elif confirm.equals is not None:
+            value = confirm_value(path, point, confirm.equals, profile, self._report)
+            if value is not None:
+                self._values[path, profile.profile] = value
 
     def _notice(self, recipient: str, text: Template | None, path: Path_) -> None:
         if recipient not in self._recipients:
@@ -174,8 +201,7 @@ class Binding(NamedTuple):
         if step.set_ is not None:
             yield from self._settings(step.set_, (*path, "set"))
         elif step.command is not None:
-            for place in self._places(step.command, (*path, "command")):
-                yield Order(*place)
+            yield from self._orders(step.command, (*path, "command"))
         elif step.notify is not None:
             text = step.notify.text
             at = (*path, "notify", "text")
@@ -205,15 +231,39 @@ class Binding(NamedTuple):
                 tuple(tuple(self._step(one, (*at, i))) for i, one in enumerate(step.parallel))
             )
 
-    def _settings(self, section: SetSection, path: Path_) -> Iterator[Setting]:
+    def _settings(self, section: SetSection, path: Path_) -> Iterator[Bound]:
         hold_ns = None if section.hold is None else round(section.hold * 1e9)
-        for place in self._places(section, path):
-            yield Setting(*place, hold_ns)
+        places = self._places(section, path)
+        yield from self._watched(
+            section, path, [Setting(*place, hold_ns, terms) for place, terms in places]
+        )
 
-    def _places(self, section: WriteSection, path: Path_) -> Iterator[tuple[str, str, Value]]:
+    def _orders(self, section: WriteSection, path: Path_) -> Iterator[Bound]:
+        places = self._places(section, path)
+        yield from self._watched(section, path, [Order(*place, terms) for place, terms in places])
+
+    def _watched(
+        self, section: WriteSection, path: Path_, writes: Sequence[Setting | Order]
+    ) -> Iterator[Bound]:
+        on_fail = self.steps(section.on_fail, (*path, "on_fail"))
+        if writes and (on_fail or section.await_confirm):
+            yield Watched(tuple(writes), on_fail, section.await_confirm)
+        else:
+            yield from writes
+
+    def _places(
+        self, section: WriteSection, path: Path_
+    ) -> Iterator[tuple[tuple[str, str, Value], Terms]]:
+        """What is written, and how."""
+        confirm = section.confirm
+        terms = Terms(
+            confirm.point, None, confirm.within, section.retry, section.backoff, section.timeout
+        )
         for device in self.aliases[section.device]:
-            value = self.checked.values[path, device.profile.profile]
-            yield device.id, section.point, value
+            profile = device.profile.profile
+            value = self.checked.values[path, profile]
+            equals = self.checked.values.get(((*path, "confirm"), profile))
+            yield (device.id, section.point, value), terms._replace(equals=equals)
 
     def _message(self, template: Template, path: Path_) -> Message:
         return Message(

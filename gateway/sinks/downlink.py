@@ -15,8 +15,9 @@ import orjson
 
 from gateway.audit import AuditLog
 from gateway.clock import Clock
-from gateway.commands import Commands, Ledger
+from gateway.commands import Commands
 from gateway.errors import BadData
+from gateway.execution import Ledger
 from gateway.model import Command, CommandResult, Outcome, Precondition, whole_of
 from gateway.mqtt import Connection, Received, Subscription
 from gateway.sinks.allowance import Allowance

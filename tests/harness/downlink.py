@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo
 from gateway.allow import CommandsSection
 from gateway.audit import AuditLog
 from gateway.audit_hooks import telling
+from gateway.claims import Claim
 from gateway.clock import SystemClock
-from gateway.commands import Claim, Commands
+from gateway.commands import Commands
 from gateway.driver import Device, DeviceSection
 from gateway.model import (
     Command,
@@ -123,7 +124,7 @@ class Back:
 
     def hold(self, point: str, value: Value, level: int) -> None:
         """A rule holds a point of lamp-1."""
-        self.commands._claims["lamp-1", point] = {"rule": Claim("rule", value, level, 0, None)}
+        self.commands._claims.hold(("lamp-1", point), Claim("rule", value, level, 0, None))
 
     async def answers(self, count: int, within_s: float = 5) -> list[dict[str, Any]]:
         """The first `count` results that the platform got."""

@@ -22,9 +22,10 @@ from gateway.allow import CommandsSection
 from gateway.beat import IDLE_S
 from gateway.bus import Bus
 from gateway.cli.main import main
-from gateway.commands import LOCAL, Commands
+from gateway.commands import Commands
 from gateway.counters import ReplayCounters
 from gateway.errors import GatewayError, Refused
+from gateway.execution import LOCAL
 from gateway.indicators import gather
 from gateway.indicators.energy import Energy
 from gateway.indicators.settings import ReportSection

@@ -14,7 +14,7 @@ import pytest
 
 from drivers.mqtt import silence
 from drivers.mqtt.lamp import LampWatch
-from gateway.commands import Claim
+from gateway.claims import Claim
 from gateway.group import Groups
 from gateway.model import SILENT, Event, Level, Outcome, Quality
 from simulators.mqtt_station import Station

@@ -7,7 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from gateway.allow import CommandsSection
-from gateway.commands import Claim, Commands
+from gateway.claims import Claim
+from gateway.commands import Commands
 from gateway.driver import Device, DeviceSection
 from gateway.errors import GatewayError
 from gateway.model import (
@@ -30,7 +31,7 @@ LEVEL, BARRIER, MODE, ON = "light.level", "gate.open", "light.mode", "light.on"
 PROFILE = Profile.model_validate({
     "profile": "test-light", "type": "light", "facility": "lights", "protocol": "test",
     "sources": ["tests"], "status": "bench",
-    "points": [{"id": LEVEL, "unit": "%"}, {"id": "light.shown", "unit": "%"}, {"id": BARRIER}, {"id": MODE}, {"id": ON}],
+    "points": [{"id": LEVEL, "unit": "%"}, {"id": "light.shown", "unit": "%"}, {"id": BARRIER}, {"id": MODE, "enum": {"0": "auto", "1": "hand"}}, {"id": ON}],
     "commands": [
         {"id": "level", "point": LEVEL, "range": [0, 100], "idempotent": True, "relinquish": 10,
          "min_write_interval": "1s", "confirm": {"point": "light.shown", "within": "2s", "tolerance": 1}},

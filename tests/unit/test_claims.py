@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.commands import Claim
+from gateway.claims import Claim
 from gateway.errors import LinkDown
 from gateway.model import (
     Outcome,

@@ -4,9 +4,10 @@ import pytest
 
 from gateway.calendar import LocalCalendar
 from gateway.document import parse
-from gateway.model import Value
+from gateway.model import Outcome, Value
+from gateway.terms import Terms
 from rules.load import load_rules
-from rules.outputs import Claimed, ClockStep, Output, Released, Tick
+from rules.outputs import Answer, Claimed, Input, Logged, Notified, Output, Ref, Released, Tick
 from rules.step import next_due, start, step
 from tests.unit.rules_site import DEVICES, SECOND, sample
 
@@ -24,6 +25,7 @@ class Engine:
         rules, problems = load_rules([parse(text.encode(), "a.yaml")], DEVICES, ["guard"], calendar)
         assert problems == []
         self.state = start(rules, 0, DAY * SECOND)
+        self.terms: list[Terms] = []
 
     def on(self, at_s: float, value: Value = 1) -> list[str]:
         return self._step(sample("light-1", at_s, {"light.group": value}), at_s)
@@ -38,9 +40,14 @@ class Engine:
             happened += [f"{due / SECOND:g} {what}" for what in self._step(Tick(), due / SECOND)]
         return happened
 
-    def _step(self, taken: object, at_s: float) -> list[str]:
-        assert isinstance(taken, Tick | ClockStep) or hasattr(taken, "values")
-        self.state, outputs = step(self.state, taken, round(at_s * SECOND))  # type: ignore[arg-type] # one of its inputs
+    def answer(self, at_s: float, outcome: Outcome, activation: int = 1) -> list[str]:
+        """The first watched step has ended so."""
+        ref = Ref("r", activation, 1)
+        return self._step(Answer(ref, "light-1", "light.level", outcome), at_s)
+
+    def _step(self, taken: Input, at_s: float) -> list[str]:
+        self.state, outputs = step(self.state, taken, round(at_s * SECOND))
+        self.terms += [output.terms for output in outputs if isinstance(output, Claimed)]
         return [shown for output in outputs if (shown := said(output))]
 
 
@@ -50,6 +57,10 @@ def said(output: Output) -> str:
             return f"{output.point} = {output.value}"
         case Released():
             return f"{output.point} given back"
+        case Logged():
+            return f"log {output.text}"
+        case Notified():
+            return f"told {output.text}"
     return ""
 
 
@@ -86,6 +97,92 @@ def test_at_a_moment_a_point_is_held_for_a_while_and_longer_when_the_next_comes_
     assert engine.until(125) == [
         "60 light.level = 60", "80 light.level given back", "120 light.level = 60",
     ]  # fmt: skip
+
+
+# The end of a write
+
+
+FAIL = "on_fail: [{notify: {to: guard, text: it failed}}]"
+
+
+def test_what_comes_on_failure_comes_once_and_the_next_steps_do_not_wait() -> None:
+    engine = Engine(f"{HEAD}{SET}, {FAIL}}}\n  - log: next\n")
+    assert engine.on(1) == ["light.level = 60", "log next"]
+    assert engine.answer(9, Outcome.UNCONFIRMED) == ["told it failed"]
+    assert engine.answer(10, Outcome.UNCONFIRMED) == []
+
+
+def test_steps_wait_for_a_write_that_is_to_be_confirmed_however_it_ends() -> None:
+    for outcome, failed in ((Outcome.CONFIRMED, []), (Outcome.FAILED, ["told it failed"])):
+        engine = Engine(f"{HEAD}{SET}, await_confirm: true, {FAIL}}}\n  - log: next\n")
+        assert engine.on(1) == ["light.level = 60"]
+        assert engine.until(50) == []
+        assert engine.answer(60, outcome) == [*failed, "log next"]
+
+
+def test_nothing_comes_of_a_write_whose_rule_has_ended() -> None:
+    engine = Engine(f"{HEAD}{SET}, {FAIL}}}\n")
+    engine.on(1)
+    engine.off(2)
+    assert engine.answer(3, Outcome.FAILED) == []
+    engine.on(4)
+    assert engine.answer(5, Outcome.FAILED, activation=1) == [], "that was the time before"
+    assert engine.answer(5, Outcome.FAILED, activation=2) == ["told it failed"]
+
+
+def test_what_comes_on_failure_may_hold_and_wait() -> None:
+    fail = "on_fail: [{wait: 5s}, {set: {device: lamp, point: light.on, value: true}}]"
+    engine = Engine(f"{HEAD}{SET}, {fail}}}\n")
+    engine.on(1)
+    assert engine.answer(2, Outcome.REFUSED) == []
+    assert engine.until(10) == ["7 light.on = True"]
+    assert engine.off(11) == ["light.level given back", "light.on given back"]
+
+
+def test_how_a_write_is_done_goes_with_it() -> None:
+    engine = Engine(f"{HEAD}{SET}, confirm: {{point: light.mode, equals: hand, within: 3s}}, retry: 5, backoff: 1s, timeout: 2s}}\n")  # fmt: skip
+    engine.on(1)
+    assert engine.terms == [Terms("light.mode", "hand", 3.0, 5, 1.0, 2.0)]
+
+
+WRONG = {
+    "confirm: {point: light.colour}": ("confirm.point", "point 'light.colour' of profile 'test-light' does not exist"),
+    "confirm: {point: light.mode, equals: open}": ("confirm.equals", "'open' is never a value of light.mode"),
+    "confirm: {within: 11m}": ("confirm.within", "660 s is not above 0 up to 600 s"),
+    "confirm: {for: 1s}": ("confirm.for", "unknown key 'for'"),
+    "retry: 21": ("retry", "21: Input should be less than or equal to 20"),
+    "retry: -1": ("retry", "-1: Input should be greater than or equal to 0"),
+    "backoff: 11s": ("backoff", "11 s is not above 0 up to 10 s"),
+    "timeout: 0s": ("timeout", "0 s is not above 0 up to 60 s"),
+    "await_confirm: 1": ("await_confirm", "1 is not true or false"),
+    "on_fail: [{notify: {to: nobody}}]": ("on_fail[0].notify.to", "unknown recipient 'nobody'"),
+    "on_fail: [{set: {device: x, point: light.on, value: true}}]": ("on_fail[0].set.device", "'x' is no device of this rule"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("written", WRONG)
+def test_wrong_ways_to_write_are_refused_at_their_place(written: str) -> None:
+    path, what = WRONG[written]
+    text = f"{HEAD}{SET}, {written}}}\n"
+    _, problems = load_rules([parse(text.encode(), "a.yaml")], DEVICES, ["guard"])
+    assert [(problem.path, problem.what) for problem in problems] == [
+        (f"rules[0].do[0].set.{path}", what)
+    ]
+
+
+def test_what_is_not_idempotent_is_commanded_once() -> None:
+    text = f"{HEAD}{SET.replace('set', 'command')}, retry: 1}}\n"
+    _, problems = load_rules([parse(text.encode(), "a.yaml")], DEVICES, ["guard"])
+    assert [problem.what for problem in problems] == [
+        "'light.level' is not idempotent: a command writes it once"
+    ]
+
+
+def test_nothing_is_held_after_the_end_of_a_rule_however_deep_it_is_written() -> None:
+    inner = "{set: {device: lamp, point: light.on, value: true}}"
+    text = f"{HEAD}  - log: x\n  on_clear: [{{if: {{cond: lamp.light.on, then: [{inner}]}}}}]\n"
+    _, problems = load_rules([parse(text.encode(), "a.yaml")], DEVICES, ["guard"])
+    assert [problem.path for problem in problems] == ["rules[0].on_clear[0]"]
 
 
 @pytest.mark.parametrize("hold", ["0s", "-1s", "soon"])

@@ -11,6 +11,8 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "rule.not_its_device": ("'{name}' is no device of this rule", "{fix}"),
     "rule.set_twice": ("'{point}' is set twice at once", "remove one, or write a wait before it"),
     "rule.not_idempotent": ("'{point}' is not idempotent: after a crash nobody could write it again", "choose one that is, or a lower priority"),
+    "rule.written_once": ("'{point}' is not idempotent: a command writes it once", "remove retry, or write `set`"),
+    "rule.seconds": ("{value} s is not above 0 up to {longest} s", "write at most {longest}s"),
     "rule.add_recipient": "add it to `recipients:` of the configuration",
     "rule.no_recipient": ("unknown recipient '{name}'", "{fix}"),
     "rule.no_calendar": ("the hours of no time zone", "load it with a gateway"),

@@ -11,6 +11,8 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "rule.not_its_device": ("“{name}”不是本规则的设备", "{fix}"),
     "rule.set_twice": ("“{point}”同时设置了两次", "请删除一个，或在其前加 wait"),
     "rule.not_idempotent": ("“{point}”不可重复写入：崩溃后无法再写", "请选可重复的命令，或降低优先级"),
+    "rule.written_once": ("“{point}”不可重复写入：command 只写一次", "请删除 retry，或写 `set`"),
+    "rule.seconds": ("{value} 秒不在 0（不含）到 {longest} 秒之间", "请至多写 {longest}s"),
     "rule.add_recipient": "请加到配置的 `recipients:` 中",
     "rule.no_recipient": ("没有接收人“{name}”", "{fix}"),
     "rule.no_calendar": ("时段没有时区", "请随网关配置一起加载"),
