@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 FOR ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup screenshots run test test-fast lint fmt types imports bench chaos test-ble-real docs-check lock deb clean
+.PHONY: help setup screenshots schema run test test-fast lint fmt types imports bench chaos test-ble-real docs-check lock deb clean
 
 help: ## print this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ imports: $(STAMP) ## who may import whom
 
 docs-check: $(STAMP) ## links, commands, configuration keys and profiles named in the documents are real
 	$(BIN)/python -m tests.docs
+
+schema: $(STAMP) ## the schemas of the shipped files anew, after a change of their models
+	@for kind in gateway profile rules cases; do $(BIN)/gateway schema $$kind > configs/schema/$$kind.json; done
 
 screenshots: $(STAMP) ## the pictures in docs/ anew (needs Chromium)
 	$(BIN)/python -m tests.docs.screenshots

@@ -14,6 +14,7 @@ from gateway.bus import Bus
 from gateway.clock import SystemClock
 from gateway.commands import Commands
 from gateway.config import Config
+from gateway.config_history import remember
 from gateway.counter import Counters
 from gateway.decider import RuleDecider
 from gateway.destinations import Parts, destinations, sink_lanes
@@ -147,6 +148,8 @@ class App:
         await self.journal.start()
         self._report_losses()
         await begin(self.audit, self.config.state_dir, self.config.files)
+        what = (self.config.state_dir, self.config.files, "start", self.clock.time_ns())
+        await asyncio.to_thread(remember, *what)
         self.commands.settle(self.journal.interrupted())
         self.notifier.restore(self.journal.alarms)
         try:

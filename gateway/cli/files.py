@@ -9,13 +9,14 @@ import orjson
 
 from gateway.cli.main import CONFIG, USAGE
 from gateway.cli.say import say, told
+from gateway.cli.schema import KINDS, schema_text
 from gateway.config import load_config
 from gateway.errors import ConfigError, Problem
 from gateway.words.text import Said, text
 
 
 def init(options: argparse.Namespace) -> int:
-    """Write `gateway.yaml` and empty folders for the site's own profiles and rules."""
+    """Write `gateway.yaml`, empty folders for the site's own profiles and rules, schemas for editors."""
     directory = Path(options.directory)
     target = directory / "gateway.yaml"
     if target.exists():
@@ -23,8 +24,10 @@ def init(options: argparse.Namespace) -> int:
         return USAGE
     starter = files("configs").joinpath("starter.yaml").read_text(encoding="utf-8")
     try:
-        for folder in ("profiles", "rules"):
+        for folder in ("profiles", "rules", "schema"):
             (directory / folder).mkdir(parents=True, exist_ok=True)
+        for kind in KINDS:
+            (directory / "schema" / f"{kind}.json").write_text(schema_text(kind), encoding="utf-8")
         target.write_text(starter, encoding="utf-8")
     except OSError as error:
         print(f"{directory}: {error.strerror}: give a folder that can be written", file=sys.stderr)

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from gateway.cli import (
     audit_options,
-    desired_options,
+    config_options,
     device_options,
     history_options,
     notify_options,
@@ -187,7 +187,7 @@ def build_parser() -> argparse.ArgumentParser:
     history_options.add(commands, _command, _config_option)
 
     audit_options.add(commands, _command, _config_option)
-    desired_options.add(commands, _command, _config_option)
+    config_options.add(commands, _command, _config_option)
     notify_options.add(commands, _command, _config_option)
 
     report_options.add(commands, _command, _config_option)
