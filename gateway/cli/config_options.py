@@ -18,7 +18,7 @@ def add(
     _kept(works, command, config_option)
     _desired(works, command, config_option)
     text = "Print the JSON Schema of a file, for editors that complete and check."
-    schema = command(commands, "schema", "schema:run", text, "gateway schema > gateway.json")
+    schema = command(commands, "schema", "schema:run", text, "gateway schema rules")
     text = "default: gateway"
     kinds = ("gateway", "profile", "rules", "cases")
     schema.add_argument(
