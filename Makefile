@@ -43,7 +43,8 @@ imports: $(STAMP) ## who may import whom
 docs-check: $(STAMP) ## links, commands, configuration keys and profiles named in the documents are real
 	$(BIN)/python -m tests.docs
 
-schema: $(STAMP) ## the schemas of the shipped files anew, after a change of their models
+schema: $(STAMP) ## schemas for editors, where the shipped files name them
+	@mkdir -p configs/schema
 	@for kind in gateway profile rules cases; do $(BIN)/gateway schema $$kind > configs/schema/$$kind.json; done
 
 screenshots: $(STAMP) ## the pictures in docs/ anew (needs Chromium)
