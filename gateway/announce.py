@@ -29,11 +29,14 @@ def notifier(
     emit: Emit,
     audit: AuditLog,
 ) -> Notifier:
-    links = {n: ContainedAnnouncer(d) for n, d in drivers.items() if isinstance(d, Announcer)}
     return Notifier(
-        config.recipients, gateway_id=config.gateway.id, announcers=links, journal=journal,
-        clock=clock, emit=emit, told=_telling(audit),
+        config.recipients, gateway_id=config.gateway.id, announcers=announcers(drivers),
+        journal=journal, clock=clock, emit=emit, told=_telling(audit),
     )  # fmt: skip
+
+
+def announcers(drivers: Mapping[str, Driver]) -> dict[str, ContainedAnnouncer]:
+    return {n: ContainedAnnouncer(d) for n, d in drivers.items() if isinstance(d, Announcer)}
 
 
 def _telling(audit: AuditLog) -> Callable[[Notice], None]:

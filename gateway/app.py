@@ -3,8 +3,9 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from gateway import announce, control
@@ -23,7 +24,8 @@ from gateway.driver import Driver, Listener
 from gateway.errors import StoreFailed, StoreFull
 from gateway.group import Groups
 from gateway.health import LinkHealth, LinkState
-from gateway.inventory import counters, infos
+from gateway.inventory import counters, drivers, infos
+from gateway.jobs import Jobs
 from gateway.lag import Lag
 from gateway.model import (
     LANE_ALARM,
@@ -34,6 +36,7 @@ from gateway.model import (
 from gateway.moments import Moments
 from gateway.order import order
 from gateway.rekey import rekeying
+from gateway.reload import Reload
 from gateway.report import Reports
 from gateway.safemode import SafeMode, reduced
 from gateway.sinks.downlink import Downlink
@@ -41,6 +44,7 @@ from gateway.sinks.influx_settings import NAME as INFLUX
 from gateway.sinks.sink import LaneStatus, Sink
 from gateway.snapshot import (
     AuditPart,
+    ConfigPart,
     DeviceReadings,
     NotificationsPart,
     Snapshot,
@@ -67,8 +71,6 @@ LINK_DELAY_S = (
 UPLINK_DELAY_S = 60.0  # a platform that is back is not stormed by all its gateways at once
 HOUSEKEEPING_S = 10.0
 
-Job = tuple[str, Run, LinkHealth]
-
 
 class App:
     """The daemon. `run` returns when `stop` is set; a bug in the core raises out of it."""
@@ -83,7 +85,8 @@ class App:
         self.watchdog = Watchdog(self.systemd, self.lag, self._stages)
         self.gateway_id = config.gateway.id
         self.gateway_name = config.gateway.name
-        self.devices = config.devices
+        # A reload changes these in place: `devices`, `drivers`, `writers`.
+        self.devices = dict(config.devices)
         self.sink_names = {*config.upstream, *([INFLUX] if config.influxdb else [])}
         self.state = State({name: device.profile for name, device in config.devices.items()})
         self.journal = Store(
@@ -91,18 +94,16 @@ class App:
         )
         self.journal.describe(infos(config))
         self.journal.sinks(sink_lanes(config))
-        self.drivers: Mapping[str, Driver] = {
-            name: link.spec.build(name, link.section, config.devices_of(name), self.clock)
-            for name, link in config.links.items()
-            if config.uses(name)
-        }
+        self.links, self.outlets, self.ways = Jobs("link"), Jobs("upstream"), Jobs("downlink")
+        used = [name for name in config.links if config.uses(name)]
+        self.drivers: dict[str, Driver] = drivers(config, used, self.clock)
+        self.writers = {name: Contained(driver.write) for name, driver in self.drivers.items()}
         # Made when the store is open: they begin at its cursors.
         self.upstreams: dict[str, Sink] = {}
         self.downlinks: dict[str, Downlink] = {}
         self.audit = AuditLog(config.state_dir, self.clock)
         self.commands = Commands(
-            config.commands, devices=config.devices,
-            writers={name: Contained(driver.write) for name, driver in self.drivers.items()}, state=self.state,
+            config.commands, devices=self.devices, writers=self.writers, state=self.state,
             ledger=self.journal, clock=self.clock, emit=self._emit, told=telling(self.audit),
         )  # fmt: skip
         self.notifier = announce.notifier(
@@ -122,11 +123,13 @@ class App:
         )
         self._damage_told: Counter[str] = Counter()
         self.counted = Counters(*counters(config))
+        self.reports = Reports(config.devices.values())
         self.bus = Bus(
             store=self.journal, state=self.state, clock=self.clock, decider=self.decider,
-            counted=self.counted, reports=Reports(config.devices.values()), told=refusals(self.audit),
+            counted=self.counted, reports=self.reports, told=refusals(self.audit),
         )  # fmt: skip
         self.wall = Wall(self.clock, self.decider, self.bus, self.moments)
+        self.reload = Reload(self)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Raises AlreadyRunning or StateRefused before anything is started.
@@ -141,8 +144,7 @@ class App:
             self.decider.restrict(self.config.rules)
         self.bus.restore()
         self.journal.on_reopen(self.bus.reopened)
-        parts = Parts(self.journal, self.commands, self.groups, self.audit, self.clock, self._tell)
-        self.upstreams, self.downlinks = await destinations(self.config, parts)
+        self.upstreams, self.downlinks = await destinations(self.config, self.parts)
         self.state.restore(self.journal.alarms)
         self.counted.restore(self.journal.counted, self.journal.alarms)
         await self.journal.start()
@@ -170,10 +172,6 @@ class App:
                 core.create_task(self.journal.watch(), name="store"),
                 core.create_task(self.commands.run(), name="commands"),
                 core.create_task(self.notifier.run(), name="notify"),
-                *(
-                    core.create_task(x.run(), name=f"downlink:{n}")
-                    for n, x in self.downlinks.items()
-                ),
                 core.create_task(self.bus.run(), name="rules"),
                 core.create_task(self.wall.run(), name="wall"),
                 core.create_task(self._housekeeping(), name="housekeeping"),
@@ -181,26 +179,20 @@ class App:
                 core.create_task(self.watchdog.run(), name="watchdog"),
             ]
             await asyncio.sleep(0)  # now they run: rules may hold something from before the restart
+            self.ways.open(core)
             async with asyncio.TaskGroup() as downstream:
-                sinks = self._start(
-                    downstream,
-                    "upstream",
-                    UPLINK_DELAY_S,
-                    [(n, s.run, s.health) for n, s in self.upstreams.items()],
-                )
+                self.outlets.open(downstream)
+                self.run_sinks(self.upstreams)
                 await self._run_drivers(stop)
                 await self._drain()
-                _cancel(sinks)
+                self.outlets.cancel()
+            self.ways.cancel()
             _cancel(tasks)
 
     async def _run_drivers(self, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
-            drivers = self._start(
-                group,
-                "link",
-                LINK_DELAY_S,
-                [(n, partial(d.run, self.bus), d.health) for n, d in self.drivers.items()],
-            )
+            self.links.open(group)
+            self.run_links(self.drivers)
             log.info(
                 "running: %d devices on %d links, %d rules, %d upstreams", len(self.devices),
                 len(self.drivers), len(self.config.rules.rules), len(self.upstreams),
@@ -209,30 +201,43 @@ class App:
             now_ns = self.clock.boottime_ns()
             self.decider.restore(self.journal.alarms, now_ns, self.bus, self.moments.kept)
             self.systemd.ready(f"running: {len(self.devices)} devices")
-            await self.mode.over(stop)
+            async with self.reload.serving():
+                await self.mode.over(stop)
             if stop.is_set():
                 self.systemd.stopping()
             log.info("stopping", extra={"component": "app"})
-            _cancel(drivers)
+            self.links.cancel()
 
     async def _drain(self) -> None:
         async with asyncio.TaskGroup() as group:
             for sink in self.upstreams.values():
                 group.create_task(sink.drain(DRAIN_S), name="drain")
 
-    def _start(
-        self, group: asyncio.TaskGroup, what: str, longest_s: float, jobs: Iterable[Job]
-    ) -> list[asyncio.Task[None]]:
-        return [
-            group.create_task(
-                supervise(
-                    f"{what} {name}", run, health, clock=self.clock,
-                    transition=partial(self._transition, what, name), longest_s=longest_s,
-                ),
-                name=f"{what}:{name}",
-            )
-            for name, run, health in jobs
-        ]  # fmt: skip
+    def run_links(self, names: Iterable[str]) -> None:
+        for name in names:
+            driver = self.drivers[name]
+            run = partial(driver.run, self.bus)
+            self.links.start(name, self._supervised("link", name, run, driver.health, LINK_DELAY_S))
+
+    def run_sinks(self, names: Iterable[str]) -> None:
+        for name in names:
+            sink = self.upstreams[name]
+            work = self._supervised("upstream", name, sink.run, sink.health, UPLINK_DELAY_S)
+            self.outlets.start(name, work)
+            if name in self.downlinks:
+                self.ways.start(name, self.downlinks[name].run())
+
+    def _supervised(
+        self, what: str, name: str, run: Run, health: LinkHealth, longest_s: float
+    ) -> Coroutine[Any, Any, None]:
+        return supervise(
+            f"{what} {name}", run, health, clock=self.clock,
+            transition=partial(self._transition, what, name), longest_s=longest_s,
+        )  # fmt: skip
+
+    @property
+    def parts(self) -> Parts:
+        return Parts(self.journal, self.commands, self.groups, self.audit, self.clock, self.tell)
 
     def _stages(self) -> list[Stage]:
         """What has to get on for the gateway to be alive."""
@@ -258,7 +263,7 @@ class App:
     ) -> Event:
         return self.bus.emit(kind, severity, device, attributes, cause)
 
-    def _tell(self, kind: EventKind, severity: Severity, what: dict[str, object]) -> None:
+    def tell(self, kind: EventKind, severity: Severity, what: dict[str, object]) -> None:
         self._emit(kind, severity, "gateway", what)
 
     def _report_losses(self) -> None:
@@ -286,6 +291,7 @@ class App:
             "cursors": self._cursors, "retire": self._retire, "reset": self._reset,
             "unknown": self._unknown, "notify": announce.notifying(self.notifier),
             **explaining(self.decider, self.devices, self.state, self.clock),
+            "reload": self.reload.asked,
             "rekey": rekeying(self.devices, self.drivers, self.bus.forget_counter),
         }  # fmt: skip
 
@@ -370,6 +376,9 @@ class App:
 
     def notifications(self) -> NotificationsPart:
         return announce.part(self.notifier, self.clock)
+
+    def config_part(self) -> ConfigPart:
+        return self.reload.part()
 
     def audit_part(self) -> AuditPart:
         log = self.audit

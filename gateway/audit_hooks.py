@@ -15,8 +15,10 @@ from gateway.model import CommandResult, Event, EventKind
 
 log = logging.getLogger(__name__)
 
-# Verbs of the control socket that change nothing; `command` is told by its result.
-LOOKS = frozenset({"status", "devices", "cursors", "command", "unknown", "rules", "explain"})
+# Verbs of the control socket that change nothing; `command` and `reload` tell their results themselves.
+LOOKS = frozenset(
+    {"status", "devices", "cursors", "command", "reload", "unknown", "rules", "explain"}
+)
 
 
 def telling(audit: AuditLog) -> Callable[[CommandResult], None]:

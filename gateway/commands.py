@@ -70,7 +70,8 @@ class Commands(Execution):
                 self._start(place, after)
             return
         self._watches.leave(place)
-        spec = self._devices[device].profile.by_command.get(point)
+        known = self._devices.get(device)  # None: removed by a reload
+        spec = None if known is None else known.profile.by_command.get(point)
         if spec is not None and spec.relinquish != "leave":
             back = Claim(gone.holder, spec.relinquish, gone.level, gone.rank, gone.cause)
             self._start(place, back, held=False)

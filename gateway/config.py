@@ -21,7 +21,7 @@ from gateway.indicators.settings import ReportSection
 from gateway.profile import Profile, find, load_profile, names, own_files
 from gateway.recipients import RecipientSection
 from gateway.secret import resolve
-from gateway.sections import NOT_YET, File, GatewaySection, LogSection
+from gateway.sections import NOT_YET, File, GatewaySection, LogSection, ReloadSection
 from gateway.settings import Id, Section
 from gateway.sinks.influx_settings import InfluxSection
 from gateway.sinks.line import faults
@@ -61,6 +61,7 @@ class Config:
     log: LogSection
     report: ReportSection
     files: tuple[Path, ...] = ()  # it, its parts, its rules and its own profiles, as they were read
+    reload: ReloadSection = field(default=ReloadSection())
     rule_files: tuple[Path, ...] = ()
     notes: tuple[Problem, ...] = field(default=())
 
@@ -139,7 +140,7 @@ class _Loader:
             path=Path(self.document.name), gateway=file.gateway, state_dir=state_dir, links=links,
             devices=active, rules=rules, store=file.store, influxdb=file.influxdb, upstream=file.upstream,
             recipients=file.recipients, commands=file.commands, log=file.log, report=file.report,
-            notes=tuple(self.notes),
+            reload=file.reload, notes=tuple(self.notes),
             files=(*self.parts, *rule_files(file.rules), *own_files(self.folders)),
             rule_files=tuple(rule_files(file.rules)),
         )  # fmt: skip

@@ -61,9 +61,20 @@ class Counters:
         ranges: Mapping[tuple[str, str], Range] | None = None,
     ) -> None:
         """`counters`: the counter points of each device."""
-        found = ranges or {}
+        self._cells: dict[str, tuple[_Cell, ...]] = {}
+        self.adopt(counters, ranges or {})
+
+    def adopt(
+        self, counters: Mapping[str, Iterable[str]], ranges: Mapping[tuple[str, str], Range]
+    ) -> None:
+        """As at the construction; the last value of what stays is kept."""
+        known = {(d, cell.point, cell.range): cell for d, cells in self._cells.items() for cell in cells}  # fmt: skip
         self._cells = {
-            device: tuple(_Cell(point, found.get((device, point))) for point in points)
+            device: tuple(
+                known.get((device, point, span := ranges.get((device, point))))
+                or _Cell(point, span)
+                for point in points
+            )
             for device, points in counters.items()
         }
 

@@ -1,16 +1,17 @@
 """Between the pure rule engine and the world: feeds `rules.step`, turns its outputs into deeds."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import Protocol, assert_never
+from typing import NamedTuple, Protocol, assert_never
 from uuid import UUID
 
 from gateway.bus import Bus
 from gateway.claims import Claim
 from gateway.commands import Commands
 from gateway.model import RETAINED, CommandResult, Event, EventKind, Sample, Severity
+from rules.explain import phase_of
 from rules.flow import State
 from rules.model import RuleSet
 from rules.step import (
@@ -39,6 +40,8 @@ from rules.step import (
 )
 
 log = logging.getLogger(__name__)
+
+GONE = "no longer configured"
 
 
 class Notify(Protocol):
@@ -96,13 +99,35 @@ class RuleDecider:
             if instance in instances:
                 raised[instance] = now_ns
             elif instance not in self._paused:
-                gone = Cleared(instance, rule, event.device, event.severity, "no longer configured")
+                gone = Cleared(instance, rule, event.device, event.severity, GONE)
                 self._act(gone, bus)
         self._state, outputs = resume(
             start(self._state.rules, now_ns, self.wall_ns), raised, moments
         )
         for output in outputs:
             self._act(output, bus)
+        bus.rearm()
+
+    def adopt(self, rules: RuleSet, known: Iterable[Sample], now_ns: int, bus: Bus) -> None:
+        """Go by other rules from now on; `known` is what devices showed last.
+
+        Alarms go on where their instance does, else they are cleared; delays and steps that are under
+        way begin anew.
+        """
+        old = self._state
+        ids = {instance.id for instance in rules.instances}
+        raised = {}
+        for alarm in _raised(old):
+            if alarm.id in ids:
+                raised[alarm.id] = alarm.since
+            elif alarm.severity is not None:
+                gone = Cleared(alarm.id, alarm.rule, alarm.device, alarm.severity, GONE)
+                self._act(gone, bus)
+        self._state, outputs = resume(start(rules, now_ns, self.wall_ns), raised, occurred(old))
+        for output in (*outputs, *_given_back(old, self._state)):
+            self._act(output, bus)
+        for sample in known:
+            self.decide(sample, now_ns, bus)
         bus.rearm()
 
     def decide(self, sample: Sample | None, now_ns: int, bus: Bus) -> None:
@@ -195,6 +220,29 @@ class RuleDecider:
         severity: Severity = output.severity
         cause = self._raises.get(output.instance) if kind is EventKind.ALARM_CLEARED else None
         return bus.emit(kind, severity, output.device, attributes, cause).event_id
+
+
+class _Active(NamedTuple):
+    """An instance that is active, with or without an alarm, or latched."""
+
+    id: str
+    rule: str
+    device: str
+    severity: Severity | None
+    since: int
+
+
+def _raised(state: State) -> Iterator[_Active]:
+    for rank, one in enumerate(state.rules.instances):
+        if phase_of(state, rank) in {"active", "clearing", "latched"}:
+            yield _Active(one.id, one.rule.id, one.device, one.rule.severity, state.since[rank])
+
+
+def _given_back(old: State, new: State) -> list[Released]:
+    """What instances held and hold no longer."""
+    held = {(new.rules.instances[rank].id, *p) for rank, places in new.claimed.items() for p in places}  # fmt: skip
+    before = [(old.rules.instances[rank].id, *p) for rank, places in old.claimed.items() for p in places]  # fmt: skip
+    return [Released(*claim) for claim in before if claim not in held]
 
 
 def _tell(output: Occurred) -> None:

@@ -75,6 +75,22 @@ class Execution:
         self._wrote: dict[Place, float] = {}  # loop time of the last write
         self.counters: Counter[str] = Counter()
 
+    def adopt(self, section: CommandsSection) -> None:
+        """Another allow list; the devices are other ones already. What is held of those that are gone
+        is dropped, and what is under way to them ends.
+        """
+        self._section = section
+        for place in [place for place in self._newest if not self._takes(place)]:
+            del self._newest[place]
+            self._wrote.pop(place, None)
+            self._watches.leave(place)
+            self._claims.drop_manual(place)
+
+    def _takes(self, place: Place) -> bool:
+        """The point can be written."""
+        device = self._devices.get(place[0])
+        return device is not None and place[1] in device.profile.by_command
+
     async def execute(
         self,
         command: Command,
@@ -194,7 +210,6 @@ class Execution:
     ) -> CommandResult:
         """Write until the device reports the value, at most as often as planned."""
         place = (command.device, command.point)
-        writer = self._writers[self._devices[command.device].section.link]
         result = CommandResult(command, Outcome.FAILED)
         for number in range(1, how.attempts + 1):
             if number > 1:
@@ -205,6 +220,7 @@ class Execution:
                 return CommandResult(command, Outcome.SUPERSEDED, why, None, number - 1)
             if self._clock.boottime_ns() > command.not_after_ns:
                 return CommandResult(command, Outcome.EXPIRED, result.reason, None, number - 1)
+            writer = self._writers[self._devices[command.device].section.link]
             by = first if first is not None and number == 1 else writer
             self._wrote[place] = asyncio.get_running_loop().time()
             result = await attempt(command, how, by, self._state, self._clock)
@@ -216,7 +232,8 @@ class Execution:
     def _superseded(self, command: Command, place: Place, *, held: bool) -> str:
         """Why it must not be written any more, "" if it may."""
         if self._newest.get(place) != command.id:
-            return "a newer command took over"
+            known = self._takes(place)
+            return "a newer command took over" if known else "no longer configured"
         if held and not self._claims.rules(place, command.value):
             return "the claim was given back"
         return ""

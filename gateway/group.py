@@ -19,8 +19,11 @@ class Groups:
     def __init__(
         self, devices: Mapping[str, Device], drivers: Mapping[str, Driver], commands: Commands
     ) -> None:
-        self._links = {n: d for n, d in drivers.items() if isinstance(d, Broadcaster)}
         self._commands = commands
+        self.adopt(devices, drivers)
+
+    def adopt(self, devices: Mapping[str, Device], drivers: Mapping[str, Driver]) -> None:
+        self._links = {n: d for n, d in drivers.items() if isinstance(d, Broadcaster)}
         self._members: dict[str, list[Device]] = defaultdict(list)
         for device in devices.values():
             for name in device.section.groups:

@@ -1,9 +1,12 @@
-"""What the configuration says about points, as the store and the counters want it. Pure."""
+"""What the configuration says about links and points, as drivers, store and counters want it. Pure."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 
+from gateway.clock import Clock
 from gateway.config import Config
 from gateway.counter import Range
+from gateway.driver import Device, Driver
 from gateway.store.points import PointInfo
 
 
@@ -29,3 +32,14 @@ def counters(config: Config) -> tuple[dict[str, list[str]], dict[tuple[str, str]
             known[key] = spec.counter_ranges(device.profile) if spec.counter_ranges else {}
         ranges |= {(device.id, point): Range(*ends) for point, ends in known[key].items()}
     return names, ranges
+
+
+def drivers(config: Config, links: Iterable[str], clock: Clock) -> dict[str, Driver]:
+    """Those of `links`; they open nothing yet."""
+    behind: dict[str, list[Device]] = defaultdict(list)
+    for device in config.devices.values():
+        behind[device.section.link].append(device)
+    return {
+        name: spec.build(name, section, behind[name], clock)
+        for name, (spec, section) in ((name, config.links[name]) for name in links)
+    }

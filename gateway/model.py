@@ -97,6 +97,9 @@ class EventKind(StrEnum):
     CERTIFICATE_RENEWED = "certificate_renewed"
     NOTIFICATION = "notification"  # to a recipient
     NOTIFIED = "notified"  # how it ended
+    CONFIG_APPLIED = "config_applied"  # while running: `gateway.reload`
+    CONFIG_REFUSED = "config_refused"  # the one before goes on
+    CONFIG_ROLLED_BACK = "config_rolled_back"  # a link or upstream did not come up again
 
 
 class Event(NamedTuple):

@@ -27,6 +27,7 @@ from gateway.recipients import RecipientSection, fill
 
 log = logging.getLogger(__name__)
 
+GONE = "no longer configured"
 SLOTS = 256  # notifications that may be open; of the last so many a repeat is known
 MAX_TEXT = 4_000  # characters
 ATTEMPT_S = 15.0  # the MQTT wrapper itself gives up after 10 s
@@ -117,7 +118,20 @@ class Notifier:
             self._remember(notice.slot, notice.key, notice)
             self._open[notice.slot] = notice
             if notice.recipient not in self._recipients:
-                self._end(notice, Ending.GONE, "no longer configured")
+                self._end(notice, Ending.GONE, GONE)
+
+    def adopt(
+        self, recipients: Mapping[str, RecipientSection], announcers: Mapping[str, Announcer]
+    ) -> None:
+        """Others from now on. What is under way to one that is reached in another way begins anew."""
+        before, self._recipients, self._announcers = self._recipients, recipients, announcers
+        for notice in self.open:
+            if notice.recipient not in recipients:
+                self._end(notice, Ending.GONE, GONE)
+            elif recipients[notice.recipient] != before.get(notice.recipient):
+                if notice.task is not None:
+                    notice.task.cancel()
+                self._start(notice)
 
     def send(
         self,

@@ -24,7 +24,18 @@ class Reports:
     """Remembers, for each point that has a strategy, what was reported last."""
 
     def __init__(self, devices: Iterable[Device]) -> None:
-        found = ((device.id, _gates(device)) for device in devices)
+        self._gates: dict[str, dict[str, _Gate]] = {}
+        self._made_of: dict[str, Device] = {}
+        self.adopt(devices)
+
+    def adopt(self, devices: Iterable[Device]) -> None:
+        """As at the construction; what was reported last is kept of devices that stay as they are."""
+        before, made_of = self._gates, self._made_of
+        self._made_of = {device.id: device for device in devices}
+        found = (
+            (name, before.get(name) if made_of.get(name) == device else _gates(device))
+            for name, device in self._made_of.items()
+        )
         self._gates = {name: gates for name, gates in found if gates}
 
     def news(self, sample: Sample) -> Sample | None:

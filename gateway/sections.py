@@ -10,7 +10,7 @@ from gateway.allow import CommandsSection
 from gateway.document import suggest
 from gateway.indicators.settings import ReportSection
 from gateway.recipients import RecipientSection
-from gateway.settings import FilePath, Id, Section, Text, wrong
+from gateway.settings import Duration, FilePath, Id, Section, Text, wrong
 from gateway.sinks.influx_settings import InfluxSection
 from gateway.sinks.settings import UpstreamSection
 from gateway.store.settings import StoreSettings
@@ -55,6 +55,18 @@ class LogSection(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+def _rollback(value: float) -> float:
+    if value > 3600:
+        raise wrong(f"{value:g} s is too long", "write 0s (never roll back) to 1h")
+    return value
+
+
+class ReloadSection(Section):
+    """`rollback_after`: how long links and upstreams may take to be up again after a reload; 0: for ever."""
+
+    rollback_after: Annotated[Duration, AfterValidator(_rollback)] = 60.0
+
+
 def _exists(path: Path) -> Path:
     if not path.exists():
         raise wrong(*fault("config.no_file", path=path))
@@ -85,3 +97,4 @@ class File(Section):
     commands: CommandsSection = CommandsSection()
     log: LogSection = LogSection()
     report: ReportSection = ReportSection()
+    reload: ReloadSection = ReloadSection()

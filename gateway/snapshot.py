@@ -3,7 +3,7 @@
 Ages and durations are seconds, None = never. Raise VERSION when a meaning changes.
 """
 
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from gateway.model import Value
 
@@ -109,6 +109,11 @@ class StorePart(TypedDict):
     alarm_quota: int
 
 
+class ConfigPart(TypedDict):
+    sha256: str  # of the files of what runs
+    note: str  # why the files are not what runs, "" if they are or nobody has asked to reload them
+
+
 class ClockPart(TypedDict):
     ok: bool
     time: str  # UTC, ISO 8601
@@ -171,6 +176,7 @@ class Snapshot(TypedDict):
     commands: dict[str, int]
     audit: AuditPart
     notifications: NotificationsPart
+    config: ConfigPart
 
 
 class PointPart(TypedDict):
@@ -199,6 +205,20 @@ class StrangerPart(TypedDict):
     first_s: float
     last_s: float
     keys: list[str]  # of a payload, two levels of them; empty if it was no JSON object
+
+
+class ReloadAnswer(TypedDict):
+    """The answer of the verb `reload`. `outcome`: applied, unchanged, refused; after waiting confirmed or
+    rolled_back. `sha256` is of the files of what runs.
+    """
+
+    outcome: str
+    sha256: str
+    changes: dict[str, object]
+    problems: list[dict[str, Any]]  # `gateway.errors.Problem`
+    notes: list[str]
+    rollback_after_s: float
+    reason: str
 
 
 class CommandAnswer(TypedDict):

@@ -1,7 +1,7 @@
 """The last that is known of every point, and who waits for a point to change."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -41,12 +41,34 @@ class State:
     """
 
     def __init__(self, profiles: Mapping[str, Profile]) -> None:
-        self._last: dict[str, dict[str, Sample]] = {device: {} for device in profiles}
-        self._alarms = {device: profile.alarms for device, profile in profiles.items()}
-        self._momentary = {device: profile.momentary for device, profile in profiles.items()}
+        self._last: dict[str, dict[str, Sample]] = {}
+        self._alarms: dict[str, Mapping[str, Severity]] = {}
+        self._momentary: dict[str, Collection[str]] = {}
+        self._moments: dict[str, Collection[str]] = {}
         self._alarm_values: dict[tuple[str, str], Value] = {}
         self._watches: dict[tuple[str, str], list[_Watch]] = {}
         self._seen_ns: dict[str, int] = {}
+        self.adopt(profiles)
+
+    def adopt(self, profiles: Mapping[str, Profile]) -> None:
+        """As at the construction; what is known of points that stay is kept."""
+        points = {device: profile.by_id for device, profile in profiles.items()}
+        self._last = {
+            device: {p: s for p, s in self._last.get(device, {}).items() if p in points[device]}
+            for device in profiles
+        }
+        self._alarms = {device: profile.alarms for device, profile in profiles.items()}
+        self._momentary = {device: profile.momentary for device, profile in profiles.items()}
+        self._moments = {
+            device: {point.id for point in profile.points if point.kind == "event"}
+            for device, profile in profiles.items()
+        }
+        self._alarm_values = {
+            (device, point): value
+            for (device, point), value in self._alarm_values.items()
+            if point in self._alarms.get(device, ())
+        }
+        self._seen_ns = {d: at for d, at in self._seen_ns.items() if d in profiles}
 
     def restore(self, events: Iterable[Event]) -> None:
         """Continue after a restart: alarm-bearing points are as their newest events say."""
@@ -85,6 +107,18 @@ class State:
                     changes.append(Change(name, severity, old, new))
         return changes
 
+    def samples(self) -> list[Sample]:
+        """What is known, each value in the sample that it came with, in the order of their coming.
+
+        What was a moment only (a button was pressed) is over and not among it.
+        """
+        parts: dict[int, tuple[Sample, set[str]]] = {}
+        for device, points in self._last.items():
+            for name, sample in points.items():
+                if name not in self._moments[device]:
+                    parts.setdefault(id(sample), (sample, set()))[1].add(name)
+        return sorted((_only(*part) for part in parts.values()), key=lambda sample: sample.n)
+
     def reading(self, device: str, point: str) -> Reading | None:
         sample = self._last.get(device, {}).get(point)
         return _reading(sample, point) if sample else None
@@ -121,6 +155,12 @@ class State:
                 reading = _reading(sample, name)
                 if not watch.found.done() and watch.accept(reading):
                     watch.found.set_result(reading)
+
+
+def _only(sample: Sample, names: Collection[str]) -> Sample:
+    values = {name: value for name, value in sample.values.items() if name in names}
+    quality = {name: why for name, why in sample.quality.items() if name in names}
+    return sample._replace(values=values, quality=quality)
 
 
 def _reading(sample: Sample, point: str) -> Reading:

@@ -15,6 +15,7 @@ from gateway.snapshot import (
     VERSION,
     AlarmPart,
     AuditPart,
+    ConfigPart,
     DevicePart,
     DeviceReadings,
     HealthPart,
@@ -99,6 +100,7 @@ class Sources(Protocol):
     def command_counters(self) -> dict[str, int]: ...
     def audit_part(self) -> AuditPart: ...
     def notifications(self) -> NotificationsPart: ...
+    def config_part(self) -> ConfigPart: ...
 
 
 def snapshot(source: Sources) -> Snapshot:
@@ -108,6 +110,7 @@ def snapshot(source: Sources) -> Snapshot:
     links = [_link(source, name, now_ns) for name in source.drivers]
     sinks = [_sink(source, name, *parts) for name, parts in source.sinks().items()]
     store, audit, notices = source.store(), source.audit_part(), source.notifications()
+    config = source.config_part()
     alarms: list[AlarmPart] = [
         {"instance": a.instance, "rule": a.rule, "device": a.device, "severity": a.severity.name.lower(),
          "title": a.title, "since_s": (now_ns - a.since_ns) / 1e9, "latched": a.latched}
@@ -118,14 +121,14 @@ def snapshot(source: Sources) -> Snapshot:
         "version": RELEASE, "pid": os.getpid(), "loop": source.loop_name,
         "loop_lag_ms": {"p99": source.lag.p99_ms(), "worst": source.lag.worst_ms()},
         "uptime_s": (now_ns - source.started_ns) / 1e9,
-        "health": health(devices, links, sinks, store, source.safe_mode, audit["failing"], notices),
+        "health": health(devices, links, sinks, store, source.safe_mode, audit["failing"], notices, config["note"]),
         "clock": {
             "ok": source.clock.ok, "boot": source.clock.boot,
             "time": datetime.fromtimestamp(source.clock.time_ns() / 1e9, UTC).isoformat(timespec="seconds"),
         },
         "devices": devices, "links": links, "upstream": sinks, "alarms": alarms, "store": store,
         "counters": source.counters(), "commands": source.command_counters(),
-        "audit": audit, "notifications": notices,
+        "audit": audit, "notifications": notices, "config": config,
     }  # fmt: skip
 
 
@@ -137,10 +140,12 @@ def health(
     safe_mode: str = "",
     audit: str = "",
     notices: NotificationsPart | None = None,
+    config: str = "",
 ) -> HealthPart:
     """One word and why. Critical: nothing can be kept, or nothing can be heard."""
     critical = [safe_mode] if safe_mode else []
     degraded = [f"audit log: {audit}"] if audit else []
+    degraded += [f"configuration: {config}"] if config else []
     if store["state"] != "ok":
         critical.append(f"storage: {store['reason']}")
     if not store["reserve"]:

@@ -5,7 +5,7 @@ import logging
 import math
 import random
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from gateway.clock import Clock
 from gateway.driver import Announcer
@@ -23,6 +23,7 @@ RIVAL_S = 600.0
 
 STOP_S = 5.0  # a driver closes what it opened within this time, or is left behind
 
+T = TypeVar("T")
 Run = Callable[[], Coroutine[Any, Any, None]]
 Transition = Callable[[LinkState, str], None]
 
@@ -42,6 +43,17 @@ class Rival:
             "The broker's log tells"
         )
         return LinkState.REFUSED if again else LinkState.DOWN, f"{error}; {fix}"
+
+
+def contained(what: str, build: Callable[[], T]) -> T:
+    """What `build` returns; a bug of it comes out as Refused. `what` is built, for people."""
+    try:
+        return build()
+    except GatewayError:
+        raise
+    except Exception as error:
+        log.exception("%s cannot be built", what, extra={"component": what})
+        raise Refused(f"{what}: internal error: {type(error).__name__}: {error}") from error
 
 
 class Contained:

@@ -90,7 +90,9 @@ async def _main(config: Config, loop_name: str) -> None:
     for after in SETTLED_S:
         loop.call_later(after, gc.freeze)
     while not stop.is_set():  # safe mode ends by starting anew
-        await App(config, loop_name=loop_name).run(stop)
+        app = App(config, loop_name=loop_name)
+        loop.add_signal_handler(signal.SIGHUP, app.reload.hang_up)
+        await app.run(stop)
 
 
 def _stop(stop: asyncio.Event) -> None:

@@ -21,6 +21,7 @@ from gateway.cli import (
     notify_options,
     probe_options,
     profile_options,
+    reload_options,
     report_options,
     rules_options,
 )
@@ -189,6 +190,7 @@ def build_parser() -> argparse.ArgumentParser:
     audit_options.add(commands, _command, _config_option)
     config_options.add(commands, _command, _config_option)
     notify_options.add(commands, _command, _config_option)
+    reload_options.add(commands, _command, _config_option)
 
     report_options.add(commands, _command, _config_option)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import assert_never
+from weakref import WeakSet
 
 from gateway.clock import Clock
 from gateway.model import LANES, Event
@@ -41,7 +42,7 @@ class Books:
         self.reader = Reader(directory)
         self.pool = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
         self.reading = True
-        self.subscribers: list[asyncio.Event] = []
+        self.subscribers: WeakSet[asyncio.Event] = WeakSet()  # of those that still live
         self.reopened: Callable[[], None] = _nothing
         self.alarms: list[Event] = []
         self.taken_ids: list[bytes] = []

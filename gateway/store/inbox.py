@@ -16,6 +16,7 @@ from gateway.model import Event, Sample
 from gateway.store.index import Position
 from gateway.store.journal import DeadLetter
 from gateway.store.orders import CommandRow
+from gateway.store.points import Descriptions
 
 
 class Bell:
@@ -75,6 +76,7 @@ class Inbox:
     dead: deque[DeadLetter] = field(default_factory=deque)
     commands: deque[CommandNote] = field(default_factory=deque)
     retired: deque[Retirement] = field(default_factory=deque)
+    descriptions: deque[Descriptions] = field(default_factory=deque)
     counters: dict[str, int | None] = field(default_factory=dict)  # `gateway.counters`
     # Requests: commit events or the open chunk at this time (time.monotonic).
     events_due: deque[float] = field(default_factory=deque)

@@ -104,8 +104,14 @@ class Store:
         self._books.reopened = call
 
     def describe(self, infos: Descriptions) -> None:
-        """What the profiles say about points; before `open`. Counters are rolled up by their rise."""
+        """What the profiles say about points; before `open`, and again when they say something else.
+
+        Counters are rolled up by their rise.
+        """
         self._infos = infos
+        if self._thread is not None:
+            self._inbox.descriptions.append(infos)
+            self._inbox.bell.ring()
 
     def open(self) -> None:
         """Take the directory over (made if missing) and recover; blocks, so not on the loop.
@@ -269,7 +275,7 @@ class Store:
     def subscribe(self) -> asyncio.Event:
         """An event that is set after every commit; the subscriber clears it."""
         event = asyncio.Event()
-        self._books.subscribers.append(event)
+        self._books.subscribers.add(event)
         return event
 
     @property

@@ -110,6 +110,7 @@ class Writer:
             if self._fault is not None or self._access.broken:
                 self._repeat()
                 return
+            self._describe()
             if now >= min(self._events_due, self._core_due):
                 self._commit_core()
             if now >= self._chunk_due:
@@ -120,6 +121,11 @@ class Writer:
             self._rescue()
         except FAULTS as error:
             self._stumble(error)
+
+    def _describe(self) -> None:
+        """Files that are opened later are told by the store."""
+        while self._inbox.descriptions:
+            self._journal.describe(self._inbox.descriptions.popleft())
 
     def _take(self, now: float) -> None:
         inbox = self._inbox

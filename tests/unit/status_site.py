@@ -7,7 +7,7 @@ from gateway.health import DeviceHealth, LinkHealth, LinkState
 from gateway.lag import Lag
 from gateway.model import EMPTY, Quality, Sample, Severity, Value
 from gateway.profile import Profile
-from gateway.snapshot import AuditPart, NotificationsPart, StorePart
+from gateway.snapshot import AuditPart, ConfigPart, NotificationsPart, StorePart
 from gateway.state import State
 from gateway.status import Alarm, Lane
 from tests.harness.clock import FakeClock
@@ -114,6 +114,9 @@ class Site:
 
     def command_counters(self) -> dict[str, int]:
         return {"confirmed": 2}
+
+    def config_part(self) -> ConfigPart:
+        return {"sha256": "c0ffee", "note": ""}
 
     def notifications(self) -> NotificationsPart:
         return self.notices

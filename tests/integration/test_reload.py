@@ -1,0 +1,211 @@
+"""Another configuration while the gateway runs and devices speak."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiomqtt
+import orjson
+import pytest
+
+from gateway.snapshot import Snapshot
+from tests.harness.compound import GROUP_COMMIT_S, Site, site
+from tests.harness.oracle import Arrived
+from tests.harness.ports import free_port
+from tests.integration.test_daemon import gateway, healthy
+
+LAMP_3 = "  light-3: {profile: streetlight-native, link: lights, topic_id: l3, tags: {use: street}}\n"  # fmt: skip
+LAMP_4 = LAMP_3.replace("light-3", "light-4").replace("l3", "l4")
+RULE = """\
+rules:
+  - id: power-high
+    title: Much power
+    for_each: {type: light}
+    when: it.elec.power.total > 1 W
+    alarm: {severity: operational}
+"""
+
+
+def change(one: Site, *changes: tuple[str, str]) -> None:
+    text = one.daemon.config.read_text(encoding="utf-8")
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new)
+    one.daemon.config.write_text(text, encoding="utf-8")
+
+
+def delivered(status: Snapshot) -> bool:
+    return all(lane["backlog"] == 0 for sink in status["upstream"] for lane in sink["lanes"])
+
+
+def state(status: Snapshot, name: str) -> dict[str, Any]:
+    return next(dict(x) for x in (*status["links"], *status["upstream"]) if x["name"] == name)
+
+
+async def speak(port: int, told: list[int], over: asyncio.Event) -> None:
+    """A lamp publishes numbered messages, QoS 1, one after the other, until it is over."""
+    async with aiomqtt.Client("127.0.0.1", port, protocol=aiomqtt.ProtocolVersion.V5) as client:
+        while not over.is_set():
+            number = len(told)
+            payload = {"id": f"m-{number}", "values": {"elec.energy.total": number + 0.5}}
+            await client.publish("d/l1/event", orjson.dumps(payload), qos=1)
+            told.append(number)
+            await asyncio.sleep(0.002)
+
+
+@asynccontextmanager
+async def speaking(one: Site) -> AsyncIterator[list[int]]:
+    """The numbers that the broker has; at the end all of them must have arrived, once each."""
+    told: list[int] = []
+    over = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(speak(one.lights_port, told, over))
+        try:
+            yield told
+        finally:
+            over.set()  # aiomqtt may swallow a cancellation (asyncio.wait_for of Python 3.11)
+    await asyncio.sleep(2 * GROUP_COMMIT_S)
+    await one.daemon.until(delivered, 30)
+    arrived = Arrived.read(one.platform_log)
+    numbers = [
+        s["values"]["elec.energy.total"] - 0.5
+        for s in arrived.samples
+        if s["device"] == "light-1" and set(s["values"]) == {"elec.energy.total"}
+    ]
+    assert len(told) > 50
+    assert set(told) - set(numbers) == set()
+    assert len(numbers) == len(set(numbers))
+
+
+@asynccontextmanager
+async def running(folder: Path, **options: Any) -> AsyncIterator[Site]:
+    async with site(folder, lamp_interval_s=60, meters=1, **options) as one:
+        await one.daemon.until(healthy)
+        yield one
+
+
+async def reload(one: Site, *arguments: str) -> tuple[int, str]:
+    return await gateway("reload", *arguments, "-c", one.daemon.config)
+
+
+def kinds(told: Sequence[dict[str, Any]]) -> list[str]:
+    return [event["kind"] for event in told if event["kind"].startswith("config_")]
+
+
+@pytest.mark.timeout(60)
+async def test_a_reload_restarts_one_link_and_loses_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path) as one:
+        (tmp_path / "more").mkdir()
+        (tmp_path / "more" / "power.yaml").write_text(RULE, encoding="utf-8")
+        before = await one.daemon.status()
+        async with speaking(one):
+            change(one, (LAMP_3, LAMP_4), ("rules: [", "rules: [more, "))
+            code, text = await reload(one)
+            assert (code, text.splitlines()[0]) == (0, "applied"), text
+            assert "links changed: lights" in text
+            assert "devices added: light-4" in text
+            after = await one.daemon.until(lambda s: state(s, "lights")["state"] == "up")
+        assert {d["id"] for d in after["devices"]} == {"meter-1", "light-1", "light-2", "light-4"}
+        for name in ("meters", "platform"):  # nobody disturbed them
+            was, now = state(before, name), state(after, name)
+            assert (was["connects"], was["state"]) == (now["connects"], now["state"])
+        code, text = await gateway("rules", "list", "-c", one.daemon.config)
+        assert "power-high" in text
+        code, text = await reload(one)
+        assert (code, text) == (0, "unchanged\n")
+        code, text = await gateway("audit", "list", "-c", one.daemon.config)
+        assert "reload" in text
+    told = Arrived.read(tmp_path / "platform.jsonl").events
+    assert kinds(told) == ["config_applied"]
+
+
+@pytest.mark.timeout(60)
+async def test_an_alarm_goes_on_over_a_reload_and_ends_with_its_rule(tmp_path: Path) -> None:
+    async with running(tmp_path) as one:
+        one.running.farms[0].set_voltage("meter-1", 258.0)
+        first = await one.daemon.until(lambda s: len(s["alarms"]) == 1)
+        change(one, (LAMP_3, LAMP_4))
+        one.daemon.process.send_signal(signal.SIGHUP)
+        after = await one.daemon.until(lambda s: any(d["id"] == "light-4" for d in s["devices"]))
+        assert after["alarms"][0]["since_s"] >= first["alarms"][0]["since_s"]
+        rules = one.daemon.config.read_text(encoding="utf-8").split("rules: ")[1].splitlines()[0]
+        change(one, (rules, "[]"))
+        code, text = await reload(one)
+        assert (code, "rules removed" in text) == (0, True), text
+        assert (await one.daemon.status())["alarms"] == []
+        await one.daemon.until(delivered)
+    told = Arrived.read(tmp_path / "platform.jsonl").events
+    alarms = [e for e in told if e["kind"].startswith("alarm_")]
+    assert [e["kind"] for e in alarms] == ["alarm_raised", "alarm_cleared"]
+    assert alarms[1]["attributes"]["reason"] == "no longer configured"
+
+
+@pytest.mark.timeout(60)
+async def test_a_link_that_does_not_come_back_is_rolled_back(tmp_path: Path) -> None:
+    async with running(tmp_path) as one:
+        port = one.lights_port
+        change(
+            one,
+            (f"mqtt://127.0.0.1:{port}", f"mqtt://127.0.0.1:{free_port()}"),
+            ("log:", "reload: {rollback_after: 2s}\nlog:"),
+        )
+        async with speaking(one):
+            code, text = await reload(one, "--wait")
+            assert (code, "link lights was up" in text) == (1, True), text
+            await one.daemon.until(lambda s: state(s, "lights")["state"] == "up")
+        code, text = await gateway("status", "-c", one.daemon.config)
+        assert (code, "rolled back" in text) == (1, True), text
+    told = Arrived.read(tmp_path / "platform.jsonl").events
+    assert kinds(told) == ["config_applied", "config_rolled_back"]
+
+
+# Mistakes of an operator, one of each kind: what is written instead of what.
+MISTAKES = {
+    "not UTF-8": ("gw-test-01", "gw-\udcff"),
+    "tab": ("  meters:", "\tmeters:"),
+    "open bracket": ("timezone: Asia/Shanghai,", "timezone: [Asia/Shanghai,"),
+    "duplicate key": ("version: 1", "version: 1\nversion: 1"),
+    "anchor": ("version: 1", "version: &v 1"),
+    "custom tag": ("version: 1", "version: !!int 1"),
+    "several documents": ("version: 1", "version: 1\n---\nversion: 1"),
+    "unknown key": ("driver: mqtt", "driver: mqtt, prot: 1"),
+    "missing key": ("version: 1", ""),
+    "wrong type": ("unit: 1", "unit: one"),
+    "out of range": ("unit: 1", "unit: 900"),
+    "duration without unit": ("group_commit: 1s", "group_commit: 1"),
+    "bad choice": ("format: console", "format: paper"),
+    "unknown link": ("link: meters", "link: metres"),
+    "unknown profile": ("eastron-sdm630", "eastron-sdm63"),
+    "bad port": ("port: ", "port: 7"),
+    "bad URL": ("mqtt://", "mqtz://"),
+    "secret inline": ("driver: mqtt", "driver: mqtt, username: gw, password: hush"),
+    "secret missing": ("driver: mqtt", 'driver: mqtt, username: gw, password: "${file:nowhere}"'),
+    "no such rule file": ("rules: [", "rules: [nowhere.yaml, "),
+    "another gateway": ("gw-test-01", "gw-test-02"),
+}
+
+
+@pytest.mark.timeout(90)
+async def test_a_reload_with_any_mistake_changes_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path) as one:
+        right = one.daemon.config.read_text(encoding="utf-8")
+        before = await one.daemon.status()
+        async with speaking(one):
+            for mistake, (old, new) in MISTAKES.items():
+                assert old in right, mistake
+                wrong = right.replace(old, new).encode(errors="surrogateescape")
+                one.daemon.config.write_bytes(wrong)
+                answer = await one.daemon.ask("reload")
+                assert (answer["outcome"], answer["changes"]) == ("refused", {}), mistake
+                assert all(p["what"] and p["fix"] and p["file"] for p in answer["problems"])
+        after = await one.daemon.status()
+        for name in ("meters", "lights", "platform"):
+            assert state(before, name)["connects"] == state(after, name)["connects"], name
+        assert after["config"]["sha256"] == before["config"]["sha256"]
+        assert "refused" in after["config"]["note"]
+        one.daemon.config.write_text(right, encoding="utf-8")
+        assert (await one.daemon.ask("reload"))["outcome"] == "unchanged"
+        assert (await one.daemon.status())["config"]["note"] == ""
