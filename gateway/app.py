@@ -18,7 +18,7 @@ from gateway.config import Config
 from gateway.config_history import remember
 from gateway.counter import Counters
 from gateway.decider import RuleDecider
-from gateway.destinations import Parts, destinations, sink_lanes
+from gateway.destinations import Parts, destinations, lanes, sink_lanes
 from gateway.document import suggest
 from gateway.driver import Driver, Listener
 from gateway.errors import StoreFailed, StoreFull
@@ -41,7 +41,7 @@ from gateway.report import Reports
 from gateway.safemode import SafeMode, reduced
 from gateway.sinks.downlink import Downlink
 from gateway.sinks.influx_settings import NAME as INFLUX
-from gateway.sinks.sink import LaneStatus, Sink
+from gateway.sinks.sink import Sink
 from gateway.snapshot import (
     AuditPart,
     ConfigPart,
@@ -350,9 +350,7 @@ class App:
         ]
 
     def sinks(self) -> Mapping[str, tuple[LinkHealth, list[Lane]]]:
-        return {
-            name: (s.health, [_lane(x) for x in s.lanes()]) for name, s in self.upstreams.items()
-        }
+        return {name: (s.health, lanes(s)) for name, s in self.upstreams.items()}
 
     def store(self) -> StorePart:
         stats = self.journal.stats()
@@ -385,20 +383,6 @@ class App:
         return {
             "failing": log.failing, "n": log.head.n, "hash": log.head.hash, "lost": log.counters["lost"],
         }  # fmt: skip
-
-
-def _lane(x: LaneStatus) -> Lane:
-    return Lane(
-        x.lane,
-        x.backlog,
-        x.oldest_time_ns,
-        x.rate_per_s,
-        x.acked,
-        x.dead,
-        x.parked,
-        x.bytes_today,
-        x.bytes_by_day,
-    )
 
 
 def _cancel(tasks: list[asyncio.Task[None]]) -> None:

@@ -16,6 +16,7 @@ from gateway.sinks.influx_settings import NAME as INFLUX
 from gateway.sinks.influx_types import FieldTypes
 from gateway.sinks.sink import Sink
 from gateway.sinks.traffic import Tell
+from gateway.status import Lane
 from gateway.store.store import Store
 
 if TYPE_CHECKING:
@@ -89,3 +90,12 @@ def sink_lanes(config: Config) -> dict[str, list[int]]:
     if config.influxdb is not None:
         lanes[INFLUX] = [lane for lane in LANES if lane != LANE_DIAGNOSTIC]
     return lanes
+
+
+def lanes(sink: Sink) -> list[Lane]:
+    """What `status` shows of them."""
+    return [
+        Lane(x.lane, x.backlog, x.oldest_time_ns, x.rate_per_s, x.acked, x.dead, x.parked,
+             x.bytes_today, x.bytes_by_day)
+        for x in sink.lanes()
+    ]  # fmt: skip

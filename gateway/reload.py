@@ -20,6 +20,7 @@ from gateway.health import LinkHealth, LinkState
 from gateway.model import EventKind, Severity
 from gateway.plan import Plan, plan
 from gateway.snapshot import ConfigPart, ReloadAnswer
+from gateway.words.text import fault
 
 if TYPE_CHECKING:
     from gateway.app import App
@@ -123,12 +124,11 @@ class Reload:
         assert before is not None  # noqa: S101 -- `serving` has set it
         try:
             if app.safe_mode:
-                raise _problem(app.config, "", app.safe_mode, "stop the gateway and start it")
+                raise _problem(app.config, "", *fault("config.reload", what=app.safe_mode))
             new = await asyncio.to_thread(_load, app.config)
             change = plan(app.config, new.config, rules=new.rules != before.rules)
             if change.fixed:
-                what = "cannot change while the gateway runs"
-                raise _problem(new.config, ", ".join(change.fixed), what, "restart the gateway")
+                raise _problem(new.config, ", ".join(change.fixed), *fault("config.fixed"))
             up = self._up() & change.restarted
             await exchange(app, new.config, change)
         except ConfigError as error:

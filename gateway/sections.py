@@ -57,7 +57,7 @@ class LogSection(Section):
 
 def _rollback(value: float) -> float:
     if value > 3600:
-        raise wrong(f"{value:g} s is too long", "write 0s (never roll back) to 1h")
+        raise wrong(*fault("config.rollback", seconds=f"{value:g}"))
     return value
 
 
