@@ -137,6 +137,8 @@ class Commands(Execution):
             command, level=claim.level, held=held, terms=claim.terms, before=before
         )
         flight.result = result
+        if before is not None or not flight.confirmed:
+            flight.pause(asyncio.get_running_loop().time(), life=claim.level <= LIFE_LEVEL)
         told, flight.told = flight.told, []
         for one in told:
             one(result)

@@ -21,13 +21,15 @@ LIFE_S = 60.0  # what saves lives is written again so often, without end
 class Flight:
     """The write of the value that rules a point, from its first attempt until another one rules.
 
-    `told` hear of its end. `again` are the loop times at which it was written again.
+    `told` hear of its end. `again` are the loop times at which it was written again, `not_before` that
+    before which it is not.
     """
 
     value: Value
     told: list[Told] = field(default_factory=list)
     again: deque[float] = field(default_factory=lambda: deque(maxlen=REWRITES))
     result: CommandResult | None = None
+    not_before: float = 0.0
 
     @property
     def confirmed(self) -> bool:
@@ -35,6 +37,10 @@ class Flight:
             Outcome.CONFIRMED,
             Outcome.LATE_CONFIRMED,
         }
+
+    def pause(self, now: float, *, life: bool) -> None:
+        """It is not written again for a while."""
+        self.not_before = now + (LIFE_S if life else REWRITE_S)
 
     def spent(self, now: float) -> bool:
         """It was written again as often as it may be in an hour."""
@@ -93,8 +99,7 @@ class Guard:
                 continue
             if not life and flight.spent(now()):
                 return False
-            interval = LIFE_S if life else REWRITE_S
-            wait_s = flight.again[-1] + interval - now() if flight.again else 0.0
+            wait_s = flight.not_before - now()
             if wait_s <= 0 or not await self.comes(wait_s):
                 return True
 

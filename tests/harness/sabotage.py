@@ -17,8 +17,9 @@ from typing import Any
 from drivers.modbus.link import Connection
 from drivers.mqtt import identity
 from drivers.mqtt.driver import MqttDriver
-from gateway import app, safemode
+from gateway import app, attempt, execution, safemode
 from gateway.allow import CommandsSection
+from gateway.attempt import Plan, Writer
 from gateway.beat import IDLE_S
 from gateway.bus import Bus
 from gateway.cli.main import main
@@ -29,7 +30,7 @@ from gateway.execution import LOCAL
 from gateway.indicators import gather
 from gateway.indicators.energy import Energy
 from gateway.indicators.settings import ReportSection
-from gateway.model import LANE_ALARM, Command, CommandResult, Event, EventKind, Item
+from gateway.model import LANE_ALARM, Command, CommandResult, Event, EventKind, Item, Outcome
 from gateway.notice import Notice
 from gateway.notify import Notifier
 from gateway.recipients import RecipientSection
@@ -42,6 +43,7 @@ from gateway.store.sweep import Sweep
 from gateway.supervise import Contained
 from gateway.systemd import Systemd
 from gateway.watchdog import Watchdog
+from rules.sequence import Run, Thread
 
 
 def ack_before_commit() -> None:
@@ -191,6 +193,39 @@ def act_after_the_commit() -> None:
     setattr(Contained, "write", written)  # noqa: B010 -- as above
 
 
+def believe_every_write() -> None:
+    """A write is confirmed when its driver took it, whatever the device shows."""
+
+    async def believed(command: Command, how: Plan, writer: Writer, *_: Any) -> CommandResult:
+        result = await writer.write(command)
+        return result._replace(outcome=Outcome.CONFIRMED)
+
+    setattr(execution, "attempt", believed)  # noqa: B010 -- as above
+
+
+def write_once() -> None:
+    """Nothing is tried again."""
+    proper = attempt.plan
+
+    def plan(*rest: Any, **more: Any) -> Plan:
+        return proper(*rest, **more)._replace(attempts=1)
+
+    setattr(execution, "plan", plan)  # noqa: B010 -- as above
+
+
+def fail_for_each() -> None:
+    """What comes on failure begins for each device of the step that fails."""
+
+    def answer(self: Run, step: int, place: tuple[str, str], *, failed: bool) -> None:
+        sent = self.sent.get(step)
+        if sent is not None and failed:
+            self.threads.insert(0, Thread([list(sent.on_fail)]))
+        elif sent is not None:
+            del self.sent[step]
+
+    setattr(Run, "answer", answer)  # noqa: B010 -- as above
+
+
 def short_safe_mode() -> None:
     """No sabotage of a promise: safe mode lasts for 2 s instead of 10 min."""
     safemode.STABLE_S = 2.0
@@ -282,6 +317,9 @@ if __name__ == "__main__":
         "act_after_the_commit": act_after_the_commit,
         "notify_after_the_commit": notify_after_the_commit,
         "believe_every_publish": believe_every_publish,
+        "believe_every_write": believe_every_write,
+        "write_once": write_once,
+        "fail_for_each": fail_for_each,
         "short_safe_mode": short_safe_mode,
         "no_memory_of_commands": no_memory_of_commands,
         "everything_is_allowed": everything_is_allowed,
