@@ -6,10 +6,10 @@ a release does not. Below the base folder (/opt/community-gateway):
 
     releases/NAME/  a virtual environment; whole when it has a file `complete`
     current         symlink to the release that runs; always to a whole one
-    previous        symlink to the one before it
+    previous        symlink to the one before it that had proved itself
     trial.json      there while the current release has not proved itself
 
-Whoever is killed between two steps leaves `current` on a whole release: the next call tidies up.
+Whoever is killed between two steps leaves `current` on a whole release: the next call goes on or tidies up.
 """
 
 import argparse
@@ -69,8 +69,9 @@ class Service:
 class Releases:
     """The folder of releases. Everything that changes it wants `locked`."""
 
-    def __init__(self, base: Path, config: Path, service: Service) -> None:
+    def __init__(self, base: Path, config: Path, service: Service, trial_s: float) -> None:
         self.base = base
+        self._trial_s = trial_s
         self._config = config
         self._service = service
         self._folder = base / "releases"
@@ -116,17 +117,12 @@ class Releases:
             raise
         self._switch(name)
         if self._service.active:
-            self._service.restart()
             self.judge()
         return name
 
     def tidy(self) -> None:
         """Remove what a killed call left, and releases older than the previous one."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        trial = self._read_trial()
-        if trial and trial.get("release") != self.at("current"):
-            self._trial.unlink()  # killed before the switch
-        kept = {self.at("current"), self.at("previous")}
+        kept = {self.at("current"), self.at("previous"), self._proved()}
         for path in self._folder.iterdir():
             if path.name not in kept:
                 # Without the mark first: half a folder must not look like a whole one.
@@ -168,13 +164,25 @@ class Releases:
     # -- switching --------------------------------------------------------------------------------
 
     def _switch(self, name: str) -> None:
-        """`current` becomes `name`; the one before is `previous`, and is gone back to on failure."""
-        before = self.at("current")
-        if before is not None:
-            trial = {"release": name, "previous": before, "word": self._word(before)}
+        """`current` becomes `name`, on trial if there is something to go back to."""
+        proved = self._proved()
+        if proved is not None:
+            trial = {"release": name, "previous": proved, "word": self._word(proved)}
             _write(self._trial, json.dumps(trial))
-            self._link("previous", before)
         self._link("current", name)
+
+    def _proved(self) -> str | None:
+        """The last release that is known to work: `current`, while it is not on trial."""
+        trial = self._pending()
+        return self.at("current") if trial is None else str(trial["previous"])
+
+    def _pending(self) -> dict[str, Any] | None:
+        """The trial of the current release. One of another release was cut short by going back."""
+        try:
+            trial = dict(json.loads(self._trial.read_text("utf-8")))
+        except FileNotFoundError:
+            return None
+        return trial if trial["release"] == self.at("current") else None
 
     def _link(self, link: str, name: str) -> None:
         fresh = self.base / f".{link}"
@@ -184,45 +192,53 @@ class Releases:
         _sync(self.base)
 
     def judge(self) -> None:
-        """Wait until the current release has proved itself, else go back to the previous one.
+        """Wait until the current release has proved itself, else go back to the one before.
 
-        Raises ReleaseError after going back.
+        Raises ReleaseError after going back. Without a trial it only sees to it that the daemon is
+        one of the current release.
         """
-        trial = self._read_trial()
-        if trial is None or trial.get("release") != self.at("current"):
-            self._trial.unlink(missing_ok=True)
-            return
-        failure = self._watch(str(trial["release"]), TRIAL_S, critical=trial["word"] == "critical")
-        if failure:
-            self._back(str(trial["release"]), str(trial["previous"]), failure)
-        self._trial.unlink()
-        _sync(self.base)
-        _say(f"release {trial['release']} works")
+        trial, current = self._pending(), self.at("current")
+        if current is not None and self._service.active and self._status(current) is None:
+            self._service.restart()
+        if trial is not None:
+            failure = self._watch(
+                trial["release"], self._trial_s, critical=trial["word"] == "critical"
+            )
+            if failure:
+                self._back(trial["release"], trial["previous"], failure)
+            self._link("previous", trial["previous"])
+            _say(f"release {trial['release']} works")
+        self._end_trial()
+        self.tidy()
 
     def _back(self, name: str, previous: str, failure: str) -> NoReturn:
         _say(f"release {name}: {failure}: going back to {previous}")
         self._link("current", previous)
-        self._trial.unlink()
         self._service.restart()
+        self._end_trial()
         again = self._watch(previous, BACK_S, critical=True)
         runs = f"release {previous} runs again" if not again else f"release {previous}: {again}"
         raise ReleaseError(
             f"release {name} does not work: {failure}; {runs}; see: journalctl -u {UNIT}"
         )
 
-    def rollback(self) -> str:
-        """By hand: the previous release becomes the current one, and the other way round."""
-        name = self.at("previous")
-        if name is None:
-            raise ReleaseError("there is no previous release: install its package")
+    def _end_trial(self) -> None:
         self._trial.unlink(missing_ok=True)
-        before = self.at("current")
+        _sync(self.base)
+
+    def rollback(self) -> str:
+        """By hand: the release before becomes the current one, and the other way round."""
+        trial, current = self._pending(), self.at("current")
+        name = self.at("previous") if trial is None else str(trial["previous"])
+        if name is None or name == current:
+            raise ReleaseError("there is no previous release: install its package")
         self._link("current", name)
-        if before is not None:
-            self._link("previous", before)
+        if current is not None:
+            self._link("previous", current)
+        self._end_trial()
         if self._service.active:
             self._service.restart()
-            failure = self._watch(name, TRIAL_S, critical=True)
+            failure = self._watch(name, self._trial_s, critical=True)
             if failure:
                 raise ReleaseError(f"release {name} is current, but: {failure}")
         return name
@@ -232,20 +248,20 @@ class Releases:
 
         `critical`: it may be so, as its predecessor was.
         """
-        until, since, pid, seen = time.monotonic() + limit_s, 0.0, None, "it does not answer"
-        while time.monotonic() < until:
+        until, since, pid = time.monotonic() + limit_s, 0.0, None
+        seen = "it does not answer"
+        while (now := time.monotonic()) < until:
             told = self._status(name)
-            now = time.monotonic()
             if told is None:
-                pid, seen = None, "it does not answer"
+                pid = None
             elif told["pid"] != pid:
-                pid, since = told["pid"], now
+                pid, since, seen = told["pid"], now, "it does not keep running"
             elif told["health"]["word"] == "critical" and not critical:
                 since, seen = now, "; ".join(told["health"]["reasons"])
             elif now - since >= STEADY_S:
                 return ""
             time.sleep(POLL_S)
-        return seen if pid is None or seen != "it does not answer" else "it starts again and again"
+        return seen
 
     def _word(self, name: str) -> str:
         told = self._status(name)
@@ -263,12 +279,6 @@ class Releases:
             return None
         # The version is not enough: the same one may be installed twice.
         return told if f"/releases/{name}/" in executable else None
-
-    def _read_trial(self) -> dict[str, Any] | None:
-        try:
-            return dict(json.loads(self._trial.read_text("utf-8")))
-        except FileNotFoundError:
-            return None
 
 
 def _version(source: Path) -> str:
@@ -312,6 +322,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--base", type=Path, default=BASE, help=f"default: {BASE}")
     parser.add_argument("--config", type=Path, default=CONFIG, help=f"default: {CONFIG}")
     parser.add_argument("--systemctl", help="another program instead of systemctl")
+    text = f"s that a new release has to show that it works, more than {STEADY_S:.0f} (default: {TRIAL_S:.0f})"
+    parser.add_argument("--trial", type=float, default=TRIAL_S, help=text)
     works = parser.add_subparsers(dest="work", required=True)
     install = works.add_parser(
         "install", help="make a release of a folder of wheels and switch to it"
@@ -325,7 +337,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     options = _parser().parse_args()
-    releases = Releases(options.base, options.config, Service(options.systemctl))
+    releases = Releases(options.base, options.config, Service(options.systemctl), options.trial)
     try:
         with releases.locked():
             if options.work == "install":

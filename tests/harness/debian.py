@@ -13,6 +13,7 @@ from release.deb import build
 from release.wheels import WheelsMissingError, cache
 
 MIRROR = "http://deb.debian.org/debian"
+PACKAGES = "python3,python3-venv,systemd,systemd-sysv,dbus"
 SUITES = {"bookworm": "3.11", "trixie": "3.13"}  # and their Python
 
 
@@ -54,7 +55,7 @@ def base(suite: str, architecture: str = "amd64") -> Path:
         asked = [
             "debootstrap",
             "--variant=minbase",
-            "--include=python3,python3-venv",
+            f"--include={PACKAGES}",
             suite,
             str(folder),
             MIRROR,
