@@ -1,6 +1,7 @@
 """Rule files to a `RuleSet`: every fault found at once, each with its place and its fix."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from gateway.document import Document, Path_, mapping_at
@@ -8,6 +9,7 @@ from gateway.errors import Problem
 from gateway.model import Severity
 from gateway.validate import validate
 from gateway.words.text import fault
+from rules.advice import Entry, advise, advise_memory
 from rules.alarms import Alarm, Alarms, targets
 from rules.bind import Binder
 from rules.check import Report
@@ -28,6 +30,7 @@ class _Written(NamedTuple):
     section: RuleSection
     document: Document
     path: Path_
+    raw: object = None
 
 
 def load_rules(
@@ -47,22 +50,18 @@ def load_rules(
     `RuleSet.notes` are warnings: a rule that selects no device, does nothing or is always true.
     """
     problems: list[Problem] = []
-    notes: list[Problem] = []
     written = [rule for document in documents for rule in _rules_of(document, problems)]
     problems += _same_ids(written)
     site, slots = Site(devices), Slots()
     alarms = _alarms(devices)
     ids = frozenset(e.section.id for e in [*written, *map(_of_profile, alarms)])
     making = Making(site, Binder(slots), ids, frozenset(recipients), calendar)
-    rules: list[Rule] = []
+    rules = [_rule(entry.section) for entry in written]
+    entries = [Entry(e.section, Report(e.document, e.path), e.raw) for e in written]
     instances: list[Instance] = []
-    for entry in written:
-        report = Report(entry.document, entry.path)
-        rule = _rule(entry.section)
-        rules.append(rule)
-        instances += made(rule, entry.section, making, report)
-        problems += report.problems
-        notes += report.notes
+    for rule, entry in zip(rules, entries, strict=True):
+        instances += made(rule, entry.section, making, entry.report)
+        problems += entry.report.problems
     of_profiles = _alarm_instances(alarms, devices, making)
     problems = (
         problems
@@ -70,8 +69,15 @@ def load_rules(
         or _feedback(written, instances, site, slots)
     )
     if problems:
-        return RuleSet(notes=tuple(notes)), problems
-    return slots.index(rules, [*instances, *of_profiles], notes), []
+        return RuleSet(notes=_notes(entries)), problems
+    found = slots.index(rules, [*instances, *of_profiles], ())
+    advise(entries, found, {device.id: device.profile for device in devices})
+    advise_memory(entries, making.windows_of())
+    return replace(found, notes=_notes(entries)), []
+
+
+def _notes(entries: Sequence[Entry]) -> tuple[Problem, ...]:
+    return tuple(note for entry in entries for note in entry.report.notes)
 
 
 def _alarms(devices: Sequence[DeviceView]) -> list[Alarm]:
@@ -110,14 +116,14 @@ def _rules_of(document: Document, problems: list[Problem]) -> list[_Written]:
         path: Path_ = ("rules", index)
         section = validate(RuleSection, document, path, value, problems, not_yet=NOT_YET)
         if section is not None:
-            written.append(_Written(section, document, path))
+            written.append(_Written(section, document, path, value))
     return written
 
 
 def _same_ids(written: Sequence[_Written]) -> list[Problem]:
     problems = []
     first: dict[str, str] = {}
-    for section, document, path in written:
+    for section, document, path, _ in written:
         if section.id in first:
             twice = fault("rule.twice", id=section.id, first=first[section.id])
             problems.append(document.problem((*path, "id"), *twice))
@@ -149,7 +155,7 @@ def _circular(written: Sequence[_Written], making: Making) -> list[Problem]:
     by_id = {entry.section.id: entry for entry in written}
     problems = []
     for chain in cycles(making.asks):
-        _, document, path = by_id[chain[0]]
+        _, document, path, _ = by_id[chain[0]]
         circle = fault("rule.circle", chain=" -> ".join((*chain, chain[0])))
         problems.append(document.problem((*path, "when"), *circle))
     return problems
@@ -167,7 +173,7 @@ def _feedback(
     ):
         if allowed & set(loop.rules):
             continue
-        _, document, path = by_id[loop.rules[0]]
+        _, document, path, _ = by_id[loop.rules[0]]
         chain = " -> ".join((*loop.rules, loop.rules[0]))
         feedback = fault("rule.feedback", device=loop.device, chain=chain)
         problems.append(document.problem((*path, "do"), *feedback))
