@@ -20,6 +20,7 @@ ENTRIES = (
     "rules",
     "ble",
     "fire",
+    "config",
 )
 
 

@@ -13,6 +13,7 @@ from gateway import profile_choice, report, section_checks
 from gateway.allow import CommandsSection
 from gateway.assemble import Assembled, assemble, rule_files
 from gateway.calendar import calendar_of
+from gateway.certificate_check import doubts
 from gateway.document import Document, Plain, load, mapping_at, suggest
 from gateway.driver import NOT_YET as DEVICE_NOT_YET
 from gateway.driver import Device, DriverSpec, LinkSection, installed
@@ -45,7 +46,11 @@ class Link(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """A configuration in which everything fits together. `notes` are warnings."""
+    """A configuration in which everything fits together.
+
+    `notes` are warnings. `doubts` refuse a change, but not a start: a certificate that ran out
+    overnight must not keep the doors from opening after a power cut.
+    """
 
     path: Path
     gateway: GatewaySection
@@ -64,6 +69,7 @@ class Config:
     reload: ReloadSection = field(default=ReloadSection())
     rule_files: tuple[Path, ...] = ()
     notes: tuple[Problem, ...] = field(default=())
+    doubts: tuple[Problem, ...] = ()
 
     def devices_of(self, link: str) -> list[Device]:
         return [d for d in self.devices.values() if d.section.link == link]
@@ -94,6 +100,14 @@ def load_config(path: Path, at: Path | None = None) -> Config:
         newer = fault("config.newer", version=version, ours=VERSION)
         raise ConfigError([document.problem(("version",), *newer)])
     return _Loader(whole).run()
+
+
+def load_new_config(path: Path, at: Path | None = None) -> Config:
+    """As `load_config`, of what is to take the place of another configuration: doubts refuse it."""
+    config = load_config(path, at)
+    if config.doubts:
+        raise ConfigError([*config.doubts])
+    return config
 
 
 class _Loader:
@@ -140,7 +154,7 @@ class _Loader:
             path=Path(self.document.name), gateway=file.gateway, state_dir=state_dir, links=links,
             devices=active, rules=rules, store=file.store, influxdb=file.influxdb, upstream=file.upstream,
             recipients=file.recipients, commands=file.commands, log=file.log, report=file.report,
-            reload=file.reload, notes=tuple(self.notes),
+            reload=file.reload, notes=tuple(self.notes), doubts=tuple(doubts(self.document, links, file.upstream)),
             files=(*self.parts, *rule_files(file.rules), *own_files(self.folders)),
             rule_files=tuple(rule_files(file.rules)),
         )  # fmt: skip

@@ -146,6 +146,8 @@ def parse(raw: bytes, name: str) -> Document:
         builder.build(yaml.parse(text, Loader=_LOADER))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
+        if mark and error.context_mark and not text[mark.index :].strip():
+            mark = error.context_mark  # what is open, not where the file ends
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         syntax = fault(
             "file.syntax", why=error.problem or error.context, fix=_syntax_fix(text, line)

@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
         show(error.problems, [], as_json=False)
         return CONFIG
     setup(config.log.format, config.log.level)
-    for note in config.notes:
+    for note in (*config.notes, *config.doubts):
         log.warning("%s", note, extra={"component": "config"})
     # auto is uvloop: it has passed the 500 broker restarts (docs/decisions/0008-event-loop.md).
     loop_name = "asyncio" if options.loop == "asyncio" else "uvloop"

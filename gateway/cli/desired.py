@@ -12,7 +12,7 @@ import orjson
 from gateway.cli.files import show
 from gateway.cli.live import config_path
 from gateway.cli.main import CONFIG, USAGE
-from gateway.config import load_config, state_dir_of
+from gateway.config import load_new_config, state_dir_of
 from gateway.errors import ConfigError
 from gateway.sinks.desired import FOLDER
 
@@ -70,7 +70,7 @@ def _work(wish: Path, config: Path, options: argparse.Namespace) -> int:
 
 def _apply(wish: Path, config: Path) -> int:
     """Raises ConfigError. The running gateway goes on as it is until it is started again."""
-    load_config(wish, config)
+    load_new_config(wish, config)
     before, new = config.with_name(f"{config.name}.before"), config.with_name(f"{config.name}.new")
     before.write_bytes(config.read_bytes())
     with new.open("wb") as file:

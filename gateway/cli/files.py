@@ -10,7 +10,7 @@ import orjson
 from gateway.cli.main import CONFIG, USAGE
 from gateway.cli.say import say, told
 from gateway.cli.schema import KINDS, schema_text
-from gateway.config import load_config
+from gateway.config import load_new_config
 from gateway.errors import ConfigError, Problem
 from gateway.words.text import Said, text
 
@@ -38,7 +38,7 @@ def init(options: argparse.Namespace) -> int:
 
 def check(options: argparse.Namespace) -> int:
     try:
-        config = load_config(Path(options.file), Path(options.at) if options.at else None)
+        config = load_new_config(Path(options.file), Path(options.at) if options.at else None)
     except ConfigError as error:
         show(error.problems, [], as_json=options.json)
         return CONFIG

@@ -47,8 +47,8 @@ def test_every_value_has_its_place() -> None:
         ("<<: {b: 1}\n", 1, 1, "merge key"),
         ("a: 1\n---\nb: 2\n", 2, 1, "second document"),
         ("a:\n\tb: 1\n", 2, 1, "not YAML"),
-        ('a: "open\n', 2, 1, "not YAML"),
-        ("a: [1, 2\n", 2, 1, "not YAML"),
+        ('a: "open\n', 1, 4, "not YAML"),
+        ("a: [1, 2\n", 1, 4, "not YAML"),
         ("? [a]\n: 1\n", 1, 3, "key is not a plain text"),
     ],
 )
