@@ -13,7 +13,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.audit_hooks import fingerprint
-from gateway.config import Config, load_config
+from gateway.config import Config, load_new_config
+from gateway.config_history import remember
 from gateway.errors import ConfigError, Problem, Refused
 from gateway.exchange import exchange
 from gateway.health import LinkHealth, LinkState
@@ -139,6 +140,8 @@ class Reload:
         if change.empty:
             self.note = ""
             return _answer("unchanged", new)
+        kept = (new.config.state_dir, new.config.files, by, app.clock.time_ns())
+        await asyncio.to_thread(remember, *kept)
         return self._applied(by, before, new, change, up)
 
     def _refused(self, by: str, problems: list[Problem]) -> ReloadAnswer:
@@ -230,7 +233,7 @@ def _prints(config: Config) -> Loaded:
 
 def _load(running: Config) -> Loaded:
     """Raises ConfigError. Seconds for thousands of devices: in a thread, which yields to the loop."""
-    return _prints(load_config(running.path))
+    return _prints(load_new_config(running.path))
 
 
 def _problem(config: Config, path: str, what: str, fix: str) -> ConfigError:
