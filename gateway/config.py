@@ -29,7 +29,7 @@ from gateway.sinks.line import faults
 from gateway.sinks.settings import UpstreamSection
 from gateway.store.settings import StoreSettings
 from gateway.validate import validate
-from gateway.vital import forged
+from gateway.vital import dependent, forged
 from gateway.words.text import fault, text
 from rules.alarms import Alarms, check_alarms
 from rules.check import Report
@@ -146,6 +146,8 @@ class _Loader:
             self._check_actions(file, rules, devices)
         for path, what, fix in forged(rules, devices, self.specs):
             self._problem(path, what, fix)
+        for path, what, fix in dependent(rules, devices, self.specs):
+            self._note(path, what, fix)
         if self.problems or file is None:
             raise ConfigError(self.problems)
         state_dir = file.gateway.state_dir or default_state_dir(file.gateway.id)

@@ -218,6 +218,7 @@ class DriverSpec:
     `counter_ranges` tells between which numbers (unit of the point) the registers of counters run.
     `announces`: its driver is an `Announcer`.
     `forgeable` tells why a stranger could send what this device sends, None if nobody can.
+    `marks` are what two devices must not share to be two independent witnesses, by name: address, key.
     """
 
     name: str
@@ -231,6 +232,7 @@ class DriverSpec:
     owned: Callable[[LinkSection], tuple[str, str] | None] | None = None
     counter_ranges: Callable[[Profile], Mapping[str, tuple[float, float]]] | None = None
     forgeable: Callable[[Device], str | None] | None = None
+    marks: Callable[[Device], Mapping[str, str]] | None = None
     announces: bool = False
 
 

@@ -1,6 +1,6 @@
 """What `gateway check` asks of this driver: links with their devices, and profiles. Pure."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 
 from drivers.ble import beacons, bthome, mibeacon
@@ -92,6 +92,15 @@ def forgeable(device: Device) -> str | None:
     if device.profile.dialect == gatt.DIALECT or section.sealed(life=is_life(device.profile)):
         return None
     return f"the adverts of {device.id} are not encrypted: anybody could send them"
+
+
+def marks(device: Device) -> Mapping[str, str]:
+    """Its address and its key."""
+    section = device.section
+    if not isinstance(section, BleDevice):
+        return {}
+    key = {} if section.secret is None else {"key": section.secret.hex()}
+    return {"address": section.address, **key}
 
 
 def check_profile(profile: Profile) -> Iterable[Fault]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from drivers.ble.check import check, check_profile, forgeable
+from drivers.ble.check import check, check_profile, forgeable, marks
 from drivers.ble.settings import BleDevice, BleLink
 from gateway.clock import Clock
 from gateway.driver import Device, Driver, DriverSpec, LinkSection
@@ -32,4 +32,5 @@ SPEC = DriverSpec(
     check_profile=check_profile,
     owned=owned,
     forgeable=forgeable,
+    marks=marks,
 )

@@ -31,8 +31,8 @@ from tests.harness.broker import HOST, Mosquitto
 from tests.harness.daemon import Daemon
 from tests.harness.ports import free_port
 
-GATEWAY = "gw-fire"
-RULES = Path(__file__).parents[2] / "configs" / "rules" / "fire.yaml"
+GATEWAY, GUARDS = "gw-fire", "guard-room"
+RULES = Path(__file__).parents[2] / "configs" / "rules" / "fire-linkage.yaml"
 CROWD_RULES = 1_000
 WRITE_COIL, ON = 0x05, 0xFF
 SEEN_S = 10.0  # for one sign of life on a loaded machine
@@ -50,6 +50,9 @@ rules: [{fire}, crowd.yaml]
 store: {{group_commit: 1s}}
 upstream:
   platform: {{url: "mqtt://127.0.0.1:{platform}", lanes: [0, 1, 2]}}
+recipients:
+  guard-room: {{via: mqtt, link: lights, topic: site/guard-room}}
+  platform: {{via: upstream, to: platform}}
 commands:
   allow:
     - {{origin: rules, devices: {{type: door}}, points: [door.lock]}}
@@ -213,13 +216,16 @@ async def _ended(task: asyncio.Task[None]) -> None:
 
 
 async def _lamps(port: int, wire: Wire) -> None:
-    """All lamps on one connection: each does at once what it is told, and says so."""
+    """All lamps and the guards' display, on one connection: a lamp does at once what it is told, and says so."""
     protocol = aiomqtt.ProtocolVersion.V5
     async with aiomqtt.Client(HOST, port, protocol=protocol) as client:
-        await client.subscribe("d/+/cmd", qos=1)
+        await client.subscribe([("d/+/cmd", 1), (f"site/{GUARDS}", 1)])
         async for message in client.messages:
             assert isinstance(message.payload, bytes)
             lamp, told = message.topic.value.split("/")[1], orjson.loads(message.payload)
+            if lamp == GUARDS:
+                wire.take(GUARDS, told["text"])
+                continue
             wire.take(lamp, told["values"]["light.level"])
             await client.publish(f"d/{lamp}/state", orjson.dumps({"values": told["values"]}), qos=1)
 

@@ -9,7 +9,7 @@ import time
 
 from bench.flow import Publisher
 
-LAMPS = 500
+LAMPS = 200
 BURST_S = 0.01
 
 

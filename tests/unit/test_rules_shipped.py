@@ -43,9 +43,9 @@ def _red() -> set[str]:
 
 
 @pytest.mark.parametrize(("change", "red"), [
-    ({"for_ns": 0}, {"doors", "lights-dusk", "overvoltage", "pumps", "fire", "detectors"}),
+    ({"for_ns": 0}, {"doors", "lights-dusk", "overvoltage", "pumps", "fire-linkage", "detectors"}),
     ({"keep_ns": 0}, {"street-occupied", "pumps"}),
-    ({"latch": False}, {"fire", "water"}),
+    ({"latch": False}, {"fire-linkage", "water"}),
     ({"on_unknown": "hold"}, {"chargers", "street-occupied"}),
 ])  # fmt: skip
 def test_teeth_a_key_of_a_rule_that_is_ignored_is_noticed(

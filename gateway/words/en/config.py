@@ -29,6 +29,7 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "config.no_allow": ("commands.allow has no line for it", "add one with origin: {name}"),
     "config.no_lane": ("no lane", "write e.g. [0, 1]"),
     "config.no_alarms": ("no upstream has lane 0: alarms stay here", "add 0 to its lanes"),
+    "config.dependent": ("rule {rule}: {name} has the {mark} of {other}: they are not two independent devices", "give each its own; one of them confirms nothing"),
     "config.add_mqtt": "add an MQTT link",
     "config.no_topic": ("a {driver} link cannot publish to a topic", "{fix}"),
     "config.add_upstream": "add it to upstream",

@@ -29,6 +29,7 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "config.no_allow": ("commands.allow 中没有它", "请加一行 origin: {name}"),
     "config.no_lane": ("没有通道", "例如：[0, 1]"),
     "config.no_alarms": ("没有上级平台使用通道 0：告警只留在本地", "请在其 lanes 中加 0"),
+    "config.dependent": ("规则 {rule}：{name} 与 {other} 的 {mark} 相同，不是两个独立的设备", "请各用各的；其中一个不能作为确认"),
     "config.add_mqtt": "请加一条 MQTT 链路",
     "config.no_topic": ("{driver} 链路不能发布主题", "{fix}"),
     "config.add_upstream": "请加到 upstream 中",
