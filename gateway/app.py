@@ -34,6 +34,7 @@ from gateway.model import (
     Severity,
 )
 from gateway.moments import Moments
+from gateway.operating import alarms, operating
 from gateway.order import order
 from gateway.rekey import rekeying
 from gateway.reload import Reload
@@ -288,8 +289,9 @@ class App:
     def _handlers(self) -> Mapping[str, control.Handler]:
         return {
             "status": self._status, "devices": self._devices, "command": self.order,
-            "cursors": self._cursors, "retire": self._retire, "reset": self._reset,
+            "cursors": self._cursors, "retire": self._retire,
             "unknown": self._unknown, "notify": announce.notifying(self.notifier),
+            **operating(self.decider, self.bus, self.clock),
             **explaining(self.decider, self.devices, self.state, self.clock),
             "reload": self.reload.asked,
             "rekey": rekeying(self.devices, self.drivers, self.bus.forget_counter),
@@ -327,13 +329,6 @@ class App:
         except (StoreFailed, StoreFull) as error:
             raise ValueError(str(error)) from error
 
-    async def _reset(self, request: Mapping[str, object], uid: int) -> None:
-        """Clear one latched alarm whose condition has ended."""
-        alarm, now_ns = str(request.get("alarm")), self.clock.boottime_ns()
-        force = request.get("force") is True
-        self.decider.reset(alarm, f"reset by uid {uid}", now_ns, self.bus, force=force)
-        log.info("uid %d: alarm %s is reset", uid, alarm, extra={"component": "app"})
-
     # -- what status asks (gateway.status.Sources) ----------------------------------------------
 
     @property
@@ -344,10 +339,7 @@ class App:
         return self.config.links[link].spec.name
 
     def alarms(self) -> list[Alarm]:
-        return [
-            Alarm(a.instance, a.rule, a.device, a.severity, a.title, a.since, a.latched)
-            for a in self.decider.active()
-        ]
+        return alarms(self.decider)
 
     def sinks(self) -> Mapping[str, tuple[LinkHealth, list[Lane]]]:
         return {name: (s.health, lanes(s)) for name, s in self.upstreams.items()}

@@ -11,11 +11,12 @@ from gateway.model import Value
 from gateway.sections import Location, Timezone
 from gateway.settings import Duration, Id, Section, Text, wrong
 from gateway.site_limit import SiteLimit, read_limit
+from rules.outputs import Operation
 
 # What a case may hold in later versions: refused, never ignored.
-NOT_YET = frozenset({"ack", "shelve", "unshelve", "out_of_service", "reload", "result"})  # fmt: skip
+NOT_YET = frozenset({"reload", "result"})  # fmt: skip
 
-Kind = Literal["raised", "cleared", "written", "told"]
+Kind = Literal["raised", "cleared", "annunciated", "written", "told"]
 When = Literal["at", "by", "never"]
 
 
@@ -36,10 +37,11 @@ class Reboot(NamedTuple):
     down: int
 
 
-class Reset(NamedTuple):
+class Operated(NamedTuple):
+    """A person does something with an alarm."""
+
     at: int
-    alarm: str
-    force: bool
+    operation: Operation
 
 
 class Turn(NamedTuple):
@@ -68,7 +70,7 @@ class Case(NamedTuple):
     name: str
     path: tuple[str | int, ...]
     start: int
-    inputs: tuple[Heard | Reboot | Reset | Turn, ...]
+    inputs: tuple[Heard | Reboot | Operated | Turn, ...]
     expected: tuple[Expected, ...]
     only: bool
     end: int

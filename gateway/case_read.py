@@ -11,13 +11,14 @@ from gateway.case import (
     Expected,
     Heard,
     Kind,
+    Operated,
     Reboot,
-    Reset,
     TestPart,
     Turn,
     When,
     Words,
 )
+from gateway.case_operation import OPERATIONS, OperationPart
 from gateway.case_text import SECOND, Given, moment_ns, place, reading, series, value_of
 from gateway.document import Document, Path_, Within, suggest
 from gateway.errors import Problem
@@ -54,18 +55,13 @@ class TurnPart(Section):
     clock_step: str
 
 
-class ResetPart(Section):
-    at: str
-    reset: str
-    force: bool = False
-
-
 class ExpectPart(Section):
     at: str | None = None
     by: str | None = None
     never: Words | None = None
     raised: Words = []
     cleared: Words = []
+    annunciated: Words = []
     written: list[dict[str, object]] = []
     told: list[str | dict[str, str]] = []
 
@@ -73,9 +69,14 @@ class ExpectPart(Section):
 _INPUTS: Mapping[str, type[Section]] = {
     "series": SeriesPart,
     "reboot": RebootPart,
-    "reset": ResetPart,
     "clock_step": TurnPart,
+    **OPERATIONS,
 }
+
+
+_OF_ALARMS: Mapping[str, Kind] = {
+    "raised": "raised", "cleared": "cleared", "annunciated": "annunciated",
+}  # fmt: skip
 
 
 class Reader:
@@ -96,7 +97,7 @@ class Reader:
 
     def case(self, index: int, test: TestPart) -> Case:
         path: Path_ = ("tests", index)
-        inputs: list[Heard | Reboot | Reset | Turn] = []
+        inputs: list[Heard | Reboot | Operated | Turn] = []
         for number, value in enumerate(test.input):
             inputs += self._input(value, (*path, "input", number))
         expected: list[Expected] = []
@@ -124,7 +125,7 @@ class Reader:
 
     # Inputs
 
-    def _input(self, value: object, path: Path_) -> Iterator[Heard | Reboot | Reset | Turn]:
+    def _input(self, value: object, path: Path_) -> Iterator[Heard | Reboot | Operated | Turn]:
         if isinstance(value, str):
             moment, _, rest = value.strip().partition(" ")
             yield from self._line(path, value, moment, rest)
@@ -141,16 +142,14 @@ class Reader:
                 yield from self._set(path, part)
             case TurnPart():
                 yield from self._turn(path, part)
-            case RebootPart() | ResetPart():
+            case RebootPart():
                 at = self._try((*path, "at"), part.at, lambda: moment_ns(part.at))
-                if at is not None and isinstance(part, RebootPart):
+                if at is not None:
                     yield Reboot(at, round(part.reboot * SECOND))
-                elif (
-                    at is not None
-                    and isinstance(part, ResetPart)
-                    and self._alarm((*path, "reset"), part.reset)
-                ):
-                    yield Reset(at, part.reset, part.force)
+            case OperationPart():
+                at = self._try((*path, "at"), part.at, lambda: moment_ns(part.at))
+                if at is not None and self._alarm((*path, part.key), part.alarm):
+                    yield Operated(at, part.operation)
 
     def _line(self, path: Path_, text: str, moment: str, rest: str) -> Iterator[Heard]:
         at = self._try(path, text, lambda: moment_ns(moment))
@@ -212,13 +211,15 @@ class Reader:
     def _happens(self, path: Path_, part: ExpectPart, when: When) -> Iterator[Expected]:
         text = part.at if when == "at" else part.by
         ns = self._try((*path, when), text, lambda: moment_ns(text))
-        if not (part.raised or part.cleared or part.written or part.told):
-            self._tell(path, "nothing is expected", "add raised, cleared, written or told")
+        if not (part.raised or part.cleared or part.annunciated or part.written or part.told):
+            fix = "add raised, cleared, annunciated, written or told"
+            self._tell(path, "nothing is expected", fix)
         if ns is None:
             return
         kinds: tuple[tuple[Kind, list[str]], ...] = (
             ("raised", part.raised),
             ("cleared", part.cleared),
+            ("annunciated", part.annunciated),
         )
         for kind, found in kinds:
             for index, name in enumerate(found):
@@ -269,9 +270,9 @@ class Reader:
                     self._try(path, None, lambda: value_of(written, point)) if written else None
                 )
                 yield Expected(path, "never", 0, "written", f"{device}.{point.id}", wanted)
-        elif kind in {"raised", "cleared"}:
+        elif kind in _OF_ALARMS:
             if self._alarm(path, name):
-                yield Expected(path, "never", 0, "raised" if kind == "raised" else "cleared", name)
+                yield Expected(path, "never", 0, _OF_ALARMS[kind], name)
         elif kind == "told":
             if self._recipient(path, name):
                 yield Expected(path, "never", 0, "told", name)

@@ -11,6 +11,7 @@ from gateway.bus import Bus
 from gateway.claims import Claim
 from gateway.commands import Commands
 from gateway.model import RETAINED, CommandResult, Event, EventKind, Sample, Severity
+from rules.alarming import dump, load
 from rules.explain import phase_of
 from rules.flow import State
 from rules.model import RuleSet
@@ -18,6 +19,7 @@ from rules.step import (
     NO_MOMENTS,
     ActiveAlarm,
     Answer,
+    Changed,
     Claimed,
     Cleared,
     ClockStep,
@@ -25,6 +27,7 @@ from rules.step import (
     Logged,
     Notified,
     Occurred,
+    Operation,
     Output,
     Raised,
     Ref,
@@ -33,7 +36,7 @@ from rules.step import (
     active,
     next_due,
     occurred,
-    reset,
+    operate,
     resume,
     start,
     step,
@@ -54,6 +57,8 @@ class Notify(Protocol):
         severity: Severity,
         about: Mapping[str, object],
         cause: UUID | None,
+        by: str = "rules",
+        occasion: str = "",
     ) -> object: ...
 
 
@@ -69,6 +74,9 @@ class RuleDecider:
         self._commands = commands
         self._notify = notify
         self._raises: dict[str, UUID] = {}  # event of the open raise, by instance
+        self._over: dict[
+            str, UUID
+        ] = {}  # of the last one that was cleared: it may be unacknowledged
         self._paused: frozenset[str] = frozenset()
 
     def restrict(self, rules: RuleSet) -> None:
@@ -123,7 +131,9 @@ class RuleDecider:
             elif alarm.severity is not None:
                 gone = Cleared(alarm.id, alarm.rule, alarm.device, alarm.severity, GONE)
                 self._act(gone, bus)
-        self._state, outputs = resume(start(rules, now_ns, self.wall_ns), raised, occurred(old))
+        state = start(rules, now_ns, self.wall_ns)
+        load(state, dump(old))
+        self._state, outputs = resume(state, raised, occurred(old))
         for output in (*outputs, *_given_back(old, self._state)):
             self._act(output, bus)
         for sample in known:
@@ -159,9 +169,10 @@ class RuleDecider:
     def active(self) -> list[ActiveAlarm]:
         return active(self._state)
 
-    def reset(self, alarm: str, reason: str, now_ns: int, bus: Bus, *, force: bool = False) -> None:
-        """Clear a latched alarm. Raises ValueError, which says why it cannot be."""
-        self._state, outputs = reset(self._state, alarm, now_ns, reason, force=force)
+    def operate(self, operation: Operation, now_ns: int, bus: Bus) -> None:
+        """What a person does with an alarm. Raises ValueError, which says why it cannot be done."""
+        self.decide(None, now_ns, bus)
+        self._state, outputs = operate(self._state, operation, now_ns)
         for output in outputs:
             self._act(output, bus)
         bus.rearm()
@@ -169,17 +180,8 @@ class RuleDecider:
     def _act(self, output: Output, bus: Bus) -> None:
         cause = self._raises.get(output.instance)
         match output:
-            case Raised():
-                event = self._alarm(
-                    EventKind.ALARM_RAISED,
-                    output,
-                    {"title": output.title, "values": dict(output.values)},
-                    bus,
-                )
-                self._raises[output.instance] = event
-            case Cleared():
-                self._alarm(EventKind.ALARM_CLEARED, output, {"reason": output.reason}, bus)
-                self._raises.pop(output.instance, None)
+            case Raised() | Cleared() | Changed():
+                self._tell_alarm(output, bus)
             case Claimed():
                 self._commands.claim(output.device, output.point, self._wish(output, bus))
             case Released():
@@ -188,7 +190,10 @@ class RuleDecider:
                 self._commands.order(output.device, output.point, self._wish(output, bus))
             case Notified():
                 about = {"instance": output.instance, "device": output.device, **output.about}
-                self._notify(output.recipient, output.text, output.severity, about, cause)
+                self._notify(
+                    output.recipient, output.text, output.severity, about, cause,
+                    occasion=output.occasion,
+                )  # fmt: skip
             case Occurred():
                 _tell(output)
             case Logged():
@@ -211,14 +216,36 @@ class RuleDecider:
             self._act(output, bus)
         bus.rearm()
 
+    def _tell_alarm(self, output: Raised | Cleared | Changed, bus: Bus) -> None:
+        match output:
+            case Raised():
+                what = {
+                    "title": output.title, "values": dict(output.values),
+                    "annunciate": output.annunciate,
+                }  # fmt: skip
+                event = self._alarm(EventKind.ALARM_RAISED, output, what, bus)
+                self._raises[output.instance] = event
+            case Cleared():
+                self._alarm(EventKind.ALARM_CLEARED, output, {"reason": output.reason}, bus)
+                if (raised := self._raises.pop(output.instance, None)) is not None:
+                    self._over[output.instance] = raised
+            case Changed():
+                acked = output.change == "acked"
+                loud = {"annunciate": True} if output.change == "annunciated" else {}
+                more = {"change": output.change, "letter": output.letter, **output.more, **loud}
+                kind = EventKind.ALARM_ACKED if acked else EventKind.ALARM_CHANGED
+                self._alarm(kind, output, more, bus)
+
     def _alarm(
-        self, kind: EventKind, output: Raised | Cleared, more: dict[str, object], bus: Bus
+        self, kind: EventKind, output: Raised | Cleared | Changed, more: dict[str, object], bus: Bus
     ) -> UUID:
         attributes: dict[str, object] = {
             "rule": output.rule, "instance": output.instance, **output.about, **more,
         }  # fmt: skip
         severity: Severity = output.severity
-        cause = self._raises.get(output.instance) if kind is EventKind.ALARM_CLEARED else None
+        first = kind is EventKind.ALARM_RAISED
+        last = self._raises.get(output.instance, self._over.get(output.instance))
+        cause = None if first else last
         return bus.emit(kind, severity, output.device, attributes, cause).event_id
 
 

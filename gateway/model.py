@@ -82,6 +82,8 @@ class EventKind(StrEnum):
     POINT_ALARM = "point_alarm"
     ALARM_RAISED = "alarm_raised"
     ALARM_CLEARED = "alarm_cleared"
+    ALARM_ACKED = "alarm_acked"  # somebody has seen it
+    ALARM_CHANGED = "alarm_changed"  # shelved, suppressed, news again ...: attribute `change`
     COUNTER_WRAP = "counter_wrap"
     COUNTER_RESET = "counter_reset"
     METER_REPLACED = "meter_replaced"

@@ -87,6 +87,13 @@ class AlarmPart(TypedDict):
     title: str
     since_s: float
     latched: bool  # its condition has ended: it waits for `gateway reset`
+    letter: str  # A to I after ISA-18.2
+    acked_by: str  # "": nobody has acknowledged it
+    raises: int  # of this incident
+    muted: bool  # nobody is told: it is shelved, suppressed or out of service
+    left_s: float | None  # until it is not shelved, or out of service, any more
+    by: str  # who shelved it or took it out of service
+    reason: str  # of the latter
 
 
 class StorePart(TypedDict):

@@ -1,7 +1,7 @@
 """Builds the status snapshot from what the parts tell; asks no database and no network."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import NamedTuple, Protocol
@@ -34,9 +34,11 @@ ALARM_WAIT_S = 60.0  # an alarm that waits longer for the platform is worth a wo
 
 
 class Alarm(NamedTuple):
-    """An alarm that is active now; `since` is engine time (CLOCK_BOOTTIME ns).
+    """An alarm whose incident is open, or that is put aside; `since` is engine time (CLOCK_BOOTTIME ns).
 
-    `latched`: its condition has ended, it waits for a reset.
+    `latched`: its condition has ended, it waits for a reset. `letter` is its state after ISA-18.2,
+    `raises` how often it was raised, `until_ns` when it is not shelved or out of service any more,
+    which `by` did, out of service for `reason`.
     """
 
     instance: str
@@ -46,6 +48,13 @@ class Alarm(NamedTuple):
     title: str
     since_ns: int
     latched: bool = False
+    letter: str = "B"
+    acked_by: str = ""
+    raises: int = 1
+    muted: bool = False
+    until_ns: int | None = None
+    by: str = ""
+    reason: str = ""
 
 
 class Lane(NamedTuple):
@@ -111,11 +120,7 @@ def snapshot(source: Sources) -> Snapshot:
     sinks = [_sink(source, name, *parts) for name, parts in source.sinks().items()]
     store, audit, notices = source.store(), source.audit_part(), source.notifications()
     config = source.config_part()
-    alarms: list[AlarmPart] = [
-        {"instance": a.instance, "rule": a.rule, "device": a.device, "severity": a.severity.name.lower(),
-         "title": a.title, "since_s": (now_ns - a.since_ns) / 1e9, "latched": a.latched}
-        for a in source.alarms()
-    ]  # fmt: skip
+    alarms = alarm_parts(source.alarms(), now_ns)
     return {
         "v": VERSION, "gateway": source.gateway_id, "name": source.gateway_name,
         "version": RELEASE, "pid": os.getpid(), "loop": source.loop_name,
@@ -130,6 +135,17 @@ def snapshot(source: Sources) -> Snapshot:
         "counters": source.counters(), "commands": source.command_counters(),
         "audit": audit, "notifications": notices, "config": config,
     }  # fmt: skip
+
+
+def alarm_parts(alarms: Iterable[Alarm], now_ns: int) -> list[AlarmPart]:
+    """For the control socket."""
+    return [
+        {"instance": a.instance, "rule": a.rule, "device": a.device, "severity": a.severity.name.lower(),
+         "title": a.title, "since_s": (now_ns - a.since_ns) / 1e9, "latched": a.latched,
+         "letter": a.letter, "acked_by": a.acked_by, "raises": a.raises, "muted": a.muted,
+         "left_s": None if a.until_ns is None else (a.until_ns - now_ns) / 1e9, "by": a.by, "reason": a.reason}
+        for a in alarms
+    ]  # fmt: skip
 
 
 def health(

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from gateway.case import Case, Expected, Heard, Kind, Reboot, Reset, Turn
+from gateway.case import Case, Expected, Heard, Kind, Operated, Reboot, Turn
 from gateway.case_text import shown
 from gateway.errors import Problem
 from gateway.fixture import Fixture
@@ -11,31 +11,38 @@ from gateway.model import EMPTY, Level, Quality, Sample, Value
 from rules.load import DeviceView
 from rules.model import RuleSet
 from rules.outputs import (
+    Changed,
     Claimed,
     Cleared,
     ClockStep,
     Commanded,
     Notified,
+    Operation,
     Output,
     Raised,
     Released,
 )
-from rules.step import NO_MOMENTS, Tick, next_due, occurred, reset, resume, start, step
+from rules.step import NO_MOMENTS, Tick, next_due, occurred, operate, resume, start, step
 
 _BAD = Quality(Level.BAD, "no reading")
 
 
 class Happened(NamedTuple):
-    """`at`: engine time, ns. `name`: the instance, DEVICE.POINT of what is written, or who is told."""
+    """`at`: engine time, ns. `name`: the instance, DEVICE.POINT of what is written, or who is told.
+
+    `loud`: people hear of what is raised.
+    """
 
     at: int
     kind: Kind
     name: str
     value: Value | None = None
+    loud: bool = True
 
     def __str__(self) -> str:
         value = "" if self.value is None else f" = {_word(self.value)}"
-        return f"{shown(self.at)} {self.kind} {self.name}{value}"
+        muted = "" if self.loud else " (muted)"
+        return f"{shown(self.at)} {self.kind} {self.name}{value}{muted}"
 
 
 class Trial:
@@ -91,9 +98,9 @@ class Trial:
         self._state, outputs = step(self._state, ClockStep(wall_ns), self.now)
         self._act(outputs)
 
-    def reset(self, alarm: str, *, force: bool) -> None:
+    def operate(self, operation: Operation) -> None:
         """Raises ValueError that says why it cannot be."""
-        self._state, outputs = reset(self._state, alarm, self.now, "reset", force=force)
+        self._state, outputs = operate(self._state, operation, self.now)
         self._act(outputs)
 
     def _act(self, outputs: Iterable[Output]) -> None:
@@ -101,7 +108,10 @@ class Trial:
             match output:
                 case Raised():
                     self._raised.add(output.instance)
-                    self._tell("raised", output.instance)
+                    raised = Happened(self.now, "raised", output.instance, None, output.annunciate)
+                    self.happened.append(raised)
+                case Changed(change="annunciated"):
+                    self._tell("annunciated", output.instance)
                 case Cleared():
                     self._raised.discard(output.instance)
                     self._tell("cleared", output.instance)
@@ -174,15 +184,13 @@ def judge(fixture: Fixture, case: Case) -> Verdict:
                 trial.wait(one.at)
                 wall_ns += one.by or 0
                 trial.turn(None if one.by is None else wall_ns)
-            case Reset():
+            case Operated():
                 trial.wait(one.at)
                 try:
-                    trial.reset(one.alarm, force=one.force)
+                    trial.operate(one.operation)
                 except ValueError as error:
-                    fix = "reset it when its condition has ended"
-                    problems.append(
-                        fixture.document.problem(case.path, f"{shown(one.at)} {error}", fix)
-                    )
+                    what, fix = f"{shown(one.at)} {error}", f"mend the input `{one.operation.kind}`"
+                    problems.append(fixture.document.problem(case.path, what, fix))
     trial.wait(case.end)
     problems += _faults(fixture, case, trial.happened)
     return Verdict(case, tuple(trial.happened), tuple(problems))
@@ -216,7 +224,8 @@ def _is(one: Happened, wanted: Expected) -> bool:
     names = (
         {one.name} if one.kind in {"written", "told"} else {one.name, one.name.partition("[")[0]}
     )
-    fits = one.kind == wanted.kind and wanted.name in names
+    heard = wanted.kind == "annunciated" and one.kind == "raised" and one.loud
+    fits = (one.kind == wanted.kind or heard) and wanted.name in names
     return fits and (wanted.value is None or one.value == wanted.value)
 
 

@@ -2,14 +2,13 @@
 
 from heapq import heappush
 
-from gateway.model import Value
-from rules.deeds import run_steps
+from rules import alarming
+from rules.deeds import run_steps, stop
 from rules.flow import Kind, Phase, State, Timer, alive, ask
 from rules.model import Instance
 from rules.nodes import Running
-from rules.outputs import Cleared, Output, Raised, Released
-
-RAISED = frozenset({Phase.ACTIVE, Phase.CLEARING})
+from rules.outputs import Output
+from rules.standing import RAISED, out
 
 
 def condition(state: State, rank: int) -> bool | None:
@@ -66,12 +65,10 @@ def _wait(state: State, rank: int, phase: Phase, due: int) -> None:
 def raise_(state: State, rank: int, now: int, outputs: list[Output]) -> list[int]:
     """`for` is over: the alarm is raised, then the steps begin."""
     instance = state.rules.instances[rank]
-    rule = instance.rule
-    if rule.severity is not None:
-        alarm = (instance.id, rule.id, instance.device, rule.severity)
-        outputs.append(Raised(*alarm, instance.shown, _known(state, instance), instance.about))
     concerned = become(state, rank, Phase.ACTIVE, now)
-    if instance.do:
+    if instance.rule.severity is not None:
+        alarming.begun(state, rank, now, outputs)
+    if instance.do and not out(state, rank):
         run_steps(state, rank, instance.do, now, outputs)
     return concerned
 
@@ -82,11 +79,14 @@ def clear(state: State, rank: int, now: int, outputs: list[Output]) -> list[int]
     if instance.rule.latch:
         state.latched.add(rank)
         state.phases[rank] = Phase.NORMAL
+        alarming.ended(state, rank, now, outputs)
         return []
     why = "release condition true" if instance.until is not None else "condition no longer true"
     why = why if inside(state, instance) else "outside its hours"
     over(state, rank, why, now, outputs)
-    return become(state, rank, Phase.NORMAL)
+    concerned = become(state, rank, Phase.NORMAL)
+    alarming.ended(state, rank, now, outputs)
+    return concerned
 
 
 def become(state: State, rank: int, phase: Phase, since: int = 0) -> list[int]:
@@ -110,21 +110,8 @@ def become(state: State, rank: int, phase: Phase, since: int = 0) -> list[int]:
 def over(state: State, rank: int, reason: str, now: int, outputs: list[Output]) -> None:
     """The end of an activation: what is under way stops, what is held is given back."""
     instance = state.rules.instances[rank]
-    rule = instance.rule
-    state.runs.pop(rank, None)
-    if rule.severity is not None:
-        alarm = (instance.id, rule.id, instance.device, rule.severity)
-        outputs.append(Cleared(*alarm, reason, instance.about))
-    outputs += [Released(instance.id, *place) for place in state.claimed.pop(rank, ())]
-    if instance.on_clear:
+    if instance.rule.severity is not None:
+        alarming.told_end(state, rank, reason, outputs)
+    stop(state, rank, outputs)
+    if instance.on_clear and not out(state, rank):
         run_steps(state, rank, instance.on_clear, now, outputs)
-
-
-def _known(state: State, instance: Instance) -> dict[str, Value]:
-    known: dict[str, Value] = {}
-    for test in instance.tests:
-        for name, index in zip(test.names, test.inputs, strict=True):
-            value = state.values[index]
-            if value is not None:
-                known[name] = value
-    return known

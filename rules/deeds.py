@@ -2,16 +2,24 @@
 
 from heapq import heappush
 
-from gateway.model import Outcome, Severity, Value
+from gateway.model import Outcome, Value
 from rules.flow import Kind, State, Timer
 from rules.outputs import Answer, Claimed, Commanded, Logged, Notified, Output, Ref, Released
 from rules.sequence import Deed, Message, Note, Notice, Order, Run, Setting, Steps
+from rules.standing import muted, severity
 
 # After these the device does not do what it should. What gave way to something newer or stronger
 # has not failed.
 FAILED = frozenset(
     {Outcome.FAILED, Outcome.UNCONFIRMED, Outcome.REFUSED, Outcome.EXPIRED, Outcome.UNKNOWN}
 )
+
+
+def tell_again(state: State, rank: int, now: int, outputs: list[Output]) -> None:
+    """An alarm that goes on is news again: those who hear of its begin hear of it once more."""
+    run = Run.of(state.rules.instances[rank].do)
+    deeds = run.go_on(now, lambda predicate: predicate.truth(state.values))
+    outputs += [_done(state, rank, deed, now) for deed in deeds if isinstance(deed, Notice)]
 
 
 def hold_again(state: State, rank: int, now: int, outputs: list[Output]) -> None:
@@ -47,7 +55,10 @@ def go_on(state: State, rank: int, now: int, outputs: list[Output]) -> None:
     """The steps of an instance, as far as they can be done now."""
     run = state.runs[rank]
     deeds = run.go_on(now, lambda predicate: predicate.truth(state.values))
-    outputs += [_done(state, rank, deed, now) for deed in deeds]
+    told = not muted(state, rank)
+    outputs += [
+        _done(state, rank, deed, now) for deed in deeds if told or not isinstance(deed, Notice)
+    ]
     due = run.due()
     if run.over:
         del state.runs[rank]
@@ -78,10 +89,10 @@ def _done(state: State, rank: int, deed: Deed, now: int) -> Output:
             ref = _ref(state, rank, deed.step)
             return Commanded(instance.id, device, point, value, rule.level, terms, ref)
         case Notice(recipient, text):
-            severity = rule.severity or Severity.OPERATIONAL
             said = instance.shown if text is None else _text(state, text)
             about = {"rule": rule.id, **instance.about}
-            return Notified(instance.id, instance.device, recipient, said, severity, about)
+            told = (instance.id, instance.device, recipient, said, severity(state, rank), about)
+            return Notified(*told, _occasion(state, rank))
         case Note(text):
             return Logged(instance.id, _text(state, text))
 
@@ -90,6 +101,12 @@ def _ref(state: State, rank: int, step: int | None) -> Ref | None:
     if step is None:
         return None
     return Ref(state.rules.instances[rank].id, state.runs[rank].number, step)
+
+
+def _occasion(state: State, rank: int) -> str:
+    """What makes the same words news: which annunciation of the incident it is, but for the first."""
+    one = state.incidents.get(rank)
+    return "" if one is None or one.told < 2 else str(one.told)
 
 
 def _text(state: State, message: Message) -> str:
@@ -103,3 +120,10 @@ def _shown(value: Value | None) -> str:
     if value is None:
         return "unknown"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def stop(state: State, rank: int, outputs: list[Output]) -> None:
+    """What is under way ends, what is held is given back."""
+    state.runs.pop(rank, None)
+    name = state.rules.instances[rank].id
+    outputs += [Released(name, *place) for place in state.claimed.pop(rank, ())]

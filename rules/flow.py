@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from gateway.model import Level, Sample, Value
 from rules.hours import WallNode
+from rules.incident import Incident
 from rules.model import NEVER_NS, RuleSet
 from rules.nodes import Node, Seen
 from rules.sequence import Run
@@ -31,6 +32,9 @@ class Kind(IntEnum):
     NODE = 5
     STEP = 6  # a `wait` of a sequence is over
     HOLD = 7  # a point was held for as long as it should
+    ALARM = (
+        8  # an alarm is to be looked after: shelved, acknowledged, out of service for long enough
+    )
 
 
 class Timer(NamedTuple):
@@ -70,6 +74,12 @@ class State:
     )  # rank -> place -> end
     activations: int = 0  # that have begun so far
     counted: dict[str, list[int]] = field(default_factory=dict)  # instance -> nodes that count it
+    incidents: dict[int, Incident] = field(
+        default_factory=dict
+    )  # rank -> its alarm, once raised or put aside
+    cares: dict[int, int] = field(
+        default_factory=dict
+    )  # rank -> when its alarm is to be looked after
     wall_ns: int | None = None  # UTC minus engine time
     occurred: dict[int, int] = field(default_factory=dict)  # rank -> UTC of its last moment
     down: set[int] = field(default_factory=set)  # ranks whose last moment was before the start
@@ -230,4 +240,6 @@ def alive(state: State, timer: Timer) -> bool:
         return run is not None and run.due() == timer.due
     if timer.kind is Kind.HOLD:
         return timer.due in state.claimed.get(timer.subject, {}).values()
+    if timer.kind is Kind.ALARM:
+        return state.cares.get(timer.subject) == timer.due
     return timer.kind is not Kind.NODE or state.asked[timer.subject] == timer.due

@@ -1,7 +1,7 @@
 """From one rule of a file to its instances: devices, conditions, what they set."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from gateway.document import suggest
@@ -11,10 +11,9 @@ from gateway.words.text import fault, text
 from rules.bind import Binder
 from rules.check import Report, check_at, check_during
 from rules.condition import meant
-from rules.formula import Alias, Formula, Scope, Windowed
+from rules.formula import Alias, Formula, Scope
 from rules.hours import Calendar
 from rules.model import LEVELS, Instance, Rule
-from rules.periods import bytes_of, check_periods
 from rules.predicate import Predicate
 from rules.section import Group, RuleSection
 from rules.select import DeviceView, Site, Target
@@ -45,23 +44,6 @@ class Making:
         self.recipients = recipients
         self.calendar = calendar
         self.asks: dict[str, set[str]] = {}
-        self.windows: dict[tuple[str, str, str, int], tuple[str, float]] = {}  # rule, bytes
-
-    def keep(self, rule: str, conditions: Iterable[Formula], aliases: Aliases) -> None:
-        """Count the windows of an instance; two of the same kind are one."""
-        for formula in conditions:
-            for one in formula.inputs:
-                if isinstance(one, Windowed) and one.function != "rises":
-                    device = aliases[one.alias][0]
-                    key = device.id, one.point, one.function, one.ns
-                    self.windows.setdefault(key, (rule, bytes_of(one, device)))
-
-    def windows_of(self) -> dict[str, float]:
-        """Bytes by rule."""
-        found: dict[str, float] = {}
-        for rule, size in self.windows.values():
-            found[rule] = found.get(rule, 0) + size
-        return found
 
 
 class _Meant(NamedTuple):
@@ -70,10 +52,6 @@ class _Meant(NamedTuple):
     when: Formula
     until: Formula | None
     steps: Checked
-
-    @property
-    def conditions(self) -> list[Formula]:
-        return [self.when] if self.until is None else [self.when, self.until]
 
 
 def made(
@@ -113,7 +91,6 @@ def made(
             known_meanings[signature] = _meaning(section, known, scope, making, report)
         one = known_meanings[signature]
         if one is not None and rule.enabled:
-            making.keep(rule.id, one.conditions, aliases)
             found.append(_instance(rule, section, target, aliases, one, making))
     return [] if report.problems else found
 
@@ -179,7 +156,6 @@ def _meaning(
     steps = StepCheck(aliases, scope, making.recipients, report, life=life).run(section)
     if conditions is None or len(report.problems) > before:
         return None
-    check_periods(section, conditions, aliases, report)
     for formula in (*conditions, *steps.formulas.values()):
         if formula is not None:
             making.asks.setdefault(section.id, set()).update(formula.asks)
@@ -226,7 +202,7 @@ def _instance(
     return Instance(
         name, rule, device, bind(meant.when), None if meant.until is None else bind(meant.until),
         binding.steps(section.do, ("do",)), binding.steps(section.on_clear, ("on_clear",)), title, target.about,
-        _during(section, making), _at(section, making),
+        _during(section, making), _at(section, making), target.tags,
     )  # fmt: skip
 
 

@@ -1,15 +1,12 @@
 """Rule files to a `RuleSet`: every fault found at once, each with its place and its fix."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
-from typing import NamedTuple
 
 from gateway.document import Document, Path_, mapping_at
 from gateway.errors import Problem
 from gateway.model import Severity
 from gateway.validate import validate
 from gateway.words.text import fault
-from rules.advice import Entry, advise, advise_memory
 from rules.alarms import Alarm, Alarms, targets
 from rules.bind import Binder
 from rules.check import Report
@@ -20,17 +17,10 @@ from rules.loops import loops
 from rules.model import LEVELS, Instance, Rule, RuleSet, Slots
 from rules.section import NOT_YET, RuleFile, RuleSection
 from rules.select import DeviceView, Site
+from rules.suppress import Written, suppressions
+from rules.terms import Terms
 
 __all__ = ["DeviceView", "load_rules"]
-
-
-class _Written(NamedTuple):
-    """A rule that is well formed, and where it stands."""
-
-    section: RuleSection
-    document: Document
-    path: Path_
-    raw: object = None
 
 
 def load_rules(
@@ -50,34 +40,33 @@ def load_rules(
     `RuleSet.notes` are warnings: a rule that selects no device, does nothing or is always true.
     """
     problems: list[Problem] = []
+    notes: list[Problem] = []
     written = [rule for document in documents for rule in _rules_of(document, problems)]
     problems += _same_ids(written)
     site, slots = Site(devices), Slots()
     alarms = _alarms(devices)
     ids = frozenset(e.section.id for e in [*written, *map(_of_profile, alarms)])
     making = Making(site, Binder(slots), ids, frozenset(recipients), calendar)
-    rules = [_rule(entry.section) for entry in written]
-    entries = [Entry(e.section, Report(e.document, e.path), e.raw) for e in written]
+    rules: list[Rule] = []
     instances: list[Instance] = []
-    for rule, entry in zip(rules, entries, strict=True):
-        instances += made(rule, entry.section, making, entry.report)
-        problems += entry.report.problems
+    for entry in written:
+        report = Report(entry.document, entry.path)
+        rule = _rule(entry.section)
+        rules.append(rule)
+        instances += made(rule, entry.section, making, report)
+        problems += report.problems
+        notes += report.notes
     of_profiles = _alarm_instances(alarms, devices, making)
+    everything = [*written, *map(_of_profile, alarms)]
     problems = (
         problems
-        or _circular([*written, *map(_of_profile, alarms)], making)
+        or suppressions(everything, [*instances, *of_profiles], making.asks)
+        or _circular(everything, making)
         or _feedback(written, instances, site, slots)
     )
     if problems:
-        return RuleSet(notes=_notes(entries)), problems
-    found = slots.index(rules, [*instances, *of_profiles], ())
-    advise(entries, found, {device.id: device.profile for device in devices})
-    advise_memory(entries, making.windows_of())
-    return replace(found, notes=_notes(entries)), []
-
-
-def _notes(entries: Sequence[Entry]) -> tuple[Problem, ...]:
-    return tuple(note for entry in entries for note in entry.report.notes)
+        return RuleSet(notes=tuple(notes)), problems
+    return slots.index(rules, [*instances, *of_profiles], notes), []
 
 
 def _alarms(devices: Sequence[DeviceView]) -> list[Alarm]:
@@ -102,11 +91,11 @@ def _alarm_instances(
     return found
 
 
-def _of_profile(alarm: Alarm) -> _Written:
-    return _Written(alarm.section, Document(alarm.profile), ())
+def _of_profile(alarm: Alarm) -> Written:
+    return Written(alarm.section, Document(alarm.profile), ())
 
 
-def _rules_of(document: Document, problems: list[Problem]) -> list[_Written]:
+def _rules_of(document: Document, problems: list[Problem]) -> list[Written]:
     if not mapping_at(document.value):
         problems.append(document.problem((), *fault("rule.no_rules")))
         return []
@@ -116,14 +105,14 @@ def _rules_of(document: Document, problems: list[Problem]) -> list[_Written]:
         path: Path_ = ("rules", index)
         section = validate(RuleSection, document, path, value, problems, not_yet=NOT_YET)
         if section is not None:
-            written.append(_Written(section, document, path, value))
+            written.append(Written(section, document, path))
     return written
 
 
-def _same_ids(written: Sequence[_Written]) -> list[Problem]:
+def _same_ids(written: Sequence[Written]) -> list[Problem]:
     problems = []
     first: dict[str, str] = {}
-    for section, document, path, _ in written:
+    for section, document, path in written:
         if section.id in first:
             twice = fault("rule.twice", id=section.id, first=first[section.id])
             problems.append(document.problem((*path, "id"), *twice))
@@ -147,22 +136,23 @@ def _rule(section: RuleSection) -> Rule:
         on_unknown=section.on_unknown,
         unknown_ns=round(section.unknown_for * 1e9),
         catch_up_ns=section.at.catch_up_ns if section.at else 0,
+        terms=alarm.terms if alarm else Terms(),
     )
 
 
-def _circular(written: Sequence[_Written], making: Making) -> list[Problem]:
+def _circular(written: Sequence[Written], making: Making) -> list[Problem]:
     """Rules that ask whether each other is active: nobody could say who is decided first."""
     by_id = {entry.section.id: entry for entry in written}
     problems = []
     for chain in cycles(making.asks):
-        _, document, path, _ = by_id[chain[0]]
+        _, document, path = by_id[chain[0]]
         circle = fault("rule.circle", chain=" -> ".join((*chain, chain[0])))
         problems.append(document.problem((*path, "when"), *circle))
     return problems
 
 
 def _feedback(
-    written: Sequence[_Written], instances: Sequence[Instance], site: Site, slots: Slots
+    written: Sequence[Written], instances: Sequence[Instance], site: Site, slots: Slots
 ) -> list[Problem]:
     by_id = {entry.section.id: entry for entry in written}
     allowed = {entry.section.id for entry in written if entry.section.allow_feedback}
@@ -173,7 +163,7 @@ def _feedback(
     ):
         if allowed & set(loop.rules):
             continue
-        _, document, path, _ = by_id[loop.rules[0]]
+        _, document, path = by_id[loop.rules[0]]
         chain = " -> ".join((*loop.rules, loop.rules[0]))
         feedback = fault("rule.feedback", device=loop.device, chain=chain)
         problems.append(document.problem((*path, "do"), *feedback))

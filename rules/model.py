@@ -12,6 +12,7 @@ from rules.nodes import Node
 from rules.predicate import Predicate
 from rules.sequence import Order, Setting, Steps, placed, predicates, walk
 from rules.term import Compare, Const, Input
+from rules.terms import Terms
 
 # Claim levels of the rule priorities, after the priority array of BACnet (ASHRAE 135, 19.2).
 LEVELS: Mapping[str, int] = MappingProxyType(
@@ -20,6 +21,8 @@ LEVELS: Mapping[str, int] = MappingProxyType(
 NEVER_NS = 1 << 62  # 146 years
 UNKNOWN_NS = 60 * 1_000_000_000  # so long a condition is unknown before an assumption replaces it
 
+NO_TAGS: Mapping[str, str] = MappingProxyType({})
+
 Unknown = Literal["hold", "assume_true", "assume_false"]
 
 
@@ -27,7 +30,7 @@ class Rule(NamedTuple):
     """One rule of a file, or one alarm of a profile. `severity` is None for a rule without alarm;
     `for_ns` is its on-delay, `keep_ns` its off-delay. A `latch`ed alarm stays when its condition
     has ended, until a reset. `on_unknown` holds after `unknown_ns` without a known condition. A moment
-    of `at` that was missed is made up for up to `catch_up_ns` later.
+    of `at` that was missed is made up for up to `catch_up_ns` later. `terms` are of its alarm.
     """
 
     id: str
@@ -41,6 +44,7 @@ class Rule(NamedTuple):
     on_unknown: Unknown = "hold"
     unknown_ns: int = UNKNOWN_NS
     catch_up_ns: int = 0
+    terms: Terms = Terms()
 
 
 class Instance(NamedTuple):
@@ -49,6 +53,7 @@ class Instance(NamedTuple):
     `id` is `rule-id[key]`, then `[n]` for an element; `device` is "gateway" for a group. `about`
     goes with the events of its alarm; `title` replaces that of the rule where one is given.
     `during` is the number of the node that knows its hours, `at` of the one that knows its moments.
+    `tags` are those of its device, or of its group.
     """
 
     id: str
@@ -62,11 +67,17 @@ class Instance(NamedTuple):
     about: Mapping[str, object] = NO_ATTRIBUTES
     during: int | None = None
     at: int | None = None
+    tags: Mapping[str, str] = NO_TAGS
 
     @property
     def shown(self) -> str:
         """The title, for people."""
         return self.title or self.rule.title
+
+    @property
+    def worst(self) -> Severity:
+        """The highest severity that its alarm can come to."""
+        return self.rule.severity or Severity.OPERATIONAL
 
     @property
     def tests(self) -> tuple[Predicate, ...]:
@@ -111,7 +122,8 @@ class RuleSet:
     key): the position is the rank. `slots` numbers the points that rules read, by device, `places`
     are they by number; `stale_ns` says how long the value of each is known, `texts` whether it is a
     text. `wires` are the nodes, numbered after the slots; `feeds` says which nodes read a slot,
-    `readers` which instances read a slot or node, `limits` what of a slot they compare.
+    `readers` which instances read a slot or node, `limits` what of a slot they compare. `suppressors`
+    are, by rank, the ranks that may make an alarm needless, `suppresses` the other way round.
     """
 
     rules: tuple[Rule, ...] = ()
@@ -123,6 +135,8 @@ class RuleSet:
     wires: tuple[Wire, ...] = ()
     feeds: tuple[tuple[int, ...], ...] = ()
     readers: tuple[tuple[int, ...], ...] = ()
+    suppressors: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    suppresses: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     limits: tuple[Limits, ...] = ()
     notes: Sequence[Problem] = ()
 
@@ -189,7 +203,7 @@ class Slots:
             wire._replace(runs=tuple(one for name in wire.runs for one in named.get(name, ())))
             for wire in self._made
         ]
-        depths = _depths(numbered, wires, count)
+        depths = _depths(numbered, wires, count, _suppressors(numbered))
         ranked = tuple(sorted(numbered, key=lambda one: (depths[one.id], one.rule.level)))
         feeds: list[list[int]] = [[] for _ in range(count)]
         for number, wire in enumerate(wires):
@@ -198,7 +212,7 @@ class Slots:
         readers = _readers(ranked, count + len(wires))
         return RuleSet(
             tuple(rules), ranked, self._numbers, tuple(self._places), tuple(self._stale), tuple(self._texts), tuple(wires),
-            tuple(map(tuple, feeds)), readers,
+            tuple(map(tuple, feeds)), readers, *_relations(ranked),
             _limits(ranked, readers[:count]), tuple(notes),
         )  # fmt: skip
 
@@ -215,7 +229,45 @@ def _named(instances: Iterable[Instance]) -> dict[str, list[str]]:
     return found
 
 
-def _depths(instances: Sequence[Instance], wires: Sequence[Wire], slots: int) -> dict[str, int]:
+def _suppressors(instances: Sequence[Instance]) -> dict[str, list[str]]:
+    """For each instance that has some: those that make its alarm needless."""
+    by_place: dict[tuple[object, ...], list[str]] = {}
+    wanted = {
+        (n, one.rule.terms.group_by) for one in instances for n in one.rule.terms.suppressed_by
+    }
+    for one in instances:
+        for name, tags in wanted:
+            if one.rule.id == name:
+                by_place.setdefault((name, tags, *map(one.tags.get, tags)), []).append(one.id)
+    found: dict[str, list[str]] = {}
+    for one in instances:
+        tags = one.rule.terms.group_by
+        for name in one.rule.terms.suppressed_by:
+            found.setdefault(one.id, []).extend(
+                by_place.get((name, tags, *map(one.tags.get, tags)), ())
+            )
+    return found
+
+
+Ranks = dict[int, tuple[int, ...]]
+
+
+def _relations(ranked: Sequence[Instance]) -> tuple[Ranks, Ranks]:
+    """Which ranks suppress which, and the other way round."""
+    ranks = {one.id: rank for rank, one in enumerate(ranked)}
+    above: Ranks = {}
+    below: dict[int, list[int]] = {}
+    for name, others in _suppressors(ranked).items():
+        above[ranks[name]] = tuple(ranks[other] for other in others)
+        for other in others:
+            below.setdefault(ranks[other], []).append(ranks[name])
+    return above, {rank: tuple(sorted(own)) for rank, own in below.items()}
+
+
+def _depths(
+    instances: Sequence[Instance], wires: Sequence[Wire], slots: int,
+    above: Mapping[str, Sequence[str]],
+) -> dict[str, int]:  # fmt: skip
     """How many rules stand behind each instance: they come first. There are no cycles."""
     needs = {
         one.id: {
@@ -225,6 +277,7 @@ def _depths(instances: Sequence[Instance], wires: Sequence[Wire], slots: int) ->
             if index >= slots
             for other in wires[index - slots].runs
         }
+        | set(above.get(one.id, ()))
         for one in instances
     }
     depths: dict[str, int] = {}
@@ -258,7 +311,11 @@ def protective(rules: RuleSet) -> RuleSet:
     instances = tuple(instance for instance in rules.instances if _protects(instance.rule))
     readers = _readers(instances, len(rules.readers))
     limits = _limits(instances, readers[: len(rules.stale_ns)])
-    return replace(rules, rules=kept, instances=instances, readers=readers, limits=limits)
+    above, below = _relations(instances)
+    return replace(
+        rules, rules=kept, instances=instances, readers=readers, limits=limits, suppressors=above,
+        suppresses=below,
+    )  # fmt: skip
 
 
 def _protects(rule: Rule) -> bool:

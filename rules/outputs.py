@@ -1,7 +1,7 @@
 """What goes into the rule engine and what comes out of it."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from gateway.model import NO_ATTRIBUTES, Outcome, Sample, Severity, Value
 from gateway.terms import AS_USUAL, Terms
@@ -37,11 +37,29 @@ class Answer(NamedTuple):
     outcome: Outcome
 
 
+OperationKind = Literal["ack", "shelve", "unshelve", "out_of_service", "in_service", "reset"]
+
+
+class Operation(NamedTuple):
+    """What a person does with the alarm of one instance. `ns`: for so long; `reason`: why."""
+
+    kind: OperationKind
+    alarm: str
+    user: str
+    ns: int = 0
+    reason: str = ""
+    one_shot: bool = False
+    force: bool = False
+
+
 Input = Sample | Tick | ClockStep | Answer
 
 
 class Raised(NamedTuple):
-    """An alarm begins. `values`: the points that the condition reads, as far as they are known."""
+    """An alarm begins. `values`: the points that the condition reads, as far as they are known.
+
+    `annunciate`: people are to hear of it; false while it is shelved or suppressed, say.
+    """
 
     instance: str
     rule: str
@@ -50,6 +68,7 @@ class Raised(NamedTuple):
     title: str
     values: Mapping[str, Value]
     about: Mapping[str, object] = NO_ATTRIBUTES
+    annunciate: bool = True
 
 
 class Cleared(NamedTuple):
@@ -60,6 +79,28 @@ class Cleared(NamedTuple):
     device: str
     severity: Severity
     reason: str
+    about: Mapping[str, object] = NO_ATTRIBUTES
+
+
+Change = Literal[
+    "acked", "annunciated", "realarm", "shelved", "unshelved", "out_of_service", "in_service",
+    "suppressed", "unsuppressed",
+]  # fmt: skip
+
+
+class Changed(NamedTuple):
+    """An alarm stands otherwise than before; `letter` is its state by then (see `rules.standing`).
+
+    `annunciated` is news for people. `more` are JSON values: who did it, until when.
+    """
+
+    instance: str
+    rule: str
+    device: str
+    severity: Severity
+    change: Change
+    letter: str
+    more: Mapping[str, object] = NO_ATTRIBUTES
     about: Mapping[str, object] = NO_ATTRIBUTES
 
 
@@ -97,7 +138,10 @@ class Commanded(NamedTuple):
 
 
 class Notified(NamedTuple):
-    """Somebody is to be told. `severity`: of the alarm of the rule, operational without one."""
+    """Somebody is to be told. `severity`: of the alarm of the rule, operational without one.
+
+    The same text is news again on another `occasion`.
+    """
 
     instance: str
     device: str
@@ -105,6 +149,7 @@ class Notified(NamedTuple):
     text: str
     severity: Severity
     about: Mapping[str, object] = NO_ATTRIBUTES
+    occasion: str = ""
 
 
 class Logged(NamedTuple):
@@ -126,19 +171,27 @@ class Occurred(NamedTuple):
     ran: bool
 
 
-Output = Occurred | Raised | Cleared | Claimed | Released | Commanded | Notified | Logged
+Output = Occurred | Raised | Cleared | Changed | Claimed | Released | Commanded | Notified | Logged
 
 
 class ActiveAlarm(NamedTuple):
-    """An alarm that was raised and not cleared. `since`: engine time of the raise, ns.
+    """An alarm whose incident is open, or that is put aside. `since`: engine time of the raise, ns.
 
-    `latched`: its condition has ended, it waits for a reset.
+    `latched`: its condition has ended, it waits for a reset. `raises`: how many there were in
+    this incident. `until`: engine time at which it is not shelved, or out of service, any more.
     """
 
     instance: str
     rule: str
     device: str
     severity: Severity
-    since: int
     title: str
+    since: int
     latched: bool = False
+    letter: str = ""
+    acked_by: str = ""
+    raises: int = 1
+    muted: bool = False
+    until: int | None = None
+    by: str = ""
+    reason: str = ""

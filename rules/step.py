@@ -9,8 +9,8 @@ from heapq import heappop, heappush
 from types import MappingProxyType
 
 from gateway.model import Sample
+from rules import alarming
 from rules.activation import (
-    RAISED,
     become,
     begin,
     clear,
@@ -24,9 +24,11 @@ from rules.deeds import answered, go_on, hold_again, lapse, run_steps
 from rules.flow import Kind, Phase, State, Timer, alive, ask, expire, start, take, turn
 from rules.model import NEVER_NS
 from rules.moments import came, occurred
+from rules.operator import operate as operated
 from rules.outputs import (
     ActiveAlarm,
     Answer,
+    Changed,
     Claimed,
     Cleared,
     ClockStep,
@@ -35,17 +37,19 @@ from rules.outputs import (
     Logged,
     Notified,
     Occurred,
+    Operation,
     Output,
     Raised,
     Ref,
     Released,
     Tick,
 )
+from rules.standing import letter, muted, out, severity, standing
 
 __all__ = [
-    "ActiveAlarm", "Answer", "Claimed", "Cleared", "ClockStep", "Commanded", "Input", "Logged", "Notified", "Occurred",
-    "Output", "Raised", "Ref", "Released", "State", "Tick",
-    "active", "next_due", "occurred", "reset", "resume", "start", "step",
+    "ActiveAlarm", "Answer", "Changed", "Claimed", "Cleared", "ClockStep", "Commanded", "Input", "Logged", "Notified",
+    "Occurred", "Operation", "Output", "Raised", "Ref", "Released", "State", "Tick",
+    "active", "next_due", "occurred", "operate", "reset", "resume", "start", "step",
 ]  # fmt: skip
 
 
@@ -68,7 +72,12 @@ def resume(
         if instance.id in raised:
             become(state, rank, Phase.ACTIVE, raised[instance.id])
             state.holds[rank] = True
-            hold_again(state, rank, state.now, outputs)
+            if instance.rule.severity is not None:
+                alarming.resumed(state, rank, state.now)
+            if not out(state, rank):
+                hold_again(state, rank, state.now, outputs)
+    for rank in [*state.incidents]:
+        alarming.settle(state, rank)
     return state, outputs
 
 
@@ -98,6 +107,19 @@ def step(state: State, input: Input, now: int) -> tuple[State, list[Output]]:  #
     return state, outputs
 
 
+def operate(state: State, operation: Operation, now: int) -> tuple[State, list[Output]]:
+    """Somebody does something with an alarm at engine time `now`, up to which a Tick has come before.
+
+    Consumes `state` as `step` does. Raises ValueError, which says why it cannot be done.
+    """
+    if operation.kind == "reset":
+        how = f"reset by {operation.user}" + (f": {operation.reason}" if operation.reason else "")
+        return reset(state, operation.alarm, now, how, force=operation.force)
+    outputs: list[Output] = []
+    operated(state, operation, now, outputs)
+    return state, outputs
+
+
 def next_due(state: State) -> int | None:
     """Engine time (ns) of the earliest timer, None without one. Give `step` a Tick then."""
     timers = state.timers
@@ -107,13 +129,27 @@ def next_due(state: State) -> int | None:
 
 
 def active(state: State) -> list[ActiveAlarm]:
-    """The alarms that are raised, by rank."""
+    """The alarms whose incident is open or that are put aside, by rank."""
     alarms = []
-    for rank, instance in enumerate(state.rules.instances):
-        rule, latched = instance.rule, rank in state.latched
-        if (latched or state.phases[rank] in RAISED) and rule.severity is not None:
-            alarm = (instance.id, rule.id, instance.device, rule.severity, state.since[rank])
-            alarms.append(ActiveAlarm(*alarm, instance.shown, latched))
+    for rank in sorted(state.incidents):
+        instance = state.rules.instances[rank]
+        rule, one = instance.rule, state.incidents[rank]
+        since = state.since[rank] if standing(state, rank) or one.opened is None else one.opened
+        alarm = (
+            instance.id,
+            rule.id,
+            instance.device,
+            severity(state, rank),
+            instance.shown,
+            since,
+        )
+        mine = one.out_ns is not None
+        if rule.severity is not None and (one.open or one.shelved_ns is not None or mine):
+            alarms.append(ActiveAlarm(
+                *alarm, rank in state.latched, letter(state, rank), one.acked_by, one.count,
+                muted(state, rank), one.out_ns if mine else one.shelved_ns,
+                one.out_by if mine else one.shelved_by, one.out_reason,
+            ))  # fmt: skip
     return alarms
 
 
@@ -126,7 +162,7 @@ def reset(
     clears it.
     """
     rank = next((rank for rank, one in enumerate(state.rules.instances) if one.id == alarm), None)
-    if rank is None or not (rank in state.latched or state.phases[rank] in RAISED):
+    if rank is None or not standing(state, rank):
         raise ValueError(f"no active alarm '{alarm}'")
     instance = state.rules.instances[rank]
     if not instance.rule.latch:
@@ -140,6 +176,7 @@ def reset(
     state.holds[rank] = False
     ranks = become(state, rank, Phase.NORMAL)
     over(state, rank, reason, now, outputs)
+    alarming.ended(state, rank, now, outputs)
     _evaluate_all(state, ranks, now, now, outputs)
     return state, outputs
 
@@ -205,8 +242,12 @@ def _assumed(state: State, rank: int, now: int) -> bool:
 
 
 def _fire(state: State, due: int, now: int, outputs: list[Output]) -> None:
-    """The timers of one moment: delays that end, then all that changes at once, decided together."""
+    """The timers of one moment: delays that end, then all that changes at once, decided together.
+
+    Last comes what becomes of alarms.
+    """
     ranks: set[int] = set()
+    alarms: set[int] = set()
     while state.timers and state.timers[0].due == due:
         timer = heappop(state.timers)
         if not alive(state, timer):
@@ -215,16 +256,30 @@ def _fire(state: State, due: int, now: int, outputs: list[Output]) -> None:
         if kind is Kind.INSTANCE:
             act = raise_ if state.phases[subject] is Phase.PENDING else clear
             _evaluate_all(state, act(state, subject, now, outputs), now, now, outputs)
-        elif kind is Kind.STALE:
-            ranks.update(expire(state, subject, now))
-        elif kind is Kind.STEP:
-            go_on(state, subject, now, outputs)
-        elif kind is Kind.HOLD:
-            lapse(state, subject, now, outputs)
-        elif kind is Kind.NODE:
-            state.asked[subject] = NEVER_NS
-            if ask(state, subject, now):
-                ranks.update(state.rules.readers[len(state.stamps) + subject])
+        elif kind is Kind.ALARM:
+            del state.cares[subject]
+            alarms.add(subject)
         else:
-            ranks.add(subject)
+            ranks.update(_changed(state, timer, now, outputs))
     _evaluate_all(state, sorted(ranks), now, now, outputs)
+    for rank in sorted(alarms):
+        alarming.look_after(state, rank, now, outputs)
+
+
+def _changed(state: State, timer: Timer, now: int, outputs: list[Output]) -> Sequence[int]:
+    """What the timer is for, but for delays and alarms; the ranks that decide anew."""
+    subject = timer.subject
+    match timer.kind:
+        case Kind.STALE:
+            return expire(state, subject, now)
+        case Kind.STEP:
+            go_on(state, subject, now, outputs)
+            return ()
+        case Kind.HOLD:
+            lapse(state, subject, now, outputs)
+            return ()
+        case Kind.NODE:
+            state.asked[subject] = NEVER_NS
+            changed = ask(state, subject, now)
+            return state.rules.readers[len(state.stamps) + subject] if changed else ()
+    return (subject,)

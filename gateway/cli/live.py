@@ -1,11 +1,11 @@
-"""`gateway status`, `command`, `notify`, `reset`: commands that ask the running daemon."""
+"""`gateway status`, `command`, `notify`: commands that ask the running daemon."""
 
 import argparse
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 
@@ -17,6 +17,9 @@ from gateway.document import plain_scalar
 from gateway.errors import ConfigError
 from gateway.health import Word
 from gateway.snapshot import CommandAnswer, NotifyAnswer, Snapshot
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 STATUS_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 90.0  # three attempts with confirmation, and the wait for its turn
@@ -88,21 +91,30 @@ def _status(daemon: Daemon, options: argparse.Namespace) -> int:
 
 
 def _watch(daemon: Daemon) -> int:
+    from gateway.cli.render import page  # noqa: PLC0415 -- only here
+
+    snapshot = cast("Snapshot", watch(daemon, "status", page))
+    return Word(snapshot["health"]["word"]).code
+
+
+def watch(daemon: Daemon, verb: str, page: Callable[..., "RenderableType"]) -> object:
+    """Draws what the daemon answers, every second until Ctrl-C; returns the last answer.
+
+    `page` takes an answer and `height`, the lines of the screen.
+    """
     from rich.console import Console  # noqa: PLC0415 -- only here
     from rich.live import Live  # noqa: PLC0415 -- only here
 
-    from gateway.cli.render import page  # noqa: PLC0415 -- only here
-
     console = Console()
-    snapshot = cast("Snapshot", daemon.ask(verb="status"))
+    answer: object = daemon.ask(verb=verb)
     try:
         with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
             while True:
-                live.update(page(snapshot, height=console.height), refresh=True)
+                live.update(page(answer, height=console.height), refresh=True)
                 time.sleep(REDRAW_S)
-                snapshot = cast("Snapshot", daemon.ask(verb="status"))
+                answer = daemon.ask(verb=verb)
     except KeyboardInterrupt:
-        return Word(snapshot["health"]["word"]).code
+        return answer
 
 
 def command(options: argparse.Namespace) -> int:
@@ -125,17 +137,6 @@ def _command(daemon: Daemon, options: argparse.Namespace) -> int:
             name = one["device"] or options.device
             print(f"{name} {options.point} {options.value}: {one['outcome']}{why}{shown}")
     return 0 if answer["outcome"] == "confirmed" else 1
-
-
-def reset(options: argparse.Namespace) -> int:
-    """Exit code 1 if the alarm cannot be reset; the message says why."""
-    return with_daemon(options, lambda daemon: _reset(daemon, options))
-
-
-def _reset(daemon: Daemon, options: argparse.Namespace) -> int:
-    daemon.ask(verb="reset", alarm=options.alarm, force=options.force)
-    print(f"{options.alarm}: reset")
-    return 0
 
 
 def notify(options: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from typing import NoReturn
 
 from gateway.cli import (
+    alarms_options,
     audit_options,
     config_options,
     device_options,
@@ -176,13 +177,7 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("value", metavar="VALUE")
     command.add_argument("--json", action="store_true")
 
-    text = "End a latched alarm whose condition is over."
-    example = "gateway reset 'gst-fire-panel.fire.signal[panel-1][17]'"
-    reset = _command(commands, "reset", "live:reset", text, example)
-    _config_option(reset)
-    reset.add_argument("alarm", metavar="ALARM", help="as `gateway status` shows it")
-    text = "also while it is not known whether its condition is over, e.g. its device is gone"
-    reset.add_argument("--force", action="store_true", help=text)
+    alarms_options.add(commands, _command, _config_option)
 
     _store(commands)
     history_options.add(commands, _command, _config_option)

@@ -35,3 +35,14 @@ def seconds(text: str) -> int:
     if duration < 1 or duration != int(duration):
         raise ValueError(f"'{text}' is no step: write e.g. 10s, 5m or 1h, in whole seconds")
     return int(duration)
+
+
+def span_s(text: str) -> float:
+    """Of `30m`, `2h`, `7d`: seconds, more than none. Raises ValueError."""
+    try:
+        found = float(TypeAdapter(Duration).validate_python(text))
+    except ValidationError:
+        found = 0.0
+    if not found > 0:
+        raise ValueError(f"'{text}' is no duration: write e.g. 30m, 2h or 7d")
+    return found

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.snapshot import (
+    AlarmPart,
     DevicePart,
     DeviceReadings,
     NotificationsPart,
@@ -64,11 +65,11 @@ def size(count: int) -> str:
     return f"{count} B"
 
 
-def _word(word: str) -> Text:
+def styled(word: str) -> Text:
     return Text(word, style=_STYLE.get(word, ""))
 
 
-def _table(title: str, *columns: str) -> Table:
+def new_table(title: str, *columns: str) -> Table:
     table = Table(
         title=title, title_justify="left", title_style="bold", box=None, pad_edge=False,
         padding=(0, 2, 0, 0),
@@ -93,7 +94,7 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _row(table: Table, *cells: str | Text) -> None:
+def row(table: Table, *cells: str | Text) -> None:
     """Texts come from devices and people: they are shown as they are, never read as markup."""
     table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
 
@@ -102,11 +103,11 @@ def _head(snapshot: Snapshot) -> RenderableType:
     health = snapshot["health"]
     name = f"{snapshot['gateway']} {snapshot['name']}".strip()
     line = Text.assemble(
-        (name, "bold"), "  ", _word(health["word"]), f"  up {duration(snapshot['uptime_s'])}"
+        (name, "bold"), "  ", styled(health["word"]), f"  up {duration(snapshot['uptime_s'])}"
     )
     reasons = Table.grid(padding=(0, 1))
     for reason in health["reasons"]:
-        _row(reasons, "  -", reason)
+        row(reasons, "  -", reason)
     program = f"version {snapshot['version']}  pid {snapshot['pid']}  loop {snapshot['loop']}"
     parts = [line, reasons] if health["reasons"] else [line]
     return Group(*parts, Text(program, style="dim"))
@@ -114,7 +115,7 @@ def _head(snapshot: Snapshot) -> RenderableType:
 
 def _devices(devices: list[DevicePart], rows: int | None) -> RenderableType:
     live = sum(device["live"] for device in devices)
-    table = _table(
+    table = new_table(
         f"Devices: {live} of {len(devices)} live",
         "device",
         "name",
@@ -129,12 +130,12 @@ def _devices(devices: list[DevicePart], rows: int | None) -> RenderableType:
     if rows is not None and len(devices) > rows:
         shown = sorted(devices, key=lambda d: (d["live"], d["quality"] == "good"))[: rows - 1]
     for device in shown:
-        _row(
+        row(
             table, device["id"], device["name"], device["link"], duration(device["age_s"]),
-            _word(device["quality"]), device["level"] or "-", str(device["good"]), _errors(device),
+            styled(device["quality"]), device["level"] or "-", str(device["good"]), _errors(device),
         )  # fmt: skip
     if len(shown) < len(devices):
-        _row(table, f"... and {len(devices) - len(shown)} more", "", "", "", "", "", "", "")
+        row(table, f"... and {len(devices) - len(shown)} more", "", "", "", "", "", "", "")
     return table
 
 
@@ -145,20 +146,20 @@ def _errors(device: DevicePart) -> str:
 
 
 def _links(snapshot: Snapshot) -> RenderableType:
-    table = _table("Links", "link", "driver", "state", "since", "connects", "counters")
+    table = new_table("Links", "link", "driver", "state", "since", "connects", "counters")
     for link in snapshot["links"]:
         counters = ", ".join(
             f"{name} {count}" for name, count in sorted(link["counters"].items()) if count
         )
-        _row(
-            table, link["name"], link["driver"], _word(link["state"]), duration(link["since_s"]),
+        row(
+            table, link["name"], link["driver"], styled(link["state"]), duration(link["since_s"]),
             str(link["connects"]), link["reason"] or counters,
         )  # fmt: skip
     return table
 
 
 def _upstream(sinks: Sequence[SinkPart]) -> RenderableType:
-    table = _table(
+    table = new_table(
         "Upstream",
         "to",
         "state",
@@ -172,8 +173,8 @@ def _upstream(sinks: Sequence[SinkPart]) -> RenderableType:
     for sink in sinks:
         for index, lane in enumerate(sink["lanes"]):
             first = index == 0
-            _row(
-            table,     sink["name"] if first else "", _word(sink["state"]) if first else "",
+            row(
+            table,     sink["name"] if first else "", styled(sink["state"]) if first else "",
                 f"{lane['lane']} {_LANES[lane['lane']]}", str(lane["backlog"]),
                 "-" if lane["oldest_s"] is None else duration(lane["oldest_s"]),
                 f"{lane['rate_per_s']:.1f}", str(lane["acked"]), str(lane["dead"]),
@@ -195,15 +196,30 @@ def _bytes(sink: SinkPart) -> Text:
 def _alarms(snapshot: Snapshot) -> RenderableType:
     if not snapshot["alarms"]:
         return Text("Alarms: none active", style="bold")
-    table = _table(
-        f"Alarms: {len(snapshot['alarms'])} active", "severity", "device", "since", "title"
-    )
+    active = sum(alarm["letter"] not in "AD" for alarm in snapshot["alarms"])
+    table = new_table(f"Alarms: {active} active", "severity", "device", "since", "title")
     for alarm in snapshot["alarms"]:
-        title = alarm["title"] or alarm["rule"]
-        if alarm["latched"]:
-            title += f"; over, waits for: gateway reset '{alarm['instance']}'"
-        _row(table, _word(alarm["severity"]), alarm["device"], duration(alarm["since_s"]), title)
+        title = f"{alarm['title'] or alarm['rule']}{alarm_note(alarm)}"
+        row(table, styled(alarm["severity"]), alarm["device"], duration(alarm["since_s"]), title)
     return table
+
+
+def alarm_note(alarm: AlarmPart) -> str:
+    """What people should know of an alarm, with the command that helps."""
+    notes = []
+    if alarm["latched"]:
+        notes.append(f"over, waits for: gateway reset '{alarm['instance']}'")
+    if alarm["letter"] == "D":
+        notes.append(f"over, waits for: gateway ack '{alarm['instance']}'")
+    if alarm["letter"] == "H":
+        notes.append("suppressed")
+    if alarm["left_s"] is not None:
+        what = "out of service" if alarm["letter"] == "I" else "shelved"
+        why = f" ({alarm['reason']})" if alarm["reason"] else ""
+        notes.append(f"{what} by {alarm['by']} for another {duration(alarm['left_s'])}{why}")
+    if alarm["acked_by"]:
+        notes.append(f"acknowledged by {alarm['acked_by']}")
+    return "".join(f"; {note}" for note in notes)
 
 
 def _notifications(part: NotificationsPart) -> RenderableType:
@@ -211,10 +227,10 @@ def _notifications(part: NotificationsPart) -> RenderableType:
     title = f"Notifications: {part['open']} open" + (f"  {counted}" if counted else "")
     if not part["waiting"]:
         return Text(title, style="bold")
-    table = _table(title, "severity", "to", "since", "title", "note")
+    table = new_table(title, "severity", "to", "since", "title", "note")
     for one in part["waiting"][:5]:
-        _row(
-            table, _word(one["severity"]), one["recipient"], duration(one["since_s"]), one["text"],
+        row(
+            table, styled(one["severity"]), one["recipient"], duration(one["since_s"]), one["text"],
             one["reason"],
         )  # fmt: skip
     return table
@@ -237,7 +253,7 @@ def _foot(snapshot: Snapshot) -> RenderableType:
         gone = ", ".join(f"{what} {count}" for what, count in store["evicted"].items())
         disk += f"  deleted {gone} ({store['undelivered']} undelivered)"
     return Group(
-        Text.assemble(("Store ", "bold"), _word(store["state"]), reason, store_line),
+        Text.assemble(("Store ", "bold"), styled(store["state"]), reason, store_line),
         Text.assemble(("Disk ", "bold"), disk),
         Text.assemble(("Commands ", "bold"), commands),
         Text.assemble(
@@ -247,13 +263,13 @@ def _foot(snapshot: Snapshot) -> RenderableType:
 
 
 def readings(devices: list[DeviceReadings]) -> RenderableType:
-    table = _table("Last values", "device", "point", "value", "unit", "age", "quality")
+    table = new_table("Last values", "device", "point", "value", "unit", "age", "quality")
     for device in devices:
         for index, point in enumerate(device["points"]):
             value = "-" if point["value"] is None else str(point["value"])
-            _row(
+            row(
             table,     device["id"] if index == 0 else "", point["point"], value, point["unit"],
-                duration(point["age_s"]), _word(point["quality"]),
+                duration(point["age_s"]), styled(point["quality"]),
             )  # fmt: skip
     return table
 
@@ -261,18 +277,18 @@ def readings(devices: list[DeviceReadings]) -> RenderableType:
 def device_list(devices: list[DevicePart]) -> RenderableType:
     """Column `heard`: whether an alarm of a device on the radio would be heard."""
     radio = any(device["hearing"] for device in devices)
-    table = _table(
+    table = new_table(
         "Devices", "device", "profile", "link", "online", "last seen", "ack", "quality",
         *(["heard"] if radio else []), "note",
     )  # fmt: skip
     for device in devices:
         online = device["live"] if device["online"] is None else device["online"]
         hearing = device["hearing"]
-        heard = [_word(hearing["heard"] if hearing else "-")] if radio else []
+        heard = [styled(hearing["heard"] if hearing else "-")] if radio else []
         why = hearing["why"] if hearing and hearing["heard"] != "yes" else ""
-        _row(
+        row(
             table, device["id"], device["profile"], device["link"], "yes" if online else "no",
-            duration(device["age_s"]), device["level"] or "-", _word(device["quality"]), *heard,
+            duration(device["age_s"]), device["level"] or "-", styled(device["quality"]), *heard,
             "; ".join(text for text in (device["note"], why) if text),
         )  # fmt: skip
     return table
@@ -281,11 +297,11 @@ def device_list(devices: list[DevicePart]) -> RenderableType:
 def strangers(found: list[tuple[StrangerPart, str | None]]) -> RenderableType:
     if not found:
         return Text("Nobody speaks who is not configured", style="bold")
-    table = _table(f"Unknown: {len(found)}", "link", "topic", "count", "age", "profile", "note")
+    table = new_table(f"Unknown: {len(found)}", "link", "topic", "count", "age", "profile", "note")
     for part, profile in found:
         keys = [key.removeprefix("values.") for key in part["keys"][:6]]
         said = ", ".join(keys) or "no JSON object"
-        _row(
+        row(
             table, part["link"], part["topic"][:80], str(part["count"]), duration(part["last_s"]),
             profile or "?", said,
         )  # fmt: skip

@@ -98,6 +98,8 @@ class Site:
         severity: Severity,
         about: Mapping[str, object],
         cause: UUID | None,
+        by: str = "rules",
+        occasion: str = "",
     ) -> None:
         assert about["rule"]
         self.told.append((recipient, text, severity, cause))
@@ -143,7 +145,7 @@ async def test_a_raised_alarm_is_an_event_with_its_rule_title_and_values(site: S
     (raised,) = site.of(EventKind.ALARM_RAISED)
     assert (raised.device, raised.severity, raised.n) == ("light-1", Severity.OPERATIONAL, sample.n)
     assert raised.attributes == {
-        "rule": "dark", "instance": "dark[light-1]", "title": "Dark", "values": {LUX: 12},
+        "rule": "dark", "instance": "dark[light-1]", "title": "Dark", "values": {LUX: 12}, "annunciate": True,
     }  # fmt: skip
     (active,) = site.decider.active()
     assert (active.instance, active.since) == ("dark[light-1]", site.clock.boottime_ns())

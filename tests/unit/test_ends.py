@@ -42,7 +42,7 @@ class Site(Rig):
 
     def notify(
         self, recipient: str, text: str, severity: Severity, about: Mapping[str, object],
-        cause: UUID | None,
+        cause: UUID | None, by: str = "rules", occasion: str = "",
     ) -> None:  # fmt: skip
         self.told.append((round(asyncio.get_running_loop().time(), 2), text, cause))
 

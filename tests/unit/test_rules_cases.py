@@ -149,7 +149,9 @@ def test_a_case_that_fails_says_where_and_what_happened_instead(
     ("+5s l1.light.on = 1", "'1' is no value of light.on: write true or false"),
     ("+5s l1.light.level = 200 %", "outside of what light.level may be"),
     ("+5s m1.elec.voltage.a", "no reading: write DEVICE.POINT = VALUE"),
-    ('{at: +5s, ack: "hot[m1]", set: x}', "'ack' is not in this version: remove it"),
+    ('{at: +5s, ack: "hot[m1]", set: x}', "unknown key 'set': write one of ack, at, by"),
+    ('{at: +5s, ack: "hott[m1]"}', "unknown alarm 'hott[m1]': did you mean 'hot[m1]'?"),
+    ('{at: +5s, shelve: "hot[m1]", for: 0s}', "no time: write e.g. 2h"),
     ("{at: +5s, reload: 1h}", "'reload' is not in this version"),
     ("{at: +5s, clock_step: away}", "away is no time"),
     ('{at: +5s, reset: "hott[m1]"}', "unknown alarm 'hott[m1]': did you mean 'hot[m1]'?"),
@@ -233,6 +235,29 @@ def night(folder: Path, case: str) -> Verdict:
     (folder / "site.test.yaml").write_text(HOURS + case)
     fixture = load_fixture(folder / "site.test.yaml")
     return judge(fixture, fixture.cases[0])
+
+
+def test_what_people_do_with_alarms_decides_what_is_heard(tmp_path: Path) -> None:
+    case = """\
+- name: shelved
+  input:
+  - {at: +0s, shelve: "hot[m1]", for: 1m}
+  - +1s m1.elec.voltage.a = 260 V
+  - {at: +70s, ack: "hot[m1]", by: ann}
+  - {at: +80s, out_of_service: "hot[m1]", for: 1h, reason: rewired}
+  - {at: +90s, in_service: "hot[m1]"}
+  - {at: +100s, unshelve: "hot[m1]"}
+  only: true
+  end: +2h
+  expect:
+"""
+    good = '  - {at: +11s, raised: ["hot[m1]"]}\n  - {at: +1m, annunciated: ["hot[m1]"]}\n'
+    found = verdict(tmp_path, case + good)
+    assert [str(p).split(": ", 1)[1] for p in found.problems] == [
+        "tests[0]: +1m40s hot[m1] is not shelved: mend the input `unshelve`"
+    ]
+    found = verdict(tmp_path, case + good.replace("+1m", "+11s"))
+    assert any("annunciated" in str(p) for p in found.problems)
 
 
 def test_hours_begin_by_the_clock_on_the_wall_and_people_are_told(tmp_path: Path) -> None:

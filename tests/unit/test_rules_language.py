@@ -8,6 +8,7 @@ from gateway.profile import Profile
 from rules.load import DeviceView, load_rules
 from rules.model import RuleSet
 from rules.outputs import (
+    Changed,
     Claimed,
     Cleared,
     Commanded,
@@ -97,7 +98,7 @@ class Engine:
 
 def said(output: Output) -> str:
     match output:
-        case Raised() | Cleared() | Occurred():
+        case Raised() | Cleared() | Changed() | Occurred():
             return f"{type(output).__name__} {output.instance}"
         case Claimed():
             return f"{output.device}.{output.point} = {output.value}"

@@ -217,7 +217,8 @@ def test_a_snapshot_tells_ages_not_clock_readings() -> None:
     assert found["uptime_s"] == pytest.approx(20)
     assert found["alarms"] == [
         {"instance": "over[meter-1]", "rule": "over", "device": "meter-1", "severity": "safety",
-         "title": "過壓", "since_s": pytest.approx(20), "latched": False},
+         "title": "過壓", "since_s": pytest.approx(20), "latched": False,
+         "letter": "B", "acked_by": "", "raises": 1, "muted": False, "left_s": None, "by": "", "reason": ""},
     ]  # fmt: skip
     (link,) = found["links"]
     assert link["since_s"] == pytest.approx(20)

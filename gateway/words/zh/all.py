@@ -1,12 +1,13 @@
 """Every text in Chinese."""
 
-from gateway.words.zh import alarm, config, expression, file, page, rule, value
+from gateway.words.zh import alarm, config, expression, file, life, page, rule, value
 
 TEXTS: dict[str, str | tuple[str, str]] = {
     **alarm.TEXTS,
     **config.TEXTS,
     **expression.TEXTS,
     **file.TEXTS,
+    **life.TEXTS,
     **page.TEXTS,
     **rule.TEXTS,
     **value.TEXTS,

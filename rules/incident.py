@@ -1,0 +1,68 @@
+"""An incident: what has become of an alarm since it was raised, and who has put it aside. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from gateway.model import Severity
+
+# Times of the engine, which a restart may count from another beginning.
+_TIMES = frozenset({"opened", "acked_ns", "told_ns", "shelved_ns", "out_ns", "remind_ns"})
+
+
+@dataclass(slots=True)
+class Incident:
+    """Of one instance. It is open from the raise until the alarm is not active, reset if it latches and
+    acknowledged if that is required. What puts it aside (shelved, out of service) is independent of that.
+
+    All times are engine times, ns; None: not so.
+    """
+
+    open: bool = False
+    opened: int | None = None  # of the first raise, also of an incident that is closed by now
+    count: int = 0  # raises
+    severity: Severity = Severity.OPERATIONAL  # the effective one
+    said: bool = False  # the raise was told, and no end since
+    quiet: bool = False  # raised again within `cooldown`
+    acked_ns: int | None = None
+    acked_by: str = ""
+    told: int = 0  # annunciations
+    told_ns: int | None = None  # the last annunciation, unless it was muted since
+    suppressed: bool = False
+    shelved_ns: int | None = None  # until then
+    shelved_by: str = ""
+    one_shot: bool = False  # or until the next end
+    out_ns: int | None = None  # out of service until then
+    out_by: str = ""
+    out_reason: str = ""
+    remind_ns: int | None = None
+
+    @property
+    def unacked(self) -> bool:
+        return self.open and self.acked_ns is None
+
+    @property
+    def blank(self) -> bool:
+        """Nothing is worth keeping."""
+        return self == Incident()
+
+    def dump(self) -> dict[str, object]:
+        """JSON values; only what is not as at the beginning."""
+        blank = Incident()
+        found = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {k: _plain(v) for k, v in found.items() if v != getattr(blank, k)}
+
+    @classmethod
+    def load(cls, dumped: Mapping[str, Any], shift_ns: int = 0) -> "Incident":
+        """From `dump`; its times are `shift_ns` later now. Keys of other versions are left out."""
+        known = {one.name for one in fields(cls)}
+        values = {key: value for key, value in dumped.items() if key in known}
+        for key in _TIMES & values.keys():
+            values[key] += shift_ns
+        if "severity" in values:
+            values["severity"] = Severity(values["severity"])
+        return cls(**values)
+
+
+def _plain(value: object) -> object:
+    return int(value) if isinstance(value, Severity) else value

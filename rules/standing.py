@@ -1,0 +1,64 @@
+"""How the alarm of an instance stands: what is open, muted, acknowledged. Asks, and changes nothing."""
+
+from gateway.model import Severity
+from rules.flow import Phase, State
+from rules.incident import Incident
+
+RAISED = frozenset({Phase.ACTIVE, Phase.CLEARING})
+
+
+def raised(state: State, rank: int) -> bool:
+    """It is active: its condition holds, or `keep_for` still runs."""
+    return state.phases[rank] in RAISED
+
+
+def standing(state: State, rank: int) -> bool:
+    """Active, or latched."""
+    return state.phases[rank] in RAISED or rank in state.latched
+
+
+def severity(state: State, rank: int) -> Severity:
+    """The effective one: of the open incident, else that of the rule."""
+    one = state.incidents.get(rank)
+    if one is not None and one.open:
+        return one.severity
+    return state.rules.instances[rank].rule.severity or Severity.OPERATIONAL
+
+
+def suppressed(state: State, rank: int) -> bool:
+    """A rule that makes it needless stands, and is at least as severe."""
+    own = severity(state, rank)
+    return any(
+        standing(state, other) and severity(state, other) >= own
+        for other in state.rules.suppressors.get(rank, ())
+    )
+
+
+def out(state: State, rank: int) -> bool:
+    """Out of service: it does nothing."""
+    one = state.incidents.get(rank)
+    return one is not None and one.out_ns is not None
+
+
+def muted(state: State, rank: int) -> bool:
+    """Nobody is told of it."""
+    one = state.incidents.get(rank)
+    if one is None:
+        return False
+    return one.quiet or one.suppressed or one.shelved_ns is not None or one.out_ns is not None
+
+
+def letter(state: State, rank: int) -> str:
+    """The state after ISA-18.2, as alarm systems show it: A normal, B active and not acknowledged, C
+    active and acknowledged, D over and not acknowledged, E and F latched, G shelved, H suppressed, I
+    out of service.
+    """
+    one = state.incidents.get(rank, Incident())
+    acked = one.acked_ns is not None or state.rules.instances[rank].rule.terms.ack == "none"
+    aside = {"I": one.out_ns is not None, "H": one.suppressed, "G": one.shelved_ns is not None}
+    if aside_letter := next((name for name, is_ in aside.items() if is_), ""):
+        return aside_letter
+    if not one.open:
+        return "A"
+    unacked, seen = "BC" if raised(state, rank) else "EF" if rank in state.latched else "DD"
+    return seen if acked else unacked
