@@ -1,17 +1,16 @@
 """How the incident of an instance goes on when its alarm begins and ends, and when time passes. Pure."""
 
 from collections.abc import Mapping
-from heapq import heappush
 from typing import Any
 
-from gateway.model import NO_ATTRIBUTES, Severity, Value
-from rules.deeds import run_steps, tell_again
-from rules.flow import Kind, State, Timer
+from gateway.model import NO_ATTRIBUTES, Value
+from rules.deeds import run_steps, stop, tell_again
+from rules.due import arm
+from rules.flow import Phase, State
 from rules.incident import Incident
 from rules.model import Instance
 from rules.outputs import Change, Changed, Cleared, Output, Raised
-from rules.standing import letter, muted, raised, severity, standing, suppressed
-from rules.terms import REMIND_NS
+from rules.standing import effective, letter, muted, out, raised, severity, standing, suppressed
 
 
 def incident(state: State, rank: int) -> Incident:
@@ -33,34 +32,83 @@ def changed(
 
 def begun(state: State, rank: int, now: int, outputs: list[Output]) -> None:
     """The alarm is raised. The instance is active already."""
-    one, rule = incident(state, rank), state.rules.instances[rank].rule
-    cooldown = rule.terms.cooldown_ns
-    one.quiet = one.opened is not None and now - one.opened < cooldown
+    one, terms = incident(state, rank), state.rules.instances[rank].rule.terms
+    one.quiet = one.opened is not None and now - one.opened < terms.cooldown_ns
     if not one.open and not one.quiet:
         one.opened, one.count, one.told = now, 0, 0
         one.acked_by = ""
+    one.severity = effective(state, rank, now)
     one.open = True
     one.count += 1
     if not one.quiet:
         one.acked_ns, one.acked_by = None, ""
-        one.severity = rule.severity or Severity.OPERATIONAL
-        _tell_begin(state, rank, now, outputs)
+        _storm(state, rank, now, outputs)
+        flaps = _flap(state, rank, now)
+        tell_begin(state, rank, now, outputs)
+        if flaps:
+            changed(state, rank, "flapping", outputs)
+    one.suppressed = suppressed(state, rank)
     related(state, rank, now, outputs)
     arm(state, rank)
 
 
-def _tell_begin(state: State, rank: int, now: int, outputs: list[Output]) -> None:
+def tell_begin(state: State, rank: int, now: int, outputs: list[Output]) -> None:
     one, instance = incident(state, rank), state.rules.instances[rank]
-    one.suppressed = suppressed(state, rank)
-    one.said = True
+    was, one.suppressed = one.suppressed, suppressed(state, rank)
+    one.said, one.stage = True, 0
     loud = not muted(state, rank)
     one.told += loud
     one.told_ns = now if loud else None
     alarm = (instance.id, instance.rule.id, instance.device, one.severity, instance.shown)
-    about = {**instance.about, "count": one.count} if one.count > 1 else instance.about
+    about = dict(instance.about) | ({"count": one.count} if one.count > 1 else {})
+    about |= {"storm": instance.storm} if one.stormed else {}
     outputs.append(Raised(*alarm, known(state, instance), about, loud))
-    if one.suppressed:
+    if one.suppressed and not was:
         changed(state, rank, "suppressed", outputs)
+
+
+def _flap(state: State, rank: int, now: int) -> bool:
+    """Whether it comes and goes as of now."""
+    one, flap = incident(state, rank), state.rules.instances[rank].rule.terms.flap
+    if flap is None:
+        return False
+    one.raises = [at for at in (*one.raises, now) if at > now - flap.ns][-flap.raises - 1 :]
+    begins = not one.flapping and len(one.raises) > flap.raises
+    one.flapping |= begins
+    return begins
+
+
+def _storm(state: State, rank: int, now: int, outputs: list[Output]) -> None:
+    """One more of many: from a certain number on they are one alarm, the storm."""
+    one, storm = incident(state, rank), state.rules.instances[rank].rule.terms.storm
+    parent = state.rules.storms.get(rank)
+    one.stormed = False
+    if storm is None or parent is None:
+        return
+    whole = incident(state, parent)
+    whole.raises = [at for at in (*whole.raises, now) if at > now - storm.ns][
+        -storm.more_than - 1 :
+    ]
+    one.stormed = whole.open or len(whole.raises) > storm.more_than
+    if one.stormed and not raised(state, parent):
+        state.phases[parent], state.since[parent] = Phase.ACTIVE, now
+        begun(state, parent, now, outputs)
+        if not out(state, parent):
+            run_steps(state, parent, state.rules.instances[parent].do, now, outputs)
+
+
+def _calm(state: State, rank: int, now: int, outputs: list[Output]) -> None:
+    """A member of a storm has ended: the storm ends with the last one."""
+    one, parent = state.incidents.get(rank), state.rules.storms.get(rank)
+    if one is not None:
+        one.stormed = False
+    if parent is None or not raised(state, parent):
+        return
+    if not any(raised(state, member) for member in state.rules.members[parent]):
+        state.phases[parent] = Phase.NORMAL
+        told_end(state, parent, "none of its alarms is active any more", outputs)
+        stop(state, parent, outputs)
+        ended(state, parent, now, outputs)
 
 
 def told_end(state: State, rank: int, reason: str, outputs: list[Output]) -> None:
@@ -79,6 +127,7 @@ def ended(state: State, rank: int, now: int, outputs: list[Output]) -> None:
         if one.shelved_ns is not None and one.one_shot:
             unshelved(state, rank, outputs, {"why": "the alarm has ended"})
         settle(state, rank)
+    _calm(state, rank, now, outputs)
     related(state, rank, now, outputs)
 
 
@@ -90,7 +139,7 @@ def settle(state: State, rank: int) -> None:
     waits = terms.ack == "required" and one.acked_ns is None
     if one.open and not standing(state, rank) and not waits:
         one.open = one.quiet = one.suppressed = False
-        one.told_ns = None
+        one.told_ns, one.stage = None, 0
     arm(state, rank)
     if one.blank:
         del state.incidents[rank]
@@ -99,21 +148,26 @@ def settle(state: State, rank: int) -> None:
 def related(state: State, rank: int, now: int, outputs: list[Output]) -> None:
     """How this alarm stands may have made others needless, or needed again."""
     for other in state.rules.suppresses.get(rank, ()):
-        one = state.incidents.get(other)
-        if one is None or not one.open or one.suppressed is suppressed(state, other):
-            continue
-        one.suppressed = not one.suppressed
-        changed(state, other, "suppressed" if one.suppressed else "unsuppressed", outputs)
-        hush(state, other, now, outputs)
+        review(state, other, now, outputs)
+
+
+def review(state: State, rank: int, now: int, outputs: list[Output]) -> None:
+    """Whether the alarm is needless now, or is so no longer."""
+    one = state.incidents.get(rank)
+    if one is None or not one.open or one.suppressed is suppressed(state, rank):
+        return
+    one.suppressed = not one.suppressed
+    changed(state, rank, "suppressed" if one.suppressed else "unsuppressed", outputs)
+    hush(state, rank, now, outputs)
 
 
 def resumed(state: State, rank: int, now: int) -> None:
     """After a restart the alarm is active as it was; unless more is known, people have heard of it."""
-    one, rule = incident(state, rank), state.rules.instances[rank].rule
+    one = incident(state, rank)
     if one.open:
         return
     one.open, one.said, one.opened, one.count, one.told = True, True, state.since[rank], 1, 1
-    one.severity, one.told_ns = rule.severity or Severity.OPERATIONAL, now
+    one.severity, one.told_ns = effective(state, rank, now), now
 
 
 def dump(state: State) -> dict[str, dict[str, object]]:
@@ -129,18 +183,23 @@ def load(state: State, dumped: Mapping[str, Mapping[str, Any]], shift_ns: int = 
     """
     for rank, instance in enumerate(state.rules.instances):
         if instance.id in dumped and instance.rule.severity is not None:
-            state.incidents[rank] = Incident.load(dumped[instance.id], shift_ns)
+            one = Incident.load(dumped[instance.id], shift_ns)
+            if len(one.levels) != len(instance.levels):  # the rule is another one by now
+                one.levels = []
+            one.flapping &= instance.rule.terms.flap is not None
+            one.stormed &= rank in state.rules.storms
+            state.incidents[rank] = one
 
 
 # What people hear
 
 
-def hush(state: State, rank: int, now: int, outputs: list[Output]) -> None:
-    """It was muted, or is so no longer: what is active and nobody has seen is news then."""
+def hush(state: State, rank: int, now: int, outputs: list[Output], *, seen: bool = False) -> None:
+    """It was muted, or is so no longer: what is active and nobody has seen (or `seen`, too) is news then."""
     one = incident(state, rank)
     if muted(state, rank):
         one.told_ns = None
-    elif raised(state, rank) and one.unacked and one.told_ns is None:
+    elif raised(state, rank) and (seen or one.unacked) and one.told_ns is None:
         annunciate(state, rank, now, outputs)
     arm(state, rank)
 
@@ -149,7 +208,7 @@ def annunciate(state: State, rank: int, now: int, outputs: list[Output]) -> None
     """An alarm that goes on is news again."""
     one = incident(state, rank)
     one.told += 1
-    one.told_ns = now
+    one.told_ns, one.stage = now, 0
     changed(state, rank, "annunciated", outputs)
     tell_again(state, rank, now, outputs)
 
@@ -158,53 +217,6 @@ def unshelved(state: State, rank: int, outputs: list[Output], more: Mapping[str,
     one = incident(state, rank)
     one.shelved_ns, one.shelved_by, one.one_shot = None, "", False
     changed(state, rank, "unshelved", outputs, more)
-
-
-# Time
-
-
-def arm(state: State, rank: int) -> None:
-    """Set the timer of the alarm to what comes first."""
-    due = _due(state, rank)
-    if due is None:
-        state.cares.pop(rank, None)
-    elif state.cares.get(rank) != due:
-        state.cares[rank] = due
-        heappush(state.timers, Timer(due, Kind.ALARM, rank))
-
-
-def _due(state: State, rank: int) -> int | None:
-    one = state.incidents.get(rank)
-    if one is None:
-        return None
-    coming = [one.shelved_ns, one.out_ns, one.remind_ns, _realarm(state, rank)]
-    return min((due for due in coming if due is not None), default=None)
-
-
-def _realarm(state: State, rank: int) -> int | None:
-    """When an alarm that was acknowledged and is still active is news again."""
-    one, terms = incident(state, rank), state.rules.instances[rank].rule.terms
-    if not terms.realarm_ns or one.acked_ns is None or not (one.open and raised(state, rank)):
-        return None
-    return max(one.acked_ns, state.since[rank]) + terms.realarm_ns
-
-
-def look_after(state: State, rank: int, now: int, outputs: list[Output]) -> None:
-    """All that is due for the alarm by now."""
-    one = incident(state, rank)
-    if one.shelved_ns is not None and one.shelved_ns <= now:
-        unshelved(state, rank, outputs, {"why": "its time is over"})
-    if one.out_ns is not None and one.out_ns <= now:
-        in_service(state, rank, now, outputs, {"why": "its time is over"})
-    elif one.remind_ns is not None and one.remind_ns <= now:
-        one.remind_ns += REMIND_NS
-        more = {"by": one.out_by, "reason": one.out_reason, "reminder": True}
-        changed(state, rank, "out_of_service", outputs, more)
-    realarm = _realarm(state, rank)
-    if realarm is not None and realarm <= now:
-        one.acked_ns, one.acked_by, one.told_ns = None, "", None
-        changed(state, rank, "realarm", outputs)
-    hush(state, rank, now, outputs)
 
 
 def in_service(

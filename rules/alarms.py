@@ -13,13 +13,14 @@ from gateway.errors import Problem
 from gateway.profile import Profile
 from gateway.profile_alarm import AlarmRule
 from gateway.words.text import fault
+from rules.alarm_section import AlarmSection
 from rules.check import Report
 from rules.clause import Condition, Part
 from rules.condition import limits_of, meant
 from rules.formula import EVERY, Alias, Scope
 from rules.parse import parse
 from rules.points import LIMIT, implied, indices, paths, point_of
-from rules.section import AlarmSection, Each, RuleSection
+from rules.section import Each, RuleSection
 from rules.select import DeviceView, Target
 from rules.tree import RuleError
 

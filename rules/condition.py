@@ -26,7 +26,7 @@ def meant(section: RuleSection, scope: Scope, report: Report) -> Conditions | No
     """None after a problem."""
     before = len(report.problems)
     formulas = {
-        key: _formula(key, condition, scope, report) for key, condition in section.conditions
+        key: _formula((key,), condition, scope, report) for key, condition in section.conditions
     }
     when, until = formulas["when"], formulas.get("until")
     if len(report.problems) > before or when is None:
@@ -51,12 +51,34 @@ def limits_of(condition: Condition) -> set[str]:
     return {p.point for part in condition.parts for p in paths(part.node) if p.alias == LIMIT}
 
 
-def _formula(key: str, condition: Condition, scope: Scope, report: Report) -> Formula | None:
+class Leveled(NamedTuple):
+    """What a level of an alarm means."""
+
+    when: Formula
+    until: Formula | None
+
+
+def levels_meant(section: RuleSection, scope: Scope, report: Report) -> tuple[Leveled, ...] | None:
+    """None after a problem."""
+    found: list[Leveled] = []
+    before = len(report.problems)
+    for index, level in enumerate(section.alarm.levels if section.alarm else ()):
+        path: Path_ = ("alarm", "levels", index)
+        when = _formula((*path, "when"), level.when, scope, report)
+        until = (
+            None if level.until is None else _formula((*path, "until"), level.until, scope, report)
+        )
+        if when is not None:
+            found.append(Leveled(when, until))
+    return None if len(report.problems) > before else tuple(found)
+
+
+def _formula(path: Path_, condition: Condition, scope: Scope, report: Report) -> Formula | None:
     found, failed = meanings([(part.node, part.text) for part in condition.parts], scope, condition.join)  # fmt: skip
     for index, error in failed:
         part = condition.parts[index]
         within = Within(part.text, error.start, error.end)
-        report.problem((key, *part.path), error.what, error.fix, within=within)
+        report.problem((*path, *part.path), error.what, error.fix, within=within)
     return found
 
 

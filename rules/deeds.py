@@ -5,7 +5,7 @@ from heapq import heappush
 from gateway.model import Outcome, Value
 from rules.flow import Kind, State, Timer
 from rules.outputs import Answer, Claimed, Commanded, Logged, Notified, Output, Ref, Released
-from rules.sequence import Deed, Message, Note, Notice, Order, Run, Setting, Steps
+from rules.sequence import Deed, Message, Note, Notice, Order, Run, Setting, Steps, Thread
 from rules.standing import muted, severity
 
 # After these the device does not do what it should. What gave way to something newer or stronger
@@ -37,6 +37,15 @@ def run_steps(state: State, rank: int, steps: Steps, now: int, outputs: list[Out
     """A new activation of an instance."""
     state.activations += 1
     state.runs[rank] = Run.of(steps, state.activations)
+    go_on(state, rank, now, outputs)
+
+
+def more_steps(state: State, rank: int, steps: Steps, now: int, outputs: list[Output]) -> None:
+    """Beside what is under way."""
+    if rank not in state.runs:
+        run_steps(state, rank, steps, now, outputs)
+        return
+    state.runs[rank].threads.append(Thread([list(steps)]))
     go_on(state, rank, now, outputs)
 
 
@@ -104,9 +113,13 @@ def _ref(state: State, rank: int, step: int | None) -> Ref | None:
 
 
 def _occasion(state: State, rank: int) -> str:
-    """What makes the same words news: which annunciation of the incident it is, but for the first."""
+    """What makes the same words news: which annunciation of the incident it is, but for the
+    first, and which stage of its escalation.
+    """
     one = state.incidents.get(rank)
-    return "" if one is None or one.told < 2 else str(one.told)
+    if one is None or (one.told < 2 and not one.stage):
+        return ""
+    return f"{one.told}.{one.stage}" if one.stage else str(one.told)
 
 
 def _text(state: State, message: Message) -> str:

@@ -1,13 +1,14 @@
 """An incident: what has become of an alarm since it was raised, and who has put it aside. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from gateway.model import Severity
 
 # Times of the engine, which a restart may count from another beginning.
 _TIMES = frozenset({"opened", "acked_ns", "told_ns", "shelved_ns", "out_ns", "remind_ns"})
+_LISTS = frozenset({"raises", "levels"})
 
 
 @dataclass(slots=True)
@@ -36,6 +37,11 @@ class Incident:
     out_by: str = ""
     out_reason: str = ""
     remind_ns: int | None = None
+    stage: int = 0  # of the escalation that comes next
+    levels: list[int | None] = field(default_factory=list)  # when each counts; None: it does not
+    raises: list[int] = field(default_factory=list)  # the last ones; of the members of a storm
+    flapping: bool = False
+    stormed: bool = False  # raised as one of many
 
     @property
     def unacked(self) -> bool:
@@ -59,10 +65,14 @@ class Incident:
         values = {key: value for key, value in dumped.items() if key in known}
         for key in _TIMES & values.keys():
             values[key] += shift_ns
+        for key in _LISTS & values.keys():
+            values[key] = [None if at is None else at + shift_ns for at in values[key]]
         if "severity" in values:
             values["severity"] = Severity(values["severity"])
         return cls(**values)
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, list):
+        return [*value]
     return int(value) if isinstance(value, Severity) else value

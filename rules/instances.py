@@ -5,15 +5,16 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from gateway.document import suggest
+from gateway.model import Severity
 from gateway.profile import Profile
 from gateway.site_limit import SiteLimit
 from gateway.words.text import fault, text
 from rules.bind import Binder
 from rules.check import Report, check_at, check_during
-from rules.condition import meant
+from rules.condition import Leveled, levels_meant, meant
 from rules.formula import Alias, Formula, Scope
 from rules.hours import Calendar
-from rules.model import LEVELS, Instance, Rule
+from rules.model import LEVELS, Instance, Level, Rule, Stage
 from rules.predicate import Predicate
 from rules.section import Group, RuleSection
 from rules.select import DeviceView, Site, Target
@@ -52,6 +53,7 @@ class _Meant(NamedTuple):
     when: Formula
     until: Formula | None
     steps: Checked
+    levels: tuple[Leveled, ...]
 
 
 def made(
@@ -152,14 +154,16 @@ def _meaning(
 ) -> _Meant | None:
     before = len(report.problems)
     conditions = meant(section, scope, report)
+    levels = levels_meant(section, scope, report)
     life = LEVELS[section.effective_priority] == LEVELS["life"]
     steps = StepCheck(aliases, scope, making.recipients, report, life=life).run(section)
-    if conditions is None or len(report.problems) > before:
+    if conditions is None or levels is None or len(report.problems) > before:
         return None
-    for formula in (*conditions, *steps.formulas.values()):
+    leveled = (one for level in levels for one in level)
+    for formula in (*conditions, *leveled, *steps.formulas.values()):
         if formula is not None:
             making.asks.setdefault(section.id, set()).update(formula.asks)
-    return _Meant(*conditions, steps)
+    return _Meant(*conditions, steps, levels)
 
 
 def _scope(
@@ -202,8 +206,29 @@ def _instance(
     return Instance(
         name, rule, device, bind(meant.when), None if meant.until is None else bind(meant.until),
         binding.steps(section.do, ("do",)), binding.steps(section.on_clear, ("on_clear",)), title, target.about,
-        _during(section, making), _at(section, making), target.tags,
+        _during(section, making), _at(section, making), target.tags, *_life(section, meant, binding),
     )  # fmt: skip
+
+
+def _life(
+    section: RuleSection, meant: _Meant, binding: Binding
+) -> tuple[tuple[Level, ...], tuple[Stage, ...]]:
+    """The levels and the stages of its alarm."""
+    alarm = section.alarm
+    if alarm is None:
+        return (), ()
+    levels = tuple(
+        Level(
+            binding.bind(one.when), None if one.until is None else binding.bind(one.until),
+            round(level.for_ * 1e9), Severity[level.severity.upper()],
+        )
+        for level, one in zip(alarm.levels, meant.levels, strict=True)
+    )  # fmt: skip
+    stages = tuple(
+        Stage(round(one.after * 1e9), one.only, binding.stage(one, ("alarm", "escalate", index)))
+        for index, one in enumerate(alarm.escalate)
+    )
+    return levels, stages
 
 
 def _during(section: RuleSection, making: Making) -> int | None:

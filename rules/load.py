@@ -17,6 +17,7 @@ from rules.loops import loops
 from rules.model import LEVELS, Instance, Rule, RuleSet, Slots
 from rules.section import NOT_YET, RuleFile, RuleSection
 from rules.select import DeviceView, Site
+from rules.storms import storms
 from rules.suppress import Written, suppressions
 from rules.terms import Terms
 
@@ -56,6 +57,8 @@ def load_rules(
         instances += made(rule, entry.section, making, report)
         problems += report.problems
         notes += report.notes
+    instances, wrong = storms(written, instances)
+    problems += wrong
     of_profiles = _alarm_instances(alarms, devices, making)
     everything = [*written, *map(_of_profile, alarms)]
     problems = (

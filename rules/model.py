@@ -10,7 +10,8 @@ from gateway.errors import Problem
 from gateway.model import NO_ATTRIBUTES, Severity
 from rules.nodes import Node
 from rules.predicate import Predicate
-from rules.sequence import Order, Setting, Steps, placed, predicates, walk
+from rules.relations import relations, suppressors
+from rules.sequence import Order, Setting, Step, Steps, placed, predicates, walk
 from rules.term import Compare, Const, Input
 from rules.terms import Terms
 
@@ -47,13 +48,33 @@ class Rule(NamedTuple):
     terms: Terms = Terms()
 
 
+class Level(NamedTuple):
+    """While it holds, for `for_ns` by then, the alarm has this severity."""
+
+    when: Predicate
+    until: Predicate | None
+    for_ns: int
+    severity: Severity
+
+
+class Stage(NamedTuple):
+    """What is done `after_ns` after people were to hear of the alarm, if nobody has acknowledged it
+    (`unacked`), or it is still `active`.
+    """
+
+    after_ns: int
+    only: Literal["unacked", "active"]
+    steps: Steps
+
+
 class Instance(NamedTuple):
     """A rule applied to one device, to one element of an array of it, or to one group of devices.
 
     `id` is `rule-id[key]`, then `[n]` for an element; `device` is "gateway" for a group. `about`
     goes with the events of its alarm; `title` replaces that of the rule where one is given.
     `during` is the number of the node that knows its hours, `at` of the one that knows its moments.
-    `tags` are those of its device, or of its group.
+    `tags` are those of its device, or of its group. `storm` is the instance that stands for many of
+    its kind.
     """
 
     id: str
@@ -68,6 +89,9 @@ class Instance(NamedTuple):
     during: int | None = None
     at: int | None = None
     tags: Mapping[str, str] = NO_TAGS
+    levels: tuple[Level, ...] = ()
+    stages: tuple[Stage, ...] = ()
+    storm: str = ""
 
     @property
     def shown(self) -> str:
@@ -77,22 +101,34 @@ class Instance(NamedTuple):
     @property
     def worst(self) -> Severity:
         """The highest severity that its alarm can come to."""
-        return self.rule.severity or Severity.OPERATIONAL
+        base = self.rule.severity or Severity.OPERATIONAL
+        return max(base, *(level.severity for level in self.levels), base)
 
     @property
     def tests(self) -> tuple[Predicate, ...]:
-        return (self.when,) if self.until is None else (self.when, self.until)
+        """Its conditions, those of its levels last."""
+        own = (self.when,) if self.until is None else (self.when, self.until)
+        levels = (one for level in self.levels for one in (level.when, level.until))
+        return (*own, *(one for one in levels if one is not None))
+
+    @property
+    def all_steps(self) -> Iterator[Step]:
+        """Inner ones too."""
+        yield from walk(self.do)
+        yield from walk(self.on_clear)
+        for stage in self.stages:
+            yield from walk(stage.steps)
 
     @property
     def sets(self) -> tuple[Setting | Order, ...]:
         """Everything that it writes."""
-        steps = (*walk(self.do), *walk(self.on_clear))
-        return tuple(step for step in steps if isinstance(step, Setting | Order))
+        return tuple(step for step in self.all_steps if isinstance(step, Setting | Order))
 
     @property
     def reads(self) -> tuple[Predicate, ...]:
         """Everything that it looks at."""
-        return (*self.tests, *predicates(self.do), *predicates(self.on_clear))
+        stages = (one for stage in self.stages for one in predicates(stage.steps))
+        return (*self.tests, *predicates(self.do), *predicates(self.on_clear), *stages)
 
 
 class Wire(NamedTuple):
@@ -123,7 +159,8 @@ class RuleSet:
     are they by number; `stale_ns` says how long the value of each is known, `texts` whether it is a
     text. `wires` are the nodes, numbered after the slots; `feeds` says which nodes read a slot,
     `readers` which instances read a slot or node, `limits` what of a slot they compare. `suppressors`
-    are, by rank, the ranks that may make an alarm needless, `suppresses` the other way round.
+    are, by rank, the ranks that may make an alarm needless, `suppresses` the other way round;
+    `members` are the ranks that a storm stands for, `storms` the other way round.
     """
 
     rules: tuple[Rule, ...] = ()
@@ -137,6 +174,8 @@ class RuleSet:
     readers: tuple[tuple[int, ...], ...] = ()
     suppressors: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     suppresses: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    members: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    storms: Mapping[int, int] = field(default_factory=dict)
     limits: tuple[Limits, ...] = ()
     notes: Sequence[Problem] = ()
 
@@ -203,7 +242,7 @@ class Slots:
             wire._replace(runs=tuple(one for name in wire.runs for one in named.get(name, ())))
             for wire in self._made
         ]
-        depths = _depths(numbered, wires, count, _suppressors(numbered))
+        depths = _depths(numbered, wires, count, suppressors(numbered))
         ranked = tuple(sorted(numbered, key=lambda one: (depths[one.id], one.rule.level)))
         feeds: list[list[int]] = [[] for _ in range(count)]
         for number, wire in enumerate(wires):
@@ -212,7 +251,7 @@ class Slots:
         readers = _readers(ranked, count + len(wires))
         return RuleSet(
             tuple(rules), ranked, self._numbers, tuple(self._places), tuple(self._stale), tuple(self._texts), tuple(wires),
-            tuple(map(tuple, feeds)), readers, *_relations(ranked),
+            tuple(map(tuple, feeds)), readers, *relations(ranked),
             _limits(ranked, readers[:count]), tuple(notes),
         )  # fmt: skip
 
@@ -227,41 +266,6 @@ def _named(instances: Iterable[Instance]) -> dict[str, list[str]]:
         for name in dict.fromkeys(names):
             found.setdefault(name, []).append(one.id)
     return found
-
-
-def _suppressors(instances: Sequence[Instance]) -> dict[str, list[str]]:
-    """For each instance that has some: those that make its alarm needless."""
-    by_place: dict[tuple[object, ...], list[str]] = {}
-    wanted = {
-        (n, one.rule.terms.group_by) for one in instances for n in one.rule.terms.suppressed_by
-    }
-    for one in instances:
-        for name, tags in wanted:
-            if one.rule.id == name:
-                by_place.setdefault((name, tags, *map(one.tags.get, tags)), []).append(one.id)
-    found: dict[str, list[str]] = {}
-    for one in instances:
-        tags = one.rule.terms.group_by
-        for name in one.rule.terms.suppressed_by:
-            found.setdefault(one.id, []).extend(
-                by_place.get((name, tags, *map(one.tags.get, tags)), ())
-            )
-    return found
-
-
-Ranks = dict[int, tuple[int, ...]]
-
-
-def _relations(ranked: Sequence[Instance]) -> tuple[Ranks, Ranks]:
-    """Which ranks suppress which, and the other way round."""
-    ranks = {one.id: rank for rank, one in enumerate(ranked)}
-    above: Ranks = {}
-    below: dict[int, list[int]] = {}
-    for name, others in _suppressors(ranked).items():
-        above[ranks[name]] = tuple(ranks[other] for other in others)
-        for other in others:
-            below.setdefault(ranks[other], []).append(ranks[name])
-    return above, {rank: tuple(sorted(own)) for rank, own in below.items()}
 
 
 def _depths(
@@ -298,6 +302,13 @@ def _placed(instance: Instance, slots: int) -> Instance:
         until=None if instance.until is None else place(instance.until),
         do=placed(instance.do, place),
         on_clear=placed(instance.on_clear, place),
+        levels=tuple(
+            one._replace(
+                when=place(one.when), until=None if one.until is None else place(one.until)
+            )
+            for one in instance.levels
+        ),
+        stages=tuple(one._replace(steps=placed(one.steps, place)) for one in instance.stages),
         during=None if instance.during is None else index(instance.during),
         at=None if instance.at is None else index(instance.at),
     )
@@ -307,14 +318,16 @@ def protective(rules: RuleSet) -> RuleSet:
     """Only the rules that protect people, in the same order: those whose priority is life or
     safety, or whose alarm is of such severity.
     """
-    kept = tuple(rule for rule in rules.rules if _protects(rule))
-    instances = tuple(instance for instance in rules.instances if _protects(instance.rule))
+    instances = tuple(
+        one for one in rules.instances if _protects(one.rule) or one.worst >= Severity.SAFETY
+    )
+    ids = {one.rule.id for one in instances}
+    kept = tuple(rule for rule in rules.rules if rule.id in ids or _protects(rule))
     readers = _readers(instances, len(rules.readers))
     limits = _limits(instances, readers[: len(rules.stale_ns)])
-    above, below = _relations(instances)
     return replace(
-        rules, rules=kept, instances=instances, readers=readers, limits=limits, suppressors=above,
-        suppresses=below,
+        rules, rules=kept, instances=instances, readers=readers, limits=limits,
+        **relations(instances)._asdict(),
     )  # fmt: skip
 
 

@@ -1,8 +1,9 @@
 """What people do with alarms: acknowledge, shelve, take out of service. Each says why it cannot be done."""
 
 from gateway.model import Severity
-from rules.alarming import arm, changed, hush, in_service, incident, settle, unshelved
+from rules.alarming import changed, hush, in_service, incident, settle, unshelved
 from rules.deeds import stop
+from rules.due import arm
 from rules.flow import State
 from rules.outputs import Operation, Output
 from rules.standing import severity
@@ -45,6 +46,10 @@ def _ack(state: State, rank: int, user: str, now: int, outputs: list[Output]) ->
         one.acked_ns, one.acked_by = now, user
         settle(state, rank)
         changed(state, rank, "acked", outputs, {"by": user})
+    for member in state.rules.members.get(rank, ()):
+        other = state.incidents.get(member)
+        if other is not None and other.unacked:
+            _ack(state, member, user, now, outputs)
 
 
 def _shelve(state: State, rank: int, wanted: Operation, now: int, outputs: list[Output]) -> None:

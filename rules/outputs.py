@@ -84,7 +84,7 @@ class Cleared(NamedTuple):
 
 Change = Literal[
     "acked", "annunciated", "realarm", "shelved", "unshelved", "out_of_service", "in_service",
-    "suppressed", "unsuppressed",
+    "suppressed", "unsuppressed", "flapping", "steady", "severity", "escalated",
 ]  # fmt: skip
 
 

@@ -8,16 +8,15 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, mod
 from gateway.profile import PointName
 from gateway.settings import Duration, Id, Section, Text, wrong
 from gateway.words.text import fault
+from rules.alarm_section import AlarmSection
 from rules.clause import Condition, When
 from rules.hours import DAY_MIN, DAYS, At, Day, Hours, Mark, mark
 from rules.step_section import Step
-from rules.terms import SHELVE_MAX_NS, Ack, Terms
 
 # Keys of the rule language that later versions bring: refused, never ignored.
 NOT_YET = frozenset({
     "scenes", "templates",
     "mode", "restart", "digest", "max_run", "template", "inputs",
-    "flap", "storm", "escalate", "levels",
     "scene",
 })  # fmt: skip
 RESERVED = frozenset({"it", "members"})
@@ -134,40 +133,6 @@ class AtSection(Section):
     @property
     def catch_up_ns(self) -> int:
         return round(self.catch_up_max * 1e9) if self.catch_up == "last" else 0
-
-
-def _shelve_max(value: float) -> float:
-    if not 0 < value <= SHELVE_MAX_NS / 1e9:
-        raise wrong(*fault("life.shelve_max", seconds=value))
-    return value
-
-
-class AlarmSection(Section):
-    """`rules.terms` says what the keys mean."""
-
-    severity: Literal["life", "safety", "operational"]
-    latch: bool = False
-    ack: Ack = "optional"
-    cooldown: Duration = 0.0
-    realarm: Duration = 0.0
-    shelve_max: Annotated[Duration, AfterValidator(_shelve_max)] = SHELVE_MAX_NS / 1e9
-    suppressed_by: list[str] = []
-    group_by: list[str] = []
-
-    @model_validator(mode="after")
-    def _sound(self) -> "AlarmSection":
-        if self.group_by and not self.suppressed_by:
-            raise wrong(*fault("life.group_by"))
-        if self.realarm and self.ack == "none":
-            raise wrong(*fault("life.realarm"))
-        return self
-
-    @property
-    def terms(self) -> Terms:
-        return Terms(
-            self.ack, round(self.cooldown * 1e9), round(self.realarm * 1e9),
-            round(self.shelve_max * 1e9), tuple(self.suppressed_by), tuple(self.group_by),
-        )  # fmt: skip
 
 
 def _alias(value: str) -> str:

@@ -25,6 +25,21 @@ def severity(state: State, rank: int) -> Severity:
     return state.rules.instances[rank].rule.severity or Severity.OPERATIONAL
 
 
+def effective(state: State, rank: int, now: int) -> Severity:
+    """The severity that it should have: of the highest level that counts, of a storm that of its worst
+    member; what is latched keeps the highest.
+    """
+    instance, one = state.rules.instances[rank], state.incidents.get(rank, Incident())
+    found = [instance.rule.severity or Severity.OPERATIONAL]
+    for level, due in zip(instance.levels, one.levels, strict=False):
+        if due is not None and due <= now:
+            found.append(level.severity)
+    found += [severity(state, m) for m in state.rules.members.get(rank, ()) if raised(state, m)]
+    if one.open and instance.rule.latch:
+        found.append(one.severity)
+    return max(found)
+
+
 def suppressed(state: State, rank: int) -> bool:
     """A rule that makes it needless stands, and is at least as severe."""
     own = severity(state, rank)
@@ -45,7 +60,9 @@ def muted(state: State, rank: int) -> bool:
     one = state.incidents.get(rank)
     if one is None:
         return False
-    return one.quiet or one.suppressed or one.shelved_ns is not None or one.out_ns is not None
+    many = (one.flapping or one.stormed) and severity(state, rank) is not Severity.LIFE
+    aside = one.shelved_ns is not None or one.out_ns is not None
+    return one.quiet or one.suppressed or aside or many
 
 
 def letter(state: State, rank: int) -> str:

@@ -20,8 +20,10 @@ from rules.activation import (
     over,
     raise_,
 )
+from rules.care import look_after
 from rules.deeds import answered, go_on, hold_again, lapse, run_steps
 from rules.flow import Kind, Phase, State, Timer, alive, ask, expire, start, take, turn
+from rules.levels import weigh, weighed
 from rules.model import NEVER_NS
 from rules.moments import came, occurred
 from rules.operator import operate as operated
@@ -191,9 +193,12 @@ def _evaluate_all(state: State, ranks: Sequence[int], at: int, now: int, outputs
         rank = heappop(waiting)
         if rank in state.runs:
             go_on(state, rank, now, outputs)
+        if state.rules.instances[rank].levels:
+            weigh(state, rank, at)
         for other in _evaluate(state, rank, at, now, outputs):
             if other not in waiting:
                 heappush(waiting, other)
+        weighed(state, rank, now, outputs)
 
 
 def _evaluate(state: State, rank: int, at: int, now: int, outputs: list[Output]) -> list[int]:
@@ -263,7 +268,7 @@ def _fire(state: State, due: int, now: int, outputs: list[Output]) -> None:
             ranks.update(_changed(state, timer, now, outputs))
     _evaluate_all(state, sorted(ranks), now, now, outputs)
     for rank in sorted(alarms):
-        alarming.look_after(state, rank, now, outputs)
+        look_after(state, rank, now, outputs)
 
 
 def _changed(state: State, timer: Timer, now: int, outputs: list[Output]) -> Sequence[int]:

@@ -9,6 +9,7 @@ from gateway.profile import Profile
 from gateway.terms import Terms
 from gateway.words.text import fault
 from gateway.words.text import text as text_
+from rules.alarm_section import StageSection
 from rules.check import Report, confirm_value, inner, setting_value
 from rules.clause import Condition, Part, Template
 from rules.formula import Formula, Scope
@@ -67,6 +68,11 @@ class StepCheck:
     def run(self, section: RuleSection) -> Checked:
         self._steps(section.do, ("do",), set())
         self._steps(section.on_clear, ("on_clear",), set())
+        for index, stage in enumerate(section.alarm.escalate if section.alarm else ()):
+            at: Path_ = ("alarm", "escalate", index)
+            self._steps(stage.do, (*at, "do"), set())
+            if stage.step is not None:
+                self._step(stage.step, at, set())
         for index, step in enumerate(section.on_clear):
             if any(one.set_ is not None for one in inner([step])):
                 self._report.problem(("on_clear", index), *fault("rule.set_after"))
@@ -196,6 +202,11 @@ class Binding(NamedTuple):
             for index, section in enumerate(sections)
             for step in self._step(section, (*path, index))
         )
+
+    def stage(self, section: StageSection, path: Path_) -> Steps:
+        """Those of one stage of `escalate`."""
+        told = () if section.step is None else self._step(section.step, path)
+        return (*self.steps(section.do, (*path, "do")), *told)
 
     def _step(self, step: Step, path: Path_) -> Iterator[Bound]:
         if step.set_ is not None:

@@ -6,9 +6,10 @@ from typing import NamedTuple
 from gateway.document import Document, Path_, suggest
 from gateway.errors import Problem
 from gateway.words.text import fault
+from rules.alarm_section import AlarmSection
 from rules.cycles import cycles
 from rules.model import Instance
-from rules.section import AlarmSection, RuleSection
+from rules.section import RuleSection
 
 
 class Written(NamedTuple):

@@ -12,6 +12,24 @@ REMIND_NS = HOUR_NS  # that an alarm of life is out of service
 Ack = Literal["required", "optional", "none"]
 
 
+class Flap(NamedTuple):
+    """More than `raises` within `ns`: it comes and goes, and nobody hears of it until it is steady."""
+
+    raises: int
+    ns: int
+
+
+class Storm(NamedTuple):
+    """More than `more_than` raises within `ns`, of instances with the same values of `group_by`: from
+    then on they are one alarm, `name`.
+    """
+
+    name: str
+    group_by: tuple[str, ...]
+    more_than: int
+    ns: int
+
+
 class Terms(NamedTuple):
     """`ack` says whether somebody must, may or cannot acknowledge. A raise less than `cooldown_ns` after
     the first one of its incident is silent. An alarm that was acknowledged `realarm_ns` ago (0: never)
@@ -25,3 +43,5 @@ class Terms(NamedTuple):
     shelve_max_ns: int = SHELVE_MAX_NS
     suppressed_by: tuple[str, ...] = ()
     group_by: tuple[str, ...] = ()
+    flap: Flap | None = None
+    storm: Storm | None = None

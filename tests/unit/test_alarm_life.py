@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from gateway.model import Value
 from rules.alarming import dump
 from rules.alarming import load as load_alarms
 from rules.incident import Incident
@@ -34,19 +35,33 @@ class Desk:
         self.state = start(usable(text, recipients=["guard"]))
         self.now = 0
 
-    def volts(self, at_s: float, volts: float, device: str = "meter-1") -> list[str]:
+    def see(self, at_s: float, volts: float, device: str = "meter-1") -> list[Output]:
         self.now = round(at_s * SECOND)
-        taken = sample(device, at_s, {VOLTAGE: volts, "elec.pf.total": 0.5 if volts > 280 else 0})
-        self.state, outputs = step(self.state, taken, self.now)
-        return [told(one) for one in outputs]
+        values: dict[str, Value] = {VOLTAGE: volts, "elec.pf.total": 0.5 if volts > 280 else 0}
+        self.state, outputs = step(self.state, sample(device, at_s, values), self.now)
+        return outputs
+
+    def volts(self, at_s: float, volts: float, device: str = "meter-1") -> list[str]:
+        return [told(one) for one in self.see(at_s, volts, device)]
+
+    def blind(self, at_s: float, point: str) -> None:
+        self.now = round(at_s * SECOND)
+        self.state, _ = step(self.state, sample("meter-1", at_s, {}, bad=(point,)), self.now)
+
+    def outputs(self, until_s: float) -> list[Output]:
+        """Of the timers up to then."""
+        return [output for _, output in self._timers(until_s)]
 
     def wait(self, until_s: float) -> list[str]:
-        said: list[str] = []
+        return [f"{at / SECOND:g}s {told(one)}" for at, one in self._timers(until_s)]
+
+    def _timers(self, until_s: float) -> list[tuple[int, Output]]:
+        found: list[tuple[int, Output]] = []
         while (due := next_due(self.state)) is not None and due <= until_s * SECOND:
             self.state, outputs = step(self.state, Tick(), due)
-            said += [f"{due / SECOND:g}s {told(one)}" for one in outputs]
+            found += [(due, one) for one in outputs]
         self.now = round(until_s * SECOND)
-        return said
+        return found
 
     def do(self, kind: OperationKind, alarm: str = OVER, **more: Any) -> list[str]:
         operation = Operation(kind, alarm, "ann", **more)
@@ -283,7 +298,6 @@ def test_a_weaker_alarm_suppresses_nothing() -> None:
     ("suppressed_by: [ofer]", "'ofer' is no rule with an alarm"),
     ("suppressed_by: [fire], group_by: [floor]", "over[meter-1] has no tag 'floor'"),
     ("suppressed_by: [all], group_by: [building]", "'all' has no tag 'building'"),
-    ("group_by: [building]", "`group_by` without `suppressed_by` groups nothing"),
     ("suppressed_by: [under]", "alarms suppress each other: over -> under -> over"),
     ("ack: none, realarm: 1h", "`realarm` of an alarm that nobody acknowledges"),
     ("shelve_max: 9h", "32400 s"),

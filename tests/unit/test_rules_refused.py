@@ -37,8 +37,6 @@ def test_a_wrong_shape_is_refused_at_its_place(text: str, message: str) -> None:
             "max_run", "template", "inputs",
         )
     ]
-    + [(f"alarm: {{severity: life, {key}: 1}}", key) for key in (
-        "flap", "storm", "escalate", "levels")]
     + [("do: [{scene: {}}]", "scene")],
 )  # fmt: skip
 def test_what_later_versions_bring_is_refused_not_ignored(keys: str, key: str) -> None:

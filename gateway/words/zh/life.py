@@ -2,10 +2,13 @@
 
 TEXTS: dict[str, str | tuple[str, str]] = {
     "life.shelve_max": ("{seconds:g} s 不行", "请写大于 0、至多 8h"),
-    "life.group_by": ("没有 `suppressed_by` 时 `group_by` 不起作用", "请删除"),
     "life.realarm": ("无人确认的报警不能有 `realarm`", "请删除它，或删除 ack: none"),
     "life.circle": ("报警互相抑制：{chain}", "请去掉其中一个"),
     "life.no_alarm": ("“{name}” 不是带报警的规则", "{fix}"),
     "life.no_tag": ("{name} 没有标签“{tag}”", "{fix}"),
     "life.no_tags": ("{name} 没有标签“{tag}”", "请给它写 for_each，或去掉 group_by"),
+    "life.stage": ("一级升级须恰好有 `notify` 与 `do` 之一", "例如请写 notify: {{to: duty-manager}}"),
+    "life.levels": ("级别没有逐级升高", "请让每一级比前一级、也比报警本身更严重"),
+    "life.stages": ("升级没有按时间排序", "请把先发生的写在前面"),
+    "life.storm_name": ("“{name}”已是规则或报警风暴的名字", "请给风暴另取名字"),
 }  # fmt: skip
