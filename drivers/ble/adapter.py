@@ -5,7 +5,7 @@ bleak notices neither that bluetoothd died nor that the adapter was switched off
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -71,6 +71,12 @@ class Adapter:
                     await self._changed.wait()
             except TimeoutError:
                 raise LinkDown(missing) from None
+
+    async def interfaces(self) -> Collection[str]:
+        """The D-Bus interfaces of the adapter that is `ready`. Raises LinkDown, Refused."""
+        objects = (await self._call(BLUEZ, "/", OBJECTS, "GetManagedObjects"))[0]
+        found: Mapping[str, object] = objects.get(self.path, {})
+        return found.keys()
 
     async def lost(self) -> str:
         """Waits until nothing can be heard any more; says why."""

@@ -18,6 +18,7 @@ from gateway.cli import (
     audit_options,
     config_options,
     device_options,
+    doctor_options,
     history_options,
     notify_options,
     probe_options,
@@ -163,6 +164,7 @@ def build_parser() -> argparse.ArgumentParser:
     status.add_argument("--watch", action="store_true", help="redraw every second until Ctrl-C")
 
     device_options.add(commands, _command, _config_option)
+    doctor_options.add(commands, _command, _config_option)
 
     command = _command(
         commands,

@@ -1,0 +1,57 @@
+"""`gateway doctor`: everything that is easily got wrong on the machine, and how to mend it."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+
+import orjson
+
+from gateway.cli.doctor_files import configuration, files
+from gateway.cli.doctor_host import FAIL, WARN, Finding, Host, user_named, user_of_service
+from gateway.cli.doctor_machine import machine
+from gateway.cli.doctor_peers import peers
+from gateway.cli.doctor_ports import ports
+from gateway.cli.live import config_path
+from gateway.cli.main import USAGE
+
+VERSION = 1
+CODES = {WARN: 1, FAIL: 2}
+COLOURS = {WARN: "\x1b[33m", FAIL: "\x1b[31m"}
+PLAIN = "\x1b[0m"
+
+
+def run(options: argparse.Namespace) -> int:
+    """Exit code 0 if all is well, 1 with warnings, 2 if something does not work."""
+    user = user_named(options.user) if options.user else user_of_service()
+    if user is None:
+        print(f"there is no user {options.user}: see getent passwd", file=sys.stderr)
+        return USAGE
+    found = []
+    for finding in findings(options, Host(user)):
+        found.append(finding)
+        if not options.json:
+            show(finding)
+    if options.json:
+        told = {"v": VERSION, "findings": [one._asdict() for one in found]}
+        print(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
+    return max((CODES.get(one.state, 0) for one in found), default=0)
+
+
+def findings(options: argparse.Namespace, host: Host) -> Iterator[Finding]:
+    """One after the other, as each is known: some wait for the network."""
+    path = config_path(options)
+    config, told = configuration(path)
+    yield from told
+    yield from files(host, path, config)
+    yield from machine(host, config)
+    if config is not None:
+        yield from ports(host, config)
+        yield from peers(config)
+
+
+def show(finding: Finding) -> None:
+    colour = COLOURS.get(finding.state, "") if sys.stdout.isatty() else ""
+    print(f"{colour}{finding.state:4}{PLAIN if colour else ''} {finding.check}: {finding.said}")
+    if finding.fix:
+        print(f"       {finding.fix}")
+    sys.stdout.flush()
