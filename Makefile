@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 FOR ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup screenshots schema run test test-fast lint fmt types imports bench chaos test-ble-real docs-check lock deb clean
+.PHONY: help setup screenshots schema run test test-fast lint fmt types imports bench chaos test-ble-real docs-check lock deb sbom audit clean
 
 help: ## print this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,12 @@ lock: ## write the lock files anew (needs uv)
 
 deb: $(STAMP) ## Debian packages for amd64 and arm64 in dist/ (ARCH=arm64: one of them)
 	$(BIN)/python -m release.deb $(if $(ARCH),--arch $(ARCH))
+
+sbom: $(STAMP) ## what a gateway is made of, as CycloneDX in dist/
+	$(BIN)/python -m release.sbom
+
+audit: $(STAMP) ## asks OSV whether a flaw of a locked package is known; says so when it cannot be reached
+	$(BIN)/python -m release.audit
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist

@@ -46,7 +46,7 @@ def build(architecture: str, output: Path, *, version: str | None = None) -> Pat
     `version` stands in for that of pyproject.toml, to rehearse an upgrade.
     """
     wheels = fetch(ROOT / "requirements.lock", architecture)
-    version = version or _version()
+    version = version or own_version()
     output.mkdir(parents=True, exist_ok=True)
     package = output / f"{NAME}_{version}_{architecture}.deb"
     with tempfile.TemporaryDirectory(prefix="deb-") as scratch:
@@ -54,14 +54,15 @@ def build(architecture: str, output: Path, *, version: str | None = None) -> Pat
         _fill(tree, wheels, _own_wheel(Path(scratch), version), version)
         _control(tree, architecture, version)
         _date(tree, _epoch())
+        # Wheels are compressed already: packing them again costs a Raspberry Pi a minute.
         subprocess.run(
-            ["dpkg-deb", "--root-owner-group", "-Zxz", "-z1", "--build", str(tree), str(package)],
+            ["dpkg-deb", "--root-owner-group", "-Znone", "--build", str(tree), str(package)],
             check=True, stdout=subprocess.DEVNULL, env={**os.environ, "SOURCE_DATE_EPOCH": str(_epoch())},
         )  # fmt: skip
     return package
 
 
-def _version() -> str:
+def own_version() -> str:
     with (ROOT / "pyproject.toml").open("rb") as file:
         return str(tomllib.load(file)["project"]["version"])
 
@@ -86,7 +87,9 @@ def _own_wheel(scratch: Path, version: str) -> Path:
             shutil.copy(ROOT / name, source / name)
     project = source / "pyproject.toml"
     text = project.read_text(encoding="utf-8")
-    project.write_text(text.replace(f'version = "{_version()}"', f'version = "{version}"'), "utf-8")
+    project.write_text(
+        text.replace(f'version = "{own_version()}"', f'version = "{version}"'), "utf-8"
+    )
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-build-isolation",
          "--no-deps", "--no-index", f"--wheel-dir={scratch}", str(source)],

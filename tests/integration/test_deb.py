@@ -11,11 +11,15 @@ pytestmark = pytest.mark.timeout(240)  # the first run fetches a Debian: 50 s
 
 
 @pytest.fixture(scope="module")
-def bookworm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Root]:
+def deb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return package(tmp_path_factory.mktemp("deb"))
+
+
+@pytest.fixture(scope="module")
+def bookworm(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Root]:
     """The package is installed in it."""
     below = base("bookworm")
     with root(below, tmp_path_factory.mktemp("bookworm")) as there:
-        deb = package(tmp_path_factory.mktemp("deb"))
         there.run("dpkg", "--install", there.put(deb))
         yield there
 
@@ -56,6 +60,10 @@ def test_a_damaged_wheel_is_refused_and_the_release_before_stays(bookworm: Root)
     releases = bookworm.run("gateway-release", "list").stdout.split("\n")
     assert [line for line in releases if line] == [f"{_version(bookworm)} (current)"]
     assert len(list((bookworm.path / "opt/community-gateway/releases").iterdir())) == 1
+
+
+def test_the_same_commit_makes_the_same_package(deb: Path, tmp_path: Path) -> None:
+    assert package(tmp_path).read_bytes() == deb.read_bytes()
 
 
 def test_removing_keeps_what_was_recorded_and_purging_does_not(bookworm: Root) -> None:
