@@ -36,6 +36,7 @@ from gateway.model import (
 from gateway.moments import Moments
 from gateway.operating import alarms, operating
 from gateway.order import order
+from gateway.pulse import Pulse
 from gateway.rekey import rekeying
 from gateway.reload import Reload
 from gateway.report import Reports
@@ -87,9 +88,9 @@ class App:
         self.gateway_id = config.gateway.id
         self.gateway_name = config.gateway.name
         # A reload changes these in place: `devices`, `drivers`, `writers`.
-        self.devices = dict(config.devices)
+        self.devices, self.own = dict(config.devices), config.own
         self.sink_names = {*config.upstream, *([INFLUX] if config.influxdb else [])}
-        self.state = State({name: device.profile for name, device in config.devices.items()})
+        self.state = State({name: device.profile for name, device in config.everything.items()})
         self.journal = Store(
             config.state_dir, gateway_id=config.gateway.id, settings=config.store, clock=self.clock
         )
@@ -124,7 +125,7 @@ class App:
         )
         self._damage_told: Counter[str] = Counter()
         self.counted = Counters(*counters(config))
-        self.reports = Reports(config.devices.values())
+        self.reports = Reports(config.everything.values())
         self.bus = Bus(
             store=self.journal, state=self.state, clock=self.clock, decider=self.decider,
             counted=self.counted, reports=self.reports, told=refusals(self.audit),
@@ -178,6 +179,7 @@ class App:
                 core.create_task(self._housekeeping(), name="housekeeping"),
                 core.create_task(self.lag.run(), name="lag"),
                 core.create_task(self.watchdog.run(), name="watchdog"),
+                core.create_task(Pulse(self, self.bus).run(), name="pulse"),
             ]
             await asyncio.sleep(0)  # now they run: rules may hold something from before the restart
             self.ways.open(core)
@@ -292,7 +294,7 @@ class App:
             "cursors": self._cursors, "retire": self._retire,
             "unknown": self._unknown, "notify": announce.notifying(self.notifier),
             **operating(self.decider, self.bus, self.clock),
-            **explaining(self.decider, self.devices, self.state, self.clock),
+            **explaining(self),
             "reload": self.reload.asked,
             "rekey": rekeying(self.devices, self.drivers, self.bus.forget_counter),
         }  # fmt: skip
@@ -302,10 +304,10 @@ class App:
 
     async def _devices(self, request: Mapping[str, object], _uid: int) -> list[DeviceReadings]:
         """The last reading of every point, of one device or of all."""
-        wanted = request.get("device")
-        if wanted is not None and wanted not in self.devices:
-            raise ValueError(f"unknown device '{wanted}': {suggest(str(wanted), self.devices)}")
-        return [readings(self, d) for d in self.devices.values() if wanted in (None, d.id)]
+        wanted, known = request.get("device"), self.config.everything
+        if wanted is not None and wanted not in known:
+            raise ValueError(f"unknown device '{wanted}': {suggest(str(wanted), known)}")
+        return [readings(self, d) for d in known.values() if wanted in (None, d.id)]
 
     async def _unknown(self, _request: Mapping[str, object], _uid: int) -> list[StrangerPart]:
         """Who speaks on our links and is no configured device."""

@@ -19,6 +19,7 @@ from gateway.driver import NOT_YET as DEVICE_NOT_YET
 from gateway.driver import Device, DriverSpec, LinkSection, installed
 from gateway.errors import ConfigError, Problem
 from gateway.indicators.settings import ReportSection
+from gateway.own import own_device
 from gateway.profile import Profile, find, load_profile, names, own_files
 from gateway.recipients import RecipientSection
 from gateway.secret import resolve
@@ -57,6 +58,7 @@ class Config:
     state_dir: Path
     links: Mapping[str, Link]
     devices: Mapping[str, Device]
+    own: Device  # the gateway itself
     rules: RuleSet
     store: StoreSettings
     influxdb: InfluxSection | None
@@ -70,6 +72,11 @@ class Config:
     rule_files: tuple[Path, ...] = ()
     notes: tuple[Problem, ...] = field(default=())
     doubts: tuple[Problem, ...] = ()
+
+    @property
+    def everything(self) -> Mapping[str, Device]:
+        """The devices, and the gateway itself."""
+        return {**self.devices, self.own.id: self.own}
 
     def devices_of(self, link: str) -> list[Device]:
         return [d for d in self.devices.values() if d.section.link == link]
@@ -132,19 +139,20 @@ class _Loader:
         self.folders = file.profiles if file else self._folders()
         links = self._links(raw.get("links"))
         devices = self._devices(raw.get("devices"))
-        rules = self._rules(file, devices)
+        own = own_device(file.sinks if file else ())
+        rules = self._rules(file, {**devices, own.id: own})
         self._check_links(links, devices, file.recipients.values() if file else ())
         self._check_sections(devices)
         if file:
             for fault in (
-                *section_checks.commands(file, devices), *section_checks.upstreams(file),
+                *section_checks.commands(file, devices), *section_checks.names(devices), *section_checks.upstreams(file),
                 *section_checks.recipients(file, self.specs),
             ):  # fmt: skip
                 tell = self._note if fault.note else self._problem
                 tell(fault.path, fault.what, fault.fix)
             self._check_influx(file, devices)
             self._check_actions(file, rules, devices)
-        for path, what, fix in forged(rules, devices, self.specs):
+        for path, what, fix in forged(rules, {**devices, own.id: own}, self.specs):
             self._problem(path, what, fix)
         for path, what, fix in dependent(rules, devices, self.specs):
             self._note(path, what, fix)
@@ -154,7 +162,7 @@ class _Loader:
         active = {name: device for name, device in devices.items() if device.section.enabled}
         return Config(
             path=Path(self.document.name), gateway=file.gateway, state_dir=state_dir, links=links,
-            devices=active, rules=rules, store=file.store, influxdb=file.influxdb, upstream=file.upstream,
+            devices=active, own=own, rules=rules, store=file.store, influxdb=file.influxdb, upstream=file.upstream,
             recipients=file.recipients, commands=file.commands, log=file.log, report=file.report,
             reload=file.reload, notes=tuple(self.notes), doubts=tuple(doubts(self.document, links, file.upstream)),
             files=(*self.parts, *rule_files(file.rules), *own_files(self.folders)),

@@ -79,7 +79,7 @@ async def _influx(config: Config, parts: Parts) -> Sink:
     types = FieldTypes(config.state_dir)
     await asyncio.to_thread(types.load)
     return build(
-        config.influxdb, gateway_id=config.gateway.id, devices=config.devices, store=parts.store,
+        config.influxdb, gateway_id=config.gateway.id, devices=config.everything, store=parts.store,
         clock=parts.clock, types=types,
     )  # fmt: skip
 

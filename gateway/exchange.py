@@ -69,11 +69,12 @@ def _take_over(
 
 def _take_points(app: "App", new: Config, plan: Plan) -> None:
     """What is known of devices that stay is kept; rules go on with it."""
-    if plan.devices:
+    app.own = new.own
+    if plan.devices or plan.sinks:
         app.journal.describe(infos(new))
-        app.state.adopt({name: device.profile for name, device in new.devices.items()})
+        app.state.adopt({name: device.profile for name, device in new.everything.items()})
         app.counted.adopt(*counters(new))
-        app.reports.adopt(new.devices.values())
+        app.reports.adopt(new.everything.values())
     if plan.engine:
         now_ns = app.clock.boottime_ns()
         app.decider.adopt(new.rules, app.state.samples(), now_ns, app.bus)

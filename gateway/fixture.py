@@ -9,6 +9,7 @@ from gateway.case import NOT_YET, Case, FilePart
 from gateway.case_read import Reader
 from gateway.document import Document, load, suggest
 from gateway.errors import ConfigError, Problem
+from gateway.own import own_device
 from gateway.profile import Profile, find, load_profile, names
 from gateway.validate import validate
 from rules.load import DeviceView, load_rules
@@ -68,7 +69,8 @@ def _devices(file: FilePart, document: Document, problems: list[Problem]) -> dic
     here = Path(document.name).parent
     folders = [here / folder for folder in file.profiles]
     loaded: dict[str, Profile] = {}
-    devices: dict[str, DeviceView] = {}
+    own = own_device()
+    devices = {own.id: DeviceView(own.id, own.profile, {})}
     for name, part in file.devices.items():
         where = find(part.profile, folders)
         if where is None:

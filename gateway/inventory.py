@@ -14,7 +14,7 @@ def infos(config: Config) -> dict[tuple[str, str], PointInfo]:
     """What the profiles say about each point of each device."""
     return {
         (name, point.id): PointInfo(point.unit, point.kind, profile.profile, profile.revision)
-        for name, profile in ((name, device.profile) for name, device in config.devices.items())
+        for name, profile in ((name, device.profile) for name, device in config.everything.items())
         for point in profile.points
     }
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from gateway.document import suggest
 from gateway.driver import Device, DriverSpec
 from gateway.model import LANE_ALARM, LANE_EVENT
+from gateway.own import GATEWAY
 from gateway.sections import File
 from gateway.sinks import influx_settings
 from gateway.words.text import fault, text
@@ -35,6 +36,12 @@ def commands(file: File, devices: Mapping[str, Device]) -> Iterator[Fault]:
             if device not in devices:
                 missing = fault("value.no_device", name=device, fix=suggest(device, devices))
                 yield Fault((*path, "devices"), *missing)
+
+
+def names(devices: Mapping[str, Device]) -> Iterator[Fault]:
+    """Names that are taken."""
+    if GATEWAY in devices:
+        yield Fault(("devices", GATEWAY), f"'{GATEWAY}' is the gateway itself", "choose another id")
 
 
 def upstreams(file: File) -> Iterator[Fault]:

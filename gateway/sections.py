@@ -11,6 +11,7 @@ from gateway.document import suggest
 from gateway.indicators.settings import ReportSection
 from gateway.recipients import RecipientSection
 from gateway.settings import Duration, FilePath, Id, Section, Text, wrong
+from gateway.sinks.influx_settings import NAME as INFLUX
 from gateway.sinks.influx_settings import InfluxSection
 from gateway.sinks.settings import UpstreamSection
 from gateway.store.settings import StoreSettings
@@ -98,3 +99,8 @@ class File(Section):
     log: LogSection = LogSection()
     report: ReportSection = ReportSection()
     reload: ReloadSection = ReloadSection()
+
+    @property
+    def sinks(self) -> list[str]:
+        """What the journal is sent to, by name."""
+        return [*self.upstream, *([INFLUX] if self.influxdb is not None else [])]

@@ -175,6 +175,7 @@ class Snapshot(TypedDict):
     health: HealthPart
     clock: ClockPart
     devices: list[DevicePart]
+    own: DevicePart  # the gateway itself
     links: list[LinkPart]
     upstream: list[SinkPart]
     alarms: list[AlarmPart]

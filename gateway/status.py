@@ -96,6 +96,10 @@ class Sources(Protocol):
     @property
     def devices(self) -> Mapping[str, Device]: ...
     @property
+    def own(self) -> Device:
+        """The gateway itself."""
+
+    @property
     def drivers(self) -> Mapping[str, LinkSource]: ...
     def driver_name(self, link: str) -> str: ...
     @property
@@ -131,7 +135,8 @@ def snapshot(source: Sources) -> Snapshot:
             "ok": source.clock.ok, "boot": source.clock.boot,
             "time": datetime.fromtimestamp(source.clock.time_ns() / 1e9, UTC).isoformat(timespec="seconds"),
         },
-        "devices": devices, "links": links, "upstream": sinks, "alarms": alarms, "store": store,
+        "devices": devices, "own": _device(source, source.own, now_ns),
+        "links": links, "upstream": sinks, "alarms": alarms, "store": store,
         "counters": source.counters(), "commands": source.command_counters(),
         "audit": audit, "notifications": notices, "config": config,
     }  # fmt: skip
@@ -205,7 +210,8 @@ def health(
 
 
 def _device(source: Sources, device: Device, now_ns: int) -> DevicePart:
-    told = source.drivers[device.section.link].devices.get(device.id, DeviceHealth())
+    link = source.drivers.get(device.section.link)
+    told = (link.devices.get(device.id) if link is not None else None) or DeviceHealth()
     readings = source.state.readings(device.id)
     seen_ns = source.state.seen_ns(device.id)
     age_s = None if seen_ns is None else (now_ns - seen_ns) / 1e9

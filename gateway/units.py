@@ -31,7 +31,8 @@ UNITS: dict[str, Unit] = {
     "mm": Unit("length", 1e-3), "cm": Unit("length", 1e-2), "m": Unit("length"), "km": Unit("length", 1e3),
     "m3": Unit("volume"), "L": Unit("volume", 1e-3), "m3/h": Unit("flow"), "L/h": Unit("flow", 1e-3),
     "ug/m3": Unit("concentration"), "mg/m3": Unit("concentration", 1e3), "m/s": Unit("speed"),
-    "s": Unit("time"), "min": Unit("time", 60.0), "h": Unit("time", 3600.0),
+    "By": Unit("data"), "kBy": Unit("data", 1e3), "MBy": Unit("data", 1e6), "GBy": Unit("data", 1e9),
+    "ms": Unit("time", 1e-3), "s": Unit("time"), "min": Unit("time", 60.0), "h": Unit("time", 3600.0),
 }  # fmt: skip
 
 SPELLINGS: dict[str, str] = {
@@ -39,7 +40,7 @@ SPELLINGS: dict[str, str] = {
     "Wh": "W.h", "kWh": "kW.h", "MWh": "MW.h", "VA": "V.A", "kVA": "kV.A", "var": "V.A{reactive}",
     "kvar": "kV.A{reactive}", "kvarh": "kV.A.h{reactive}", "m³": "m3", "m³/h": "m3/h", "µg/m3": "ug/m3",
     "℃": "Cel", "℉": "[degF]", "㎥": "m3", "㎥/h": "m3/h", "μg/m3": "ug/m3", "µg/m³": "ug/m3", "μg/m³": "ug/m3", "mg/m³": "mg/m3",
-    "l/h": "L/h", "l": "L", "度": "kW.h",
+    "B": "By", "kB": "kBy", "MB": "MBy", "GB": "GBy", "l/h": "L/h", "l": "L", "度": "kW.h",
 }  # fmt: skip
 
 

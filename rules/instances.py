@@ -20,7 +20,7 @@ from rules.section import Group, RuleSection
 from rules.select import DeviceView, Site, Target
 from rules.steps import Binding, Checked, StepCheck
 
-GATEWAY = "gateway"  # the device of events of a rule that is about no device, or about several
+GATEWAY = "gateway"  # the device of events of a rule that is about no device, or about several: see gateway.own
 
 _TAG = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 

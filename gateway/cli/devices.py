@@ -49,7 +49,8 @@ def _rekey(daemon: Daemon, device: str) -> int:
 
 
 def _list(daemon: Daemon, options: argparse.Namespace) -> int:
-    parts = cast("Snapshot", daemon.ask(verb="status"))["devices"]
+    status = cast("Snapshot", daemon.ask(verb="status"))
+    parts = [*status["devices"], status["own"]]
     if options.json:
         return _json(parts)
     from gateway.cli.render import device_list, show  # noqa: PLC0415 -- 60 ms that `--json` does not need

@@ -106,10 +106,10 @@ def _from_influx(config: Path, query: Query) -> History:
     whole = load_config(config)
     if whole.influxdb is None:
         raise ValueError(f"{config} has no influxdb section: leave --from out")
-    if query.device not in whole.devices:
+    if query.device not in whole.everything:
         what = f"unknown device '{query.device}'"
-        raise ValueError(f"{what}: {suggest(query.device, whole.devices)}")
-    profile = whole.devices[query.device].profile
+        raise ValueError(f"{what}: {suggest(query.device, whole.everything)}")
+    profile = whole.everything[query.device].profile
     if query.point not in profile.by_id:
         raise ValueError(f"unknown point '{query.point}': {suggest(query.point, profile.by_id)}")
     field = identifier(query.point)

@@ -16,6 +16,7 @@ from gateway.cli.profile_table import Row, rows
 from gateway.document import Document, suggest
 from gateway.driver import installed
 from gateway.errors import ConfigError, Problem
+from gateway.own import PROTOCOL
 from gateway.profile import Profile, find, load_profile, names
 from rules.alarms import check_alarms
 
@@ -89,6 +90,8 @@ class _Checked:
 
 def _check_map(profile: Profile, document: Document) -> list[Problem]:
     """What the drivers of its protocol say: addresses, overlaps, vectors."""
+    if profile.protocol == PROTOCOL:  # of the gateway itself
+        return []
     specs = [load() for load in installed().values()]
     fitting = [spec for spec in specs if profile.protocol in spec.protocols]
     if not fitting:

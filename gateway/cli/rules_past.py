@@ -55,7 +55,7 @@ def backtest_(options: argparse.Namespace) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return USAGE
-    devices = {name: view(device) for name, device in config.devices.items()}
+    devices = {name: view(device) for name, device in config.everything.items()}
     begun = time.monotonic()
     try:
         with progress("backtest") as advanced:

@@ -6,6 +6,7 @@ from gateway.driver import Device, DeviceSection
 from gateway.health import DeviceHealth, LinkHealth, LinkState
 from gateway.lag import Lag
 from gateway.model import EMPTY, Quality, Sample, Severity, Value
+from gateway.own import own_device
 from gateway.profile import Profile
 from gateway.snapshot import AuditPart, ConfigPart, NotificationsPart, StorePart
 from gateway.state import State
@@ -23,6 +24,9 @@ METER = Profile.model_validate({
 SENSOR = METER.model_copy(
     update={"points": [METER.points[0].model_copy(update={"stale_after": 300.0})]}
 )
+
+
+OWN = own_device()
 
 
 class Link:
@@ -43,6 +47,7 @@ class Site:
         self.started_ns = self.clock.boottime_ns()
         self.lag = Lag()
         self.devices: dict[str, Device] = {}
+        self.own = OWN
         self.drivers: dict[str, Link] = {}
         self.state = State({})
         self.active: list[Alarm] = []
@@ -98,7 +103,7 @@ class Site:
         )  # fmt: skip
 
     def driver_name(self, link: str) -> str:
-        return "test"
+        return "ble" if link.startswith("ble") else "test"
 
     def alarms(self) -> list[Alarm]:
         return self.active

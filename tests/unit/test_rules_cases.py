@@ -142,7 +142,7 @@ def test_a_case_that_fails_says_where_and_what_happened_instead(
 
 @pytest.mark.parametrize(("line", "fault"), [
     ("+5 m1.elec.voltage.a = 260 V", "+5 is no time: write e.g. +8.2s"),
-    ("+5s m2.elec.voltage.a = 260 V", "unknown device 'm2': write one of l1, m1"),
+    ("+5s m2.elec.voltage.a = 260 V", "unknown device 'm2': write one of gateway, l1, m1"),
     ("+5s m1.elec.voltag.a = 260 V", "'elec.voltag.a' is no point of m1"),
     ("+5s m1.elec.voltage.a = 260", "number without a unit"),
     ("+5s m1.elec.voltage.a = 260 A", "is a current, but elec.voltage.a is a voltage"),

@@ -28,6 +28,7 @@ COMMON: dict[str, str | tuple[str, str]] = {
     "dimension.flow": "a flow",
     "dimension.concentration": "a concentration",
     "dimension.speed": "a speed",
+    "dimension.data": "an amount of data",
     "dimension.time": "a time",
     "kind.state": "a state (true or false)",
     "kind.texts": "one of {texts}",

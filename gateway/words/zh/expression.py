@@ -27,6 +27,7 @@ COMMON: dict[str, str | tuple[str, str]] = {
     "dimension.flow": "流量",
     "dimension.concentration": "浓度",
     "dimension.speed": "速度",
+    "dimension.data": "数据量",
     "dimension.time": "时间",
     "kind.state": "状态（true 或 false）",
     "kind.texts": "{texts} 之一",
