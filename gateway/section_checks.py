@@ -41,7 +41,7 @@ def commands(file: File, devices: Mapping[str, Device]) -> Iterator[Fault]:
 def names(devices: Mapping[str, Device]) -> Iterator[Fault]:
     """Names that are taken."""
     if GATEWAY in devices:
-        yield Fault(("devices", GATEWAY), f"'{GATEWAY}' is the gateway itself", "choose another id")
+        yield Fault(("devices", GATEWAY), *fault("config.itself", name=GATEWAY))
 
 
 def upstreams(file: File) -> Iterator[Fault]:

@@ -25,6 +25,7 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "config.no_file": ("{path} does not exist", "create it or correct the name"),
     "config.no_origin": ("unknown origin '{name}'", "{fix}"),
     "config.no_downlink": ("upstream {name} takes no commands", "add downlink: {{}} to upstream.{name}"),
+    "config.itself": ("'{name}' is the gateway itself", "choose another id"),
     "config.reserved": ("'{name}' is a reserved name", "choose another"),
     "config.no_allow": ("commands.allow has no line for it", "add one with origin: {name}"),
     "config.no_lane": ("no lane", "write e.g. [0, 1]"),

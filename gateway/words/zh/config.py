@@ -25,6 +25,7 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "config.no_file": ("{path} 不存在", "请创建它或更正名称"),
     "config.no_origin": ("没有来源“{name}”", "{fix}"),
     "config.no_downlink": ("上级平台 {name} 不接收命令", "请在 upstream.{name} 中加 downlink: {{}}"),
+    "config.itself": ("“{name}”就是网关本身", "请换一个 id"),
     "config.reserved": ("“{name}”是保留名称", "请换一个"),
     "config.no_allow": ("commands.allow 中没有它", "请加一行 origin: {name}"),
     "config.no_lane": ("没有通道", "例如：[0, 1]"),
