@@ -13,6 +13,7 @@ VERSION = 1
 class HealthPart(TypedDict):
     word: str  # healthy | degraded | critical
     reasons: list[str]
+    said: list[dict[str, Any]]  # the same, for other languages (`gateway.words.wire`)
 
 
 class HearingPart(TypedDict):
@@ -43,6 +44,7 @@ class DevicePart(TypedDict):
     level: str  # L3, L1, or "": nothing to acknowledge
     note: str
     hearing: HearingPart | None  # of devices on the radio
+    building: str  # its tag of that name, "" without one
 
 
 class LinkPart(TypedDict):

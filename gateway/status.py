@@ -1,7 +1,7 @@
 """Builds the status snapshot from what the parts tell; asks no database and no network."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import NamedTuple, Protocol
@@ -28,6 +28,8 @@ from gateway.snapshot import (
     StorePart,
 )
 from gateway.state import Reading, State
+from gateway.words.text import text
+from gateway.words.wire import packed
 
 RELEASE = version("community-gateway")  # read once: it looks into files
 ALARM_WAIT_S = 60.0  # an alarm that waits longer for the platform is worth a word
@@ -165,48 +167,60 @@ def health(
 ) -> HealthPart:
     """One word and why. Critical: nothing can be kept, or nothing can be heard."""
     critical = [safe_mode] if safe_mode else []
-    degraded = [f"audit log: {audit}"] if audit else []
-    degraded += [f"configuration: {config}"] if config else []
+    degraded: list[str] = [text("health.audit", why=audit)] if audit else []
+    degraded += [text("health.config", why=config)] if config else []
     if store["state"] != "ok":
-        critical.append(f"storage: {store['reason']}")
+        critical.append(text("health.storage", why=store["reason"]))
     if not store["reserve"]:
-        critical.append("storage: disk full: samples are not stored")
-    down = [link for link in links if link["state"] != LinkState.UP]
-    if (
-        links
-        and len(down) == len(links)
-        and all(link["state"] != LinkState.STARTING for link in down)
-    ):
-        critical.append("no link to any device is up")
-    degraded += [f"link {x['name']} {x['state']}: {x['reason']}" for x in down if x["reason"]]
-    degraded += [f"link {x['name']} is starting" for x in down if not x["reason"]]
-    up = (link for link in links if link["state"] == LinkState.UP)
-    degraded += [f"link {x['name']}: {x['reason']}" for x in up if x["reason"]]
-    for sink in sinks:
-        if sink["state"] != LinkState.UP:
-            degraded.append(
-                f"upstream {sink['name']} {sink['state']}"
-                + (f": {sink['reason']}" if sink["reason"] else "")
-            )
-        degraded += [
-            f"upstream {sink['name']}: lane {x['lane']} is refused by the broker: {x['parked']}"
-            for x in sink["lanes"] if x["parked"]
-        ]  # fmt: skip
-        if sink["note"]:
-            degraded.append(f"upstream {sink['name']}: {sink['note']}")
-        waiting = next((x["oldest_s"] for x in sink["lanes"] if x["lane"] == 0), None)
-        if waiting is not None and waiting > ALARM_WAIT_S:
-            degraded.append(f"alarms wait for {sink['name']} since {waiting:.0f} s")
+        critical.append(text("health.full"))
+    if links and all(x["state"] not in {LinkState.UP, LinkState.STARTING} for x in links):
+        critical.append(text("health.no_link"))
+    degraded += [*_link_reasons(links), *_sink_reasons(sinks)]
     degraded += [
-        f"notification to {x['recipient']} waits since {x['since_s']:.0f} s: {x['reason']}"
+        text("health.notice", name=x["recipient"], seconds=round(x["since_s"]), why=x["reason"])
         for x in (notices["waiting"][:3] if notices else ()) if x["since_s"] > ALARM_WAIT_S
     ]  # fmt: skip
     silent = [device["id"] for device in devices if not device["live"]]
     if silent:
-        shown = ", ".join(silent[:3]) + (f" and {len(silent) - 3} more" if len(silent) > 3 else "")
-        degraded.append(f"{len(silent)} of {len(devices)} devices not live: {shown}")
+        more = text("health.more", count=len(silent) - 3) if len(silent) > 3 else ""
+        names = ", ".join(silent[:3])
+        degraded.append(
+            text("health.silent", count=len(silent), total=len(devices), names=names, more=more)
+        )
     word = Word.CRITICAL if critical else Word.DEGRADED if degraded else Word.HEALTHY
-    return {"word": word.value, "reasons": critical + degraded}
+    reasons = critical + degraded
+    return {"word": word.value, "reasons": reasons, "said": [packed(one) for one in reasons]}
+
+
+def _link_reasons(links: Iterable[LinkPart]) -> Iterator[str]:
+    down = [x for x in links if x["state"] != LinkState.UP]
+    for x in down:
+        if x["reason"]:
+            state = text(f"word.{x['state']}")
+            yield text("health.link", name=x["name"], state=state, why=x["reason"])
+    yield from (text("health.starting", name=x["name"]) for x in down if not x["reason"])
+    for x in links:
+        if x["state"] == LinkState.UP and x["reason"]:
+            yield text("health.link_note", name=x["name"], why=x["reason"])
+
+
+def _sink_reasons(sinks: Iterable[SinkPart]) -> Iterator[str]:
+    for sink in sinks:
+        name = sink["name"]
+        if sink["state"] != LinkState.UP:
+            state = text(f"word.{sink['state']}")
+            if sink["reason"]:
+                yield text("health.upstream_why", name=name, state=state, why=sink["reason"])
+            else:
+                yield text("health.upstream", name=name, state=state)
+        for x in sink["lanes"]:
+            if x["parked"]:
+                yield text("health.lane", name=name, lane=x["lane"], why=x["parked"])
+        if sink["note"]:
+            yield text("health.upstream_note", name=name, why=sink["note"])
+        waiting = next((x["oldest_s"] for x in sink["lanes"] if x["lane"] == 0), None)
+        if waiting is not None and waiting > ALARM_WAIT_S:
+            yield text("health.waiting", name=name, seconds=round(waiting))
 
 
 def _device(source: Sources, device: Device, now_ns: int) -> DevicePart:
@@ -229,6 +243,7 @@ def _device(source: Sources, device: Device, now_ns: int) -> DevicePart:
         "quality": quality, "bad": bad, "good": told.good, "errors": dict(told.errors),
         "online": told.online, "level": told.level, "note": told.note,
         "hearing": told.hearing(now_ns) if told.hearing else None,
+        "building": device.section.tags.get("building", ""),
     }  # fmt: skip
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 STATUS_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 90.0  # three attempts with confirmation, and the wait for its turn
+
 REDRAW_S = 1.0
 
 
@@ -76,24 +77,19 @@ def status(options: argparse.Namespace) -> int:
 
 def _status(daemon: Daemon, options: argparse.Namespace) -> int:
     if options.watch:
-        return _watch(daemon)
+        from gateway.cli.watch import watch as full  # noqa: PLC0415 -- 60 ms that `--json` does not need
+
+        return full(daemon)
     snapshot = cast("Snapshot", daemon.ask(verb="status"))
     if options.json:
         print(orjson.dumps(snapshot, option=orjson.OPT_INDENT_2).decode())
     else:
-        from rich.console import Console  # noqa: PLC0415 -- 60 ms that `--json` does not need
+        from rich.console import Console  # noqa: PLC0415 -- as above
 
         from gateway.cli.render import page  # noqa: PLC0415 -- as above
 
         console = Console()
         console.print(page(snapshot, height=None))
-    return Word(snapshot["health"]["word"]).code
-
-
-def _watch(daemon: Daemon) -> int:
-    from gateway.cli.render import page  # noqa: PLC0415 -- only here
-
-    snapshot = cast("Snapshot", watch(daemon, "status", page))
     return Word(snapshot["health"]["word"]).code
 
 

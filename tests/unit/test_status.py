@@ -1,5 +1,7 @@
 """The status: one word and why, and one word for every device."""
 
+from typing import Any
+
 import orjson
 import pytest
 from rich.console import Console
@@ -8,7 +10,7 @@ from gateway.cli.render import page
 from gateway.driver import stale_after_s
 from gateway.health import DeviceHealth, LinkState, Word
 from gateway.model import RETAINED, Level, Quality, Value
-from gateway.snapshot import VERSION, DevicePart, HealthPart
+from gateway.snapshot import VERSION, DevicePart
 from gateway.status import Lane, readings, snapshot
 from tests.unit.status_site import SENSOR, Site, healthy
 
@@ -17,8 +19,9 @@ BAD = Quality(Level.BAD, "timeout")
 ODD = Quality(Level.UNCERTAIN, "implausible")
 
 
-def health(site: Site) -> HealthPart:
-    return snapshot(site)["health"]
+def health(site: Site) -> dict[str, Any]:
+    found = snapshot(site)["health"]
+    return {"word": found["word"], "reasons": found["reasons"]}
 
 
 def device(site: Site, name: str = "meter-1") -> DevicePart:

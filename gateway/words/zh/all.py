@@ -1,6 +1,6 @@
 """Every text in Chinese."""
 
-from gateway.words.zh import alarm, config, expression, file, life, page, rule, value
+from gateway.words.zh import alarm, config, expression, file, life, live, page, rule, value
 
 TEXTS: dict[str, str | tuple[str, str]] = {
     **alarm.TEXTS,
@@ -8,6 +8,7 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     **expression.TEXTS,
     **file.TEXTS,
     **life.TEXTS,
+    **live.TEXTS,
     **page.TEXTS,
     **rule.TEXTS,
     **value.TEXTS,
