@@ -37,6 +37,7 @@ from gateway.moments import Moments
 from gateway.operating import alarms, operating
 from gateway.order import order
 from gateway.pulse import Pulse
+from gateway.recall import recall
 from gateway.rekey import rekeying
 from gateway.reload import Reload
 from gateway.report import Reports
@@ -58,7 +59,8 @@ from gateway.status import Alarm, Lane, readings, snapshot
 from gateway.store.store import Store
 from gateway.supervise import Contained, Run, supervise
 from gateway.systemd import Systemd
-from gateway.wall import Wall, offset
+from gateway.timeline import offset
+from gateway.wall import Wall
 from gateway.watchdog import COMMIT_S, FORWARD_S, INGEST_S, Stage, Watchdog
 from gateway.why import explaining
 
@@ -144,6 +146,9 @@ class App:
         if self.safe_mode:
             self.config = reduced(self.config)
             self.decider.restrict(self.config.rules)
+        await asyncio.to_thread(
+            recall, self.decider, self.journal, self.config, self.clock, self.moments.kept
+        )
         self.bus.restore()
         self.journal.on_reopen(self.bus.reopened)
         self.upstreams, self.downlinks = await destinations(self.config, self.parts)
@@ -201,8 +206,7 @@ class App:
                 len(self.drivers), len(self.config.rules.rules), len(self.upstreams),
                 extra={"component": "app"},
             )  # fmt: skip
-            now_ns = self.clock.boottime_ns()
-            self.decider.restore(self.journal.alarms, now_ns, self.bus, self.moments.kept)
+            self.decider.restore(self.clock.boottime_ns(), self.bus)
             self.systemd.ready(f"running: {len(self.devices)} devices")
             async with self.reload.serving():
                 await self.mode.over(stop)

@@ -18,6 +18,7 @@ from gateway.counters import ReplayCounters
 from gateway.model import NO_ATTRIBUTES, Event, EventKind, Item, Sample, Severity, uuid7
 from gateway.report import Reports
 from gateway.state import Change, State
+from gateway.store.kept import NO_ROWS, Rows
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,8 @@ class Journal(Protocol):
     def shedding(self) -> bool:
         """The disk is full: samples are refused."""
 
-    def append(self, item: Item, *, held: bool = False) -> bool: ...
+    def append(self, item: Item, *, held: bool = False, rows: Rows = NO_ROWS) -> bool: ...
+    def keep(self, rows: Rows) -> None: ...
     async def durable(self, n: int) -> None: ...
     async def room(self) -> None: ...
     def recent_ids(self) -> list[bytes]: ...
@@ -134,15 +136,23 @@ class Bus:
         device: str,
         attributes: dict[str, object],
         cause: UUID | None = None,
+        *,
+        rows: Rows = NO_ROWS,
     ) -> Event:
-        """Make an event of the gateway's own, now, and hand it to the store."""
+        """Make an event of the gateway's own, now, and hand it to the store, with the state of rules
+        that belongs to it.
+        """
         now_ns = self._clock.time_ns()
         event = Event(
             uuid7(now_ns), kind, severity, device, now_ns, self._clock.boottime_ns(),
             self._clock.boot, self._clock.ok, attributes or NO_ATTRIBUTES, cause, self._n,
         )  # fmt: skip
-        self._store.append(event)
+        self._store.append(event, rows=rows)
         return event
+
+    def keep(self, rows: Rows) -> None:
+        """The state of rules, for after a restart."""
+        self._store.keep(rows)
 
     def report_losses(self) -> None:
         """Tell the platform what was dropped since the last call; called every few seconds."""

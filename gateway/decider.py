@@ -1,20 +1,24 @@
 """Between the pure rule engine and the world: feeds `rules.step`, turns its outputs into deeds."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple, Protocol, assert_never
 from uuid import UUID
 
+import orjson
+
 from gateway.bus import Bus
 from gateway.claims import Claim
 from gateway.commands import Commands
 from gateway.model import RETAINED, CommandResult, Event, EventKind, Sample, Severity
-from rules.alarming import dump, load
-from rules.explain import phase_of
+from gateway.store.kept import Rows
+from gateway.timeline import MARK, Timeline
 from rules.flow import State
+from rules.keep import Kept, changes
 from rules.model import RuleSet
+from rules.restart import NOTHING, Past, late, restore
 from rules.step import (
     NO_MOMENTS,
     ActiveAlarm,
@@ -24,6 +28,7 @@ from rules.step import (
     Cleared,
     ClockStep,
     Commanded,
+    Held,
     Logged,
     Notified,
     Occurred,
@@ -37,14 +42,12 @@ from rules.step import (
     next_due,
     occurred,
     operate,
-    resume,
     start,
     step,
 )
+from rules.swap import GONE, reload
 
 log = logging.getLogger(__name__)
-
-GONE = "no longer configured"
 
 
 class Notify(Protocol):
@@ -62,14 +65,28 @@ class Notify(Protocol):
     ) -> object: ...
 
 
+class Memory(NamedTuple):
+    """What is left of the time before a restart: the newest event of each alarm, the rows of instances
+    (`rules.keep`), what `RuleDecider.occurred` said, and samples with the engine time at which they came.
+    """
+
+    events: Sequence[Event] = ()
+    rows: Mapping[str, Kept] = NOTHING
+    moments: Mapping[str, int] = NO_MOMENTS
+    history: Iterable[tuple[Sample, int]] = ()
+
+
 class RuleDecider:
-    """Implements `gateway.bus.Decider`. Engine time is CLOCK_BOOTTIME."""
+    """Implements `gateway.bus.Decider`. Times are CLOCK_BOOTTIME here; the engine has its own
+    (`gateway.timeline`).
+    """
 
     def __init__(
         self, rules: RuleSet, commands: Commands, notify: Notify, wall_ns: int | None = None
     ) -> None:
-        """`wall_ns`: UTC minus engine time; None while the wall clock cannot be trusted."""
+        """`wall_ns`: UTC minus CLOCK_BOOTTIME; None while the wall clock cannot be trusted."""
         self.wall_ns = wall_ns
+        self.timeline: Timeline | None = None
         self._state = start(rules, wall_ns=wall_ns)
         self._commands = commands
         self._notify = notify
@@ -78,110 +95,174 @@ class RuleDecider:
             str, UUID
         ] = {}  # of the last one that was cleared: it may be unacknowledged
         self._paused: frozenset[str] = frozenset()
+        self._kept: dict[str, bytes] = {}  # rows as they are stored
+        self._first: list[Output] = []  # what follows from `recall`
 
     def restrict(self, rules: RuleSet) -> None:
-        """Before `restore`: go by fewer rules; alarms that the others raised stay as they are."""
+        """Before `recall`: go by fewer rules; alarms that the others raised stay as they are."""
         kept = {instance.id for instance in rules.instances}
         self._paused = frozenset(i.id for i in self._state.rules.instances if i.id not in kept)
         self._state = start(rules, wall_ns=self.wall_ns)
 
-    def restore(
-        self,
-        events: Iterable[Event],
-        now_ns: int,
-        bus: Bus,
-        moments: Mapping[str, int] = NO_MOMENTS,
-    ) -> None:
-        """Continue after a restart: what was raised and not cleared is active.
-
-        An alarm whose rule or device is gone from the configuration is cleared. `moments`: what
-        `occurred` said before.
+    def recall(self, memory: Memory, now_ns: int, timeline: Timeline | None = None) -> None:
+        """Continue after a restart: see `rules.restart`. Blocks while it reads the history: before
+        anything else, and not on the event loop. `restore` follows.
         """
-        raised: dict[str, int] = {}
-        instances = {instance.id for instance in self._state.rules.instances}
-        for event in events:
-            if event.kind is not EventKind.ALARM_RAISED:
-                continue
-            instance, rule = (str(event.attributes.get(key)) for key in ("instance", "rule"))
-            self._raises[instance] = event.event_id
-            if instance in instances:
-                raised[instance] = now_ns
-            elif instance not in self._paused:
-                gone = Cleared(instance, rule, event.device, event.severity, GONE)
-                self._act(gone, bus)
-        self._state, outputs = resume(
-            start(self._state.rules, now_ns, self.wall_ns), raised, moments
+        self.timeline, now = timeline, now_ns if timeline is None else timeline.at(now_ns)
+        newest = {
+            str(event.attributes.get("instance")): event
+            for event in memory.events
+            if event.kind in {EventKind.ALARM_RAISED, EventKind.ALARM_CLEARED}
+        }
+        raised = {name for name, event in newest.items() if event.kind is EventKind.ALARM_RAISED}
+        self._raises = {name: newest[name].event_id for name in raised}
+        self._over = {name: e.cause for name, e in newest.items() if e.cause and name not in raised}
+        rows = {
+            name: row
+            for name, row in memory.rows.items()
+            if name not in newest or timeline is None or not timeline.after_mark(newest[name])
+        }
+        self._kept = {name: orjson.dumps(row) for name, row in memory.rows.items()}
+        past = Past(
+            rows, dict.fromkeys(sorted(raised - rows.keys()), now), memory.moments, memory.history,
+            0 if timeline is None else timeline.off_ns,
+        )  # fmt: skip
+        self._state, self._first = restore(
+            self._state.rules, past, now, wall_ns=self._engine_wall(), base=self._base
         )
-        for output in outputs:
-            self._act(output, bus)
+        known = {instance.id for instance in self._state.rules.instances} | self._paused
+        self._first = [
+            *(_gone(newest[name]) for name in sorted(raised - known)),
+            *self._first,
+        ]
+        self._state.touched.update(range(len(self._state.rules.instances)))
+
+    def restore(self, now_ns: int, bus: Bus) -> None:
+        """Do what follows from `recall`."""
+        self._forget_rows(bus)
+        outputs, self._first = self._first, []
+        self._follow(outputs, now_ns, bus)
         bus.rearm()
 
     def adopt(self, rules: RuleSet, known: Iterable[Sample], now_ns: int, bus: Bus) -> None:
-        """Go by other rules from now on; `known` is what devices showed last.
-
-        Alarms go on where their instance does, else they are cleared; delays and steps that are under
-        way begin anew.
-        """
-        old = self._state
-        ids = {instance.id for instance in rules.instances}
-        raised = {}
-        for alarm in _raised(old):
-            if alarm.id in ids:
-                raised[alarm.id] = alarm.since
-            elif alarm.severity is not None:
-                gone = Cleared(alarm.id, alarm.rule, alarm.device, alarm.severity, GONE)
-                self._act(gone, bus)
-        state = start(rules, now_ns, self.wall_ns)
-        load(state, dump(old))
-        self._state, outputs = resume(state, raised, occurred(old))
-        for output in (*outputs, *_given_back(old, self._state)):
-            self._act(output, bus)
+        """Go by other rules from now on, see `rules.swap`; `known` is what devices showed last."""
+        self._state, outputs = reload(self._state, rules, now_ns + self._base)
+        self._forget_rows(bus)
+        self._follow(outputs, now_ns, bus)
         for sample in known:
-            self.decide(sample, now_ns, bus)
+            news = _unknown(self._state, sample)
+            if news.values or news.quality:
+                self.decide(news, now_ns, bus)
         bus.rearm()
 
     def decide(self, sample: Sample | None, now_ns: int, bus: Bus) -> None:
         if sample is not None and RETAINED in sample.quality.values():
             return  # an old value raises nothing until a live message confirms it
-        self._state, outputs = step(self._state, Tick() if sample is None else sample, now_ns)
-        for output in outputs:
-            self._act(output, bus)
+        taken = Tick() if sample is None else sample
+        self._state, outputs = step(self._state, taken, now_ns + self._base)
+        if outputs or self._state.touched:
+            self._follow(outputs, now_ns, bus)
 
     def turn(self, wall_ns: int | None, now_ns: int, bus: Bus) -> None:
         """The wall clock was set, is trusted now, or is trusted no longer."""
         self.wall_ns = wall_ns
-        self._state, outputs = step(self._state, ClockStep(wall_ns), now_ns)
-        for output in outputs:
-            self._act(output, bus)
+        now = now_ns + self._base
+        self._state, outputs = step(self._state, ClockStep(self._engine_wall()), now)
+        owed = 0 if self.timeline is None else self.timeline.owed(now_ns, wall_ns)
+        if owed:
+            log.info("the gateway was off %.1f s longer than it knew", owed / 1e9, extra={"component": "rules"})  # fmt: skip
+            self._state, more = late(self._state, owed, now)
+            outputs += more
+        self._follow(outputs, now_ns, bus)
+        self.beat(now_ns, bus)
+
+    def beat(self, now_ns: int, bus: Bus) -> None:
+        """Note where engine time is, so that a restart knows how long the gateway was off."""
+        if self.timeline is not None:
+            bus.keep({MARK: self.timeline.mark(now_ns, self.wall_ns)})
 
     @property
     def engine(self) -> State:
-        """The state of the engine, to look at."""
+        """The state of the engine, to look at; its times are `engine_time`."""
         return self._state
+
+    def engine_time(self, now_ns: int) -> int:
+        return now_ns + self._base
 
     def occurred(self) -> dict[str, int]:
         """UTC (ns) of the last moment of each rule with `at`."""
         return occurred(self._state)
 
     def next_due_ns(self) -> int | None:
-        return next_due(self._state)
+        due = next_due(self._state)
+        return None if due is None else due - self._base
 
     def active(self) -> list[ActiveAlarm]:
-        return active(self._state)
+        base = self._base
+        return [
+            one._replace(
+                since=one.since - base, until=None if one.until is None else one.until - base
+            )
+            for one in active(self._state)
+        ]
 
     def operate(self, operation: Operation, now_ns: int, bus: Bus) -> None:
         """What a person does with an alarm. Raises ValueError, which says why it cannot be done."""
         self.decide(None, now_ns, bus)
-        self._state, outputs = operate(self._state, operation, now_ns)
-        for output in outputs:
-            self._act(output, bus)
+        self._state, outputs = operate(self._state, operation, now_ns + self._base)
+        self._follow(outputs, now_ns, bus)
         bus.rearm()
 
-    def _act(self, output: Output, bus: Bus) -> None:
+    @property
+    def _base(self) -> int:
+        return 0 if self.timeline is None else self.timeline.base
+
+    def _engine_wall(self) -> int | None:
+        return None if self.wall_ns is None else self.wall_ns - self._base
+
+    def _follow(self, outputs: Iterable[Output], now_ns: int, bus: Bus) -> None:
+        """Do what the engine says, and keep what has changed: with the event of its alarm if there is
+        one, else before anything is done, so that nothing is done twice after a crash.
+        """
+        rows = self._news(now_ns)
+        told = {o.instance for o in outputs if isinstance(o, Raised | Cleared | Changed)}
+        if alone := {name: body for name, body in rows.items() if name not in told}:
+            bus.keep(alone)
+        for output in outputs:
+            self._act(output, rows, bus)
+
+    def _forget_rows(self, bus: Bus) -> None:
+        """Of instances that are no more."""
+        known = {instance.id for instance in self._state.rules.instances} | self._paused
+        gone = [name for name in self._kept if name not in known]
+        for name in gone:
+            del self._kept[name]
+        if gone:
+            bus.keep(dict.fromkeys(gone))
+
+    def _news(self, now_ns: int) -> dict[str, bytes | None]:
+        """The rows that are not as they are stored, and the time that goes with them."""
+        news: dict[str, bytes | None] = {}
+        for name, row in changes(self._state).items():
+            body = None if row is None else orjson.dumps(row)
+            if body == self._kept.get(name):
+                continue
+            news[name] = body
+            if body is None:
+                del self._kept[name]
+            else:
+                self._kept[name] = body
+        if news and self.timeline is not None:
+            news[MARK] = self.timeline.mark(now_ns, self.wall_ns)
+        return news
+
+    def _act(self, output: Output, rows: Rows, bus: Bus) -> None:
         cause = self._raises.get(output.instance)
         match output:
             case Raised() | Cleared() | Changed():
-                self._tell_alarm(output, bus)
+                self._tell_alarm(output, rows, bus)
+            case Held():
+                _warn(output)
             case Claimed():
                 self._commands.claim(output.device, output.point, self._wish(output, bus))
             case Released():
@@ -211,22 +292,23 @@ class RuleDecider:
         """A write has ended that a step waits for."""
         command = result.command
         answer = Answer(ref, command.device, command.point, result.outcome)
-        self._state, outputs = step(self._state, answer, bus.now_ns())
-        for output in outputs:
-            self._act(output, bus)
+        now_ns = bus.now_ns()
+        self._state, outputs = step(self._state, answer, now_ns + self._base)
+        self._follow(outputs, now_ns, bus)
         bus.rearm()
 
-    def _tell_alarm(self, output: Raised | Cleared | Changed, bus: Bus) -> None:
+    def _tell_alarm(self, output: Raised | Cleared | Changed, rows: Rows, bus: Bus) -> None:
         match output:
             case Raised():
                 what = {
                     "title": output.title, "values": dict(output.values),
-                    "annunciate": output.annunciate,
+                    "annunciate": output.annunciate, **_lateness(output),
                 }  # fmt: skip
-                event = self._alarm(EventKind.ALARM_RAISED, output, what, bus)
+                event = self._alarm(EventKind.ALARM_RAISED, output, what, rows, bus)
                 self._raises[output.instance] = event
             case Cleared():
-                self._alarm(EventKind.ALARM_CLEARED, output, {"reason": output.reason}, bus)
+                why: dict[str, object] = {"reason": output.reason}
+                self._alarm(EventKind.ALARM_CLEARED, output, why, rows, bus)
                 if (raised := self._raises.pop(output.instance, None)) is not None:
                     self._over[output.instance] = raised
             case Changed():
@@ -234,42 +316,47 @@ class RuleDecider:
                 loud = {"annunciate": True} if output.change == "annunciated" else {}
                 more = {"change": output.change, "letter": output.letter, **output.more, **loud}
                 kind = EventKind.ALARM_ACKED if acked else EventKind.ALARM_CHANGED
-                self._alarm(kind, output, more, bus)
+                self._alarm(kind, output, more, rows, bus)
 
     def _alarm(
-        self, kind: EventKind, output: Raised | Cleared | Changed, more: dict[str, object], bus: Bus
-    ) -> UUID:
+        self, kind: EventKind, output: Raised | Cleared | Changed, more: dict[str, object],
+        rows: Rows, bus: Bus,
+    ) -> UUID:  # fmt: skip
         attributes: dict[str, object] = {
             "rule": output.rule, "instance": output.instance, **output.about, **more,
         }  # fmt: skip
-        severity: Severity = output.severity
         first = kind is EventKind.ALARM_RAISED
         last = self._raises.get(output.instance, self._over.get(output.instance))
+        own = {name: rows[name] for name in (output.instance, MARK) if name in rows}
         cause = None if first else last
-        return bus.emit(kind, severity, output.device, attributes, cause).event_id
+        event = bus.emit(kind, output.severity, output.device, attributes, cause, rows=own)
+        return event.event_id
 
 
-class _Active(NamedTuple):
-    """An instance that is active, with or without an alarm, or latched."""
-
-    id: str
-    rule: str
-    device: str
-    severity: Severity | None
-    since: int
-
-
-def _raised(state: State) -> Iterator[_Active]:
-    for rank, one in enumerate(state.rules.instances):
-        if phase_of(state, rank) in {"active", "clearing", "latched"}:
-            yield _Active(one.id, one.rule.id, one.device, one.rule.severity, state.since[rank])
+def _unknown(state: State, sample: Sample) -> Sample:
+    """What of it the rules have never seen."""
+    slots = state.rules.slots.get(sample.device, {})
+    new = {point for point, slot in slots.items() if state.stamps[slot] < 0}
+    values = {point: value for point, value in sample.values.items() if point in new}
+    return sample._replace(
+        values=values, quality={p: q for p, q in sample.quality.items() if p in new}
+    )
 
 
-def _given_back(old: State, new: State) -> list[Released]:
-    """What instances held and hold no longer."""
-    held = {(new.rules.instances[rank].id, *p) for rank, places in new.claimed.items() for p in places}  # fmt: skip
-    before = [(old.rules.instances[rank].id, *p) for rank, places in old.claimed.items() for p in places]  # fmt: skip
-    return [Released(*claim) for claim in before if claim not in held]
+def _gone(event: Event) -> Cleared:
+    """Of an alarm that has no rule or device any more."""
+    instance, rule = (str(event.attributes.get(key)) for key in ("instance", "rule"))
+    return Cleared(instance, rule, event.device, event.severity, GONE)
+
+
+def _lateness(output: Raised) -> dict[str, object]:
+    late = {"late_s": round(output.late_ns / 1e9, 3)} if output.late_ns else {}
+    return {**late, "unconfirmed": True} if output.unconfirmed else {**late}
+
+
+def _warn(output: Held) -> None:
+    what = "%s: due %.1f s ago while the gateway was off; nothing is known since, it waits"
+    log.warning(what, output.instance, output.late_ns / 1e9, extra={"component": "rules"})
 
 
 def _tell(output: Occurred) -> None:

@@ -1,13 +1,17 @@
 """Rules on a virtual clock: what they raise, clear and write for given samples. Pure."""
 
+from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
+
+import orjson
 
 from gateway.case import Case, Expected, Heard, Kind, Operated, Reboot, Turn
 from gateway.case_text import shown
 from gateway.errors import Problem
 from gateway.fixture import Fixture
 from gateway.model import EMPTY, Level, Quality, Sample, Value
+from rules.keep import everything
 from rules.load import DeviceView
 from rules.model import RuleSet
 from rules.outputs import (
@@ -22,8 +26,10 @@ from rules.outputs import (
     Raised,
     Released,
 )
-from rules.step import NO_MOMENTS, Tick, next_due, occurred, operate, resume, start, step
+from rules.restart import Past, horizon, restore
+from rules.step import NO_MOMENTS, Tick, next_due, occurred, operate, start, step
 
+MOST = 400_000  # samples that a reboot reads again, as in the daemon
 _BAD = Quality(Level.BAD, "no reading")
 
 
@@ -60,14 +66,17 @@ class Trial:
         self._devices = devices
         self._rules = rules
         self._wall_ns = wall_ns
-        self._state = start(rules, now, wall_ns)
-        self._raised = set(raised)
         self._claims: dict[tuple[str, str], dict[str, Claimed]] = {}
-        self._resume()
+        self._history: deque[tuple[Sample, int]] = deque(maxlen=MOST)
+        self._horizon = horizon(rules)
+        self._state = start(rules, now, wall_ns)
+        if raised:
+            self._go_on(Past(raised=dict.fromkeys(sorted(raised), now)))
 
     def take(self, sample: Sample, now: int) -> None:
         """A sample that comes at `now`; timers that are due until then come first."""
         self.wait(now)
+        self._remember(sample)
         self._state, outputs = step(self._state, sample, now)
         self._act(outputs)
 
@@ -80,17 +89,21 @@ class Trial:
         self.now = max(self.now, until)
 
     def reboot(self, down: int) -> None:
-        """As the daemon starts: what was raised is active, all else begins anew."""
+        """As the daemon starts: with what the store has of the rules and of their samples."""
         self.now += down
         self._claims.clear()
-        before = occurred(self._state)
-        self._state = start(self._rules, self.now, self._wall_ns)
-        self._resume(before)
+        rows = orjson.loads(orjson.dumps(everything(self._state)))
+        self._go_on(Past(rows, NO_MOMENTS, occurred(self._state), tuple(self._history), down))
 
-    def _resume(self, before: Mapping[str, int] = NO_MOMENTS) -> None:
-        raised = dict.fromkeys(self._raised, self.now)
-        self._state, outputs = resume(self._state, raised, before)
+    def _go_on(self, past: Past) -> None:
+        self._state, outputs = restore(self._rules, past, self.now, wall_ns=self._wall_ns)
         self._act(outputs)
+
+    def _remember(self, sample: Sample) -> None:
+        """For a reboot; what is older than any window is not kept."""
+        self._history.append((sample, self.now))
+        while self._history[0][1] < self.now - self._horizon:
+            self._history.popleft()
 
     def turn(self, wall_ns: int | None) -> None:
         """The wall clock was set, or lost."""
@@ -107,13 +120,11 @@ class Trial:
         for output in outputs:
             match output:
                 case Raised():
-                    self._raised.add(output.instance)
                     raised = Happened(self.now, "raised", output.instance, None, output.annunciate)
                     self.happened.append(raised)
                 case Changed(change="annunciated"):
                     self._tell("annunciated", output.instance)
                 case Cleared():
-                    self._raised.discard(output.instance)
                     self._tell("cleared", output.instance)
                 case Claimed():
                     self._claim(output)

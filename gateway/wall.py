@@ -7,16 +7,13 @@ from gateway.bus import Bus
 from gateway.clock import Clock
 from gateway.decider import RuleDecider
 from gateway.moments import Moments
+from gateway.timeline import offset
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
+BEAT_S = 60.0  # without a right wall clock a crash takes so much of the delays that are running
 STEP_NS = 50_000_000  # smaller changes are a time server's gentle corrections
-
-
-def offset(clock: Clock) -> int | None:
-    """UTC minus engine time, ns; None while the wall clock cannot be trusted."""
-    return clock.time_ns() - clock.boottime_ns() if clock.ok else None
 
 
 class Wall:
@@ -26,16 +23,25 @@ class Wall:
         self._bus = bus
         self._moments = moments
         self._failing = False
+        self._beat_ns = clock.boottime_ns()
 
     async def run(self) -> None:
         """Works until cancelled."""
         try:
             while True:
                 self.look()
+                self._beat()
                 await self._save()
                 await asyncio.sleep(LOOK_S)
         finally:
+            self._decider.beat(self._clock.boottime_ns(), self._bus)
             await self._save()
+
+    def _beat(self) -> None:
+        now = self._clock.boottime_ns()
+        if now - self._beat_ns >= BEAT_S * 1e9:
+            self._beat_ns = now
+            self._decider.beat(now, self._bus)
 
     async def _save(self) -> None:
         """What has occurred; a disk that fails costs this memory, not the rules."""

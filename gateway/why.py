@@ -37,7 +37,8 @@ def explaining(source: Source) -> dict[str, Handler]:
         return {"instances": dict(zip(instances, phases, strict=True)), "late": engine.late}
 
     async def explain(request: Mapping[str, object], _uid: int) -> object:
-        engine, now = source.decider.engine, source.clock.boottime_ns()
+        decider = source.decider
+        engine, now = decider.engine, decider.engine_time(source.clock.boottime_ns())
         ranks = named(engine, str(request.get("name")))
         return [_told(explained(engine, rank, now), source) for rank in ranks]
 

@@ -14,6 +14,8 @@ from rules.standing import effective, letter, muted, out, raised, severity, stan
 
 
 def incident(state: State, rank: int) -> Incident:
+    """To be changed."""
+    state.touched.add(rank)
     return state.incidents.setdefault(rank, Incident())
 
 
@@ -22,6 +24,7 @@ def changed(
     more: Mapping[str, object] = NO_ATTRIBUTES,
 ) -> None:  # fmt: skip
     """Tell that the alarm stands otherwise."""
+    state.touched.add(rank)
     instance = state.rules.instances[rank]
     alarm = (instance.id, instance.rule.id, instance.device, severity(state, rank))
     outputs.append(Changed(*alarm, change, letter(state, rank), more, instance.about))
@@ -136,6 +139,7 @@ def settle(state: State, rank: int) -> None:
     one, terms = state.incidents.get(rank), state.rules.instances[rank].rule.terms
     if one is None:
         return
+    state.touched.add(rank)
     waits = terms.ack == "required" and one.acked_ns is None
     if one.open and not standing(state, rank) and not waits:
         one.open = one.quiet = one.suppressed = False
@@ -170,25 +174,18 @@ def resumed(state: State, rank: int, now: int) -> None:
     one.severity, one.told_ns = effective(state, rank, now), now
 
 
-def dump(state: State) -> dict[str, dict[str, object]]:
-    """What is known of alarms, by instance, in JSON values. Times are engine times, ns."""
-    instances = state.rules.instances
-    return {instances[rank].id: one.dump() for rank, one in sorted(state.incidents.items())}
+def load(state: State, rank: int, dumped: Mapping[str, Any], shift_ns: int = 0) -> None:
+    """Go on with what an incident was (`Incident.dump`), its times `shift_ns` later.
 
-
-def load(state: State, dumped: Mapping[str, Mapping[str, Any]], shift_ns: int = 0) -> None:
-    """Between `start` and `resume`: go on with what `dump` said, its times `shift_ns` later.
-
-    What became due meanwhile comes with the next Tick. Instances that are gone are left out.
+    What became due meanwhile comes with the next Tick.
     """
-    for rank, instance in enumerate(state.rules.instances):
-        if instance.id in dumped and instance.rule.severity is not None:
-            one = Incident.load(dumped[instance.id], shift_ns)
-            if len(one.levels) != len(instance.levels):  # the rule is another one by now
-                one.levels = []
-            one.flapping &= instance.rule.terms.flap is not None
-            one.stormed &= rank in state.rules.storms
-            state.incidents[rank] = one
+    instance = state.rules.instances[rank]
+    one = Incident.load(dumped, shift_ns)
+    if len(one.levels) != len(instance.levels):  # the rule is another one by now
+        one.levels = []
+    one.flapping &= instance.rule.terms.flap is not None
+    one.stormed &= rank in state.rules.storms
+    state.incidents[rank] = one
 
 
 # What people hear

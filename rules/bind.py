@@ -64,7 +64,10 @@ class Binder:
         device = aliases[one.alias][0]
         slot = self.slot(device, one.point)
         make = _window(one, device) if isinstance(one, Windowed) else _stated(one)
-        return self._node((one.function, slot, one.ns), Wire(make, (slot,)))
+        known_ns = stale_ns(device.profile.by_id[one.point], device.supervise)
+        what = f"{one.function} {one.ns} {known_ns}"
+        reach = Window.reach_ns(one.function, one.ns, known_ns)
+        return self._node((one.function, slot, one.ns), Wire(make, (slot,), (), what, reach))
 
     def _group(self, function: str, each: Formula, members: Sequence[DeviceView]) -> int:
         own = tuple(

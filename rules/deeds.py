@@ -63,6 +63,7 @@ def answered(state: State, answer: Answer, now: int, outputs: list[Output]) -> N
 def go_on(state: State, rank: int, now: int, outputs: list[Output]) -> None:
     """The steps of an instance, as far as they can be done now."""
     run = state.runs[rank]
+    state.touched.add(rank)
     deeds = run.go_on(now, lambda predicate: predicate.truth(state.values))
     told = not muted(state, rank)
     outputs += [
@@ -78,6 +79,7 @@ def go_on(state: State, rank: int, now: int, outputs: list[Output]) -> None:
 def lapse(state: State, rank: int, now: int, outputs: list[Output]) -> None:
     """Give back what was to be held until now."""
     held = state.claimed[rank]
+    state.touched.add(rank)
     for place in [place for place, end in held.items() if end is not None and end <= now]:
         del held[place]
         outputs.append(Released(state.rules.instances[rank].id, *place))
@@ -90,6 +92,7 @@ def _done(state: State, rank: int, deed: Deed, now: int) -> Output:
         case Setting(device, point, value, hold_ns, terms):
             end = None if hold_ns is None else now + hold_ns
             state.claimed.setdefault(rank, {})[device, point] = end
+            state.wanted.setdefault(rank, {})[device, point] = value
             if end is not None:
                 heappush(state.timers, Timer(end, Kind.HOLD, rank))
             ref = _ref(state, rank, deed.step)
@@ -138,5 +141,6 @@ def _shown(value: Value | None) -> str:
 def stop(state: State, rank: int, outputs: list[Output]) -> None:
     """What is under way ends, what is held is given back."""
     state.runs.pop(rank, None)
+    state.wanted.pop(rank, None)
     name = state.rules.instances[rank].id
     outputs += [Released(name, *place) for place in state.claimed.pop(rank, ())]

@@ -47,6 +47,7 @@ class Timer(NamedTuple):
 
 
 Place = tuple[str, str]  # device, point
+TOLD = -1
 Change = tuple[int, Value | None]  # slot, value before
 MANY = 8  # readers of one slot, from which on looking for limits pays
 
@@ -85,6 +86,14 @@ class State:
     down: set[int] = field(default_factory=set)  # ranks whose last moment was before the start
     now: int = 0  # engine time of the last input or timer
     late: int = 0  # values that came after a newer one
+    base: int = 0  # engine time minus that of the stamps of samples
+    touched: set[int] = field(default_factory=set)  # ranks to be kept anew (`rules.keep`)
+    wanted: dict[int, dict[tuple[str, str], Value]] = field(default_factory=dict)  # rank -> claims
+    # PENDING and due while off, waits to be confirmed -> unknown since when, TOLD: and it was told
+    held: dict[int, int] = field(default_factory=dict)
+    carried: set[int] = field(
+        default_factory=set
+    )  # ranks that go on with what was before the start
 
 
 def start(rules: RuleSet, now: int = 0, wall_ns: int | None = None) -> State:
@@ -232,9 +241,12 @@ def expire(state: State, slot: int, due: int) -> list[int]:
 def alive(state: State, timer: Timer) -> bool:
     if timer.kind is Kind.INSTANCE:
         waits = state.phases[timer.subject] in {Phase.PENDING, Phase.CLEARING}
-        return waits and state.marks[timer.subject] == timer.mark
+        return (
+            waits and state.marks[timer.subject] == timer.mark and timer.subject not in state.held
+        )
     if timer.kind is Kind.UNKNOWN:
-        return state.unknown.get(timer.subject) == timer.mark
+        since = state.held.get(timer.subject, state.unknown.get(timer.subject))
+        return since == timer.mark
     if timer.kind is Kind.STEP:
         run = state.runs.get(timer.subject)
         return run is not None and run.due() == timer.due

@@ -11,6 +11,7 @@ from rules.alarms import Alarm, Alarms, targets
 from rules.bind import Binder
 from rules.check import Report
 from rules.cycles import cycles
+from rules.digest import digested
 from rules.hours import Calendar
 from rules.instances import Making, made
 from rules.loops import loops
@@ -52,7 +53,7 @@ def load_rules(
     instances: list[Instance] = []
     for entry in written:
         report = Report(entry.document, entry.path)
-        rule = _rule(entry.section)
+        rule = digested(_rule(entry.section), entry.raw)
         rules.append(rule)
         instances += made(rule, entry.section, making, report)
         problems += report.problems
@@ -89,7 +90,8 @@ def _alarm_instances(
     for alarm in alarms:
         own = by_profile[alarm.profile]
         unheard = Report(Document(alarm.profile), ())
-        rule = _rule(alarm.section)
+        texts = {k: [p.text for p in one.parts] for k, one in alarm.section.conditions}
+        rule = digested(_rule(alarm.section), texts)
         found += made(rule, alarm.section, making, unheard, targets(alarm, own))
     return found
 
@@ -108,14 +110,14 @@ def _rules_of(document: Document, problems: list[Problem]) -> list[Written]:
         path: Path_ = ("rules", index)
         section = validate(RuleSection, document, path, value, problems, not_yet=NOT_YET)
         if section is not None:
-            written.append(Written(section, document, path))
+            written.append(Written(section, document, path, value))
     return written
 
 
 def _same_ids(written: Sequence[Written]) -> list[Problem]:
     problems = []
     first: dict[str, str] = {}
-    for section, document, path in written:
+    for section, document, path, _ in written:
         if section.id in first:
             twice = fault("rule.twice", id=section.id, first=first[section.id])
             problems.append(document.problem((*path, "id"), *twice))
@@ -148,7 +150,7 @@ def _circular(written: Sequence[Written], making: Making) -> list[Problem]:
     by_id = {entry.section.id: entry for entry in written}
     problems = []
     for chain in cycles(making.asks):
-        _, document, path = by_id[chain[0]]
+        _, document, path, _ = by_id[chain[0]]
         circle = fault("rule.circle", chain=" -> ".join((*chain, chain[0])))
         problems.append(document.problem((*path, "when"), *circle))
     return problems
@@ -166,7 +168,7 @@ def _feedback(
     ):
         if allowed & set(loop.rules):
             continue
-        _, document, path = by_id[loop.rules[0]]
+        _, document, path, _ = by_id[loop.rules[0]]
         chain = " -> ".join((*loop.rules, loop.rules[0]))
         feedback = fault("rule.feedback", device=loop.device, chain=chain)
         problems.append(document.problem((*path, "do"), *feedback))

@@ -25,13 +25,15 @@ UNKNOWN_NS = 60 * 1_000_000_000  # so long a condition is unknown before an assu
 NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 Unknown = Literal["hold", "assume_true", "assume_false"]
+Restart = Literal["continue", "pause", "reset"]  # what a delay does while the gateway is off
 
 
 class Rule(NamedTuple):
     """One rule of a file, or one alarm of a profile. `severity` is None for a rule without alarm;
     `for_ns` is its on-delay, `keep_ns` its off-delay. A `latch`ed alarm stays when its condition
     has ended, until a reset. `on_unknown` holds after `unknown_ns` without a known condition. A moment
-    of `at` that was missed is made up for up to `catch_up_ns` later. `terms` are of its alarm.
+    of `at` that was missed is made up for up to `catch_up_ns` later. `terms` are of its alarm. `hash`
+    tells rules of another meaning apart, whatever their texts (`rules.digest`).
     """
 
     id: str
@@ -46,6 +48,8 @@ class Rule(NamedTuple):
     unknown_ns: int = UNKNOWN_NS
     catch_up_ns: int = 0
     terms: Terms = Terms()
+    restart: Restart = "continue"
+    hash: str = ""
 
 
 class Level(NamedTuple):
@@ -134,12 +138,16 @@ class Instance(NamedTuple):
 class Wire(NamedTuple):
     """A node: how to make it (at an engine time) and which slots it reads.
 
-    `runs` are the instances that a node about other rules counts; of a rule alone: all of its.
+    `runs` are the instances that a node about other rules counts; of a rule alone: all of its. It is
+    as `what` says, the same in every rule set, and looks back `reach_ns`; "" if it reads several
+    slots, or none.
     """
 
     make: Callable[[int], Node]
     slots: tuple[int, ...]
     runs: tuple[str, ...] = ()
+    what: str = ""
+    reach_ns: int = 0
 
 
 class Limits(NamedTuple):

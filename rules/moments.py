@@ -32,5 +32,5 @@ def came(state: State, rank: int, *, holds: bool, now: int) -> Occurred | None:
 
 
 def occurred(state: State) -> dict[str, int]:
-    """UTC of the last moment, by instance: for `resume` after a restart."""
+    """UTC of the last moment, by instance: for a restart."""
     return {state.rules.instances[rank].id: utc for rank, utc in state.occurred.items()}

@@ -54,14 +54,17 @@ class Window(Node):
 
     def __init__(self, function: str, ns: int, stale_ns: int) -> None:
         self._ns = ns
-        self._kept = ns
+        self._kept = self.reach_ns(function, ns, stale_ns)
         self._stale_ns = stale_ns
         self._samples: deque[tuple[int, int]] = deque()  # (at, value in millionths)
         self._sum = 0
         self._read = _READS[function]
         self._coverage_of = function == "coverage"
-        if self._coverage_of:
-            self._kept = ns + ns // PANES + min(stale_ns, ns)
+
+    @staticmethod
+    def reach_ns(function: str, ns: int, stale_ns: int) -> int:
+        """How old a sample may be to count; in `coverage` one is known beyond its own time."""
+        return ns + ns // PANES + min(stale_ns, ns) if function == "coverage" else ns
 
     def take(self, slot: int, seen: Seen) -> None:
         value = seen.value
@@ -179,6 +182,19 @@ class Stale(Node):
     def take(self, slot: int, seen: Seen) -> None:
         if seen.value is not None:
             self._last = max(self._last, seen.at)
+
+    def deaf(self, ns: int, now: int) -> None:
+        """For `ns` before `now` nobody listened: that is no silence."""
+        self._last = min(now, self._last + ns)
+
+    def silent(self, now: int) -> int:
+        """Nothing has been heard for `ns`; returns since when it counted until now."""
+        before, self._last = self._last, now - self._ns
+        return before
+
+    def since(self, last: int) -> None:
+        """Something was heard at `last`."""
+        self._last = last
 
     def value(self, now: int) -> Value:
         return now - self._last >= self._ns

@@ -58,6 +58,9 @@ Input = Sample | Tick | ClockStep | Answer
 class Raised(NamedTuple):
     """An alarm begins. `values`: the points that the condition reads, as far as they are known.
 
+    `late_ns`: so long before it was due, while the gateway was off; `unconfirmed`: and nothing is
+    known since, so that nobody can say whether the condition still holds.
+
     `annunciate`: people are to hear of it; false while it is shelved or suppressed, say.
     """
 
@@ -69,6 +72,20 @@ class Raised(NamedTuple):
     values: Mapping[str, Value]
     about: Mapping[str, object] = NO_ATTRIBUTES
     annunciate: bool = True
+    late_ns: int = 0
+    unconfirmed: bool = False
+
+
+class Held(NamedTuple):
+    """An alarm was due `late_ns` ago while the gateway was off, and nothing that its condition reads
+    has been known for long since. It waits on; this is told once.
+    """
+
+    instance: str
+    rule: str
+    device: str
+    severity: Severity | None
+    late_ns: int
 
 
 class Cleared(NamedTuple):
@@ -171,7 +188,18 @@ class Occurred(NamedTuple):
     ran: bool
 
 
-Output = Occurred | Raised | Cleared | Changed | Claimed | Released | Commanded | Notified | Logged
+Output = (
+    Occurred
+    | Raised
+    | Held
+    | Cleared
+    | Changed
+    | Claimed
+    | Released
+    | Commanded
+    | Notified
+    | Logged
+)
 
 
 class ActiveAlarm(NamedTuple):

@@ -21,7 +21,8 @@ from rules.activation import (
     raise_,
 )
 from rules.care import look_after
-from rules.deeds import answered, go_on, hold_again, lapse, run_steps
+from rules.confirm import confirm
+from rules.deeds import answered, go_on, lapse, run_steps
 from rules.flow import Kind, Phase, State, Timer, alive, ask, expire, start, take, turn
 from rules.levels import weigh, weighed
 from rules.model import NEVER_NS
@@ -35,6 +36,7 @@ from rules.outputs import (
     Cleared,
     ClockStep,
     Commanded,
+    Held,
     Input,
     Logged,
     Notified,
@@ -46,41 +48,16 @@ from rules.outputs import (
     Released,
     Tick,
 )
-from rules.standing import letter, muted, out, severity, standing
+from rules.standing import letter, muted, severity, standing
 
 __all__ = [
-    "ActiveAlarm", "Answer", "Changed", "Claimed", "Cleared", "ClockStep", "Commanded", "Input", "Logged", "Notified",
-    "Occurred", "Operation", "Output", "Raised", "Ref", "Released", "State", "Tick",
-    "active", "next_due", "occurred", "operate", "reset", "resume", "start", "step",
+    "ActiveAlarm", "Answer", "Changed", "Claimed", "Cleared", "ClockStep", "Commanded", "Held", "Input", "Logged",
+    "Notified", "Occurred", "Operation", "Output", "Raised", "Ref", "Released", "State", "Tick",
+    "active", "next_due", "occurred", "operate", "reset", "start", "step",
 ]  # fmt: skip
 
 
 NO_MOMENTS: Mapping[str, int] = MappingProxyType({})
-
-
-def resume(
-    state: State, raised: Mapping[str, int], before: Mapping[str, int] = NO_MOMENTS
-) -> tuple[State, list[Output]]:
-    """Continue after a restart: these instances are raised since the given engine time, and the last
-    moments of `at` were `before` (see `occurred`).
-
-    Their claims are held again; the condition decides with the first data that is known.
-    """
-    outputs: list[Output] = []
-    for rank, instance in enumerate(state.rules.instances):
-        if instance.id in before:
-            state.occurred[rank] = before[instance.id]
-            state.down.add(rank)
-        if instance.id in raised:
-            become(state, rank, Phase.ACTIVE, raised[instance.id])
-            state.holds[rank] = True
-            if instance.rule.severity is not None:
-                alarming.resumed(state, rank, state.now)
-            if not out(state, rank):
-                hold_again(state, rank, state.now, outputs)
-    for rank in [*state.incidents]:
-        alarming.settle(state, rank)
-    return state, outputs
 
 
 def step(state: State, input: Input, now: int) -> tuple[State, list[Output]]:  # noqa: A002 -- the name of the definition
@@ -98,14 +75,14 @@ def step(state: State, input: Input, now: int) -> tuple[State, list[Output]]:  #
     if isinstance(input, Sample):
         slots = state.rules.slots.get(input.device)
         if slots is not None:
-            at = min(input.received_ns, now)
+            at = min(input.received_ns + state.base, now)
             ranks = take(state, slots, input, at, now)
             if ranks:
-                _evaluate_all(state, ranks, at, now, outputs)
+                evaluate_all(state, ranks, at, now, outputs)
     elif isinstance(input, Answer):
         answered(state, input, now, outputs)
     elif isinstance(input, ClockStep):
-        _evaluate_all(state, turn(state, input.wall_ns, now), now, now, outputs)
+        evaluate_all(state, turn(state, input.wall_ns, now), now, now, outputs)
     return state, outputs
 
 
@@ -176,17 +153,18 @@ def reset(
         raise ValueError(f"{alarm}: what its condition reads is not known at present")
     outputs: list[Output] = []
     state.holds[rank] = False
+    state.touched.add(rank)
     ranks = become(state, rank, Phase.NORMAL)
     over(state, rank, reason, now, outputs)
     alarming.ended(state, rank, now, outputs)
-    _evaluate_all(state, ranks, now, now, outputs)
+    evaluate_all(state, ranks, now, now, outputs)
     return state, outputs
 
 
 # Conditions
 
 
-def _evaluate_all(state: State, ranks: Sequence[int], at: int, now: int, outputs: list[Output]) -> None:  # fmt: skip
+def evaluate_all(state: State, ranks: Sequence[int], at: int, now: int, outputs: list[Output]) -> None:  # fmt: skip
     """In rank order. An instance that begins or ends may concern others, which have higher ranks."""
     waiting = list(ranks)
     while waiting:
@@ -206,14 +184,18 @@ def _evaluate(state: State, rank: int, at: int, now: int, outputs: list[Output])
     if state.rules.instances[rank].at is not None:
         return _occur(state, rank, now, outputs)
     holds = condition(state, rank)
+    if state.held and rank in state.held:
+        return confirm(state, rank, holds, now, outputs)
     if holds is None:
         holds = _assumed(state, rank, now)
-    elif state.unknown:
-        state.unknown.pop(rank, None)
+    elif state.unknown and state.unknown.pop(rank, None) is not None:
+        state.touched.add(rank)
     holds = holds and inside(state, state.rules.instances[rank])
     if holds == state.holds[rank]:
         return []
     state.holds[rank] = holds
+    state.touched.add(rank)
+    state.carried.discard(rank)
     if rank in state.unknown and condition(state, rank) is not None:
         del state.unknown[rank]  # what was assumed is known now: `until` says that it goes on
     return begin(state, rank, at, now, outputs) if holds else end(state, rank, at, now, outputs)
@@ -237,6 +219,7 @@ def _assumed(state: State, rank: int, now: int) -> bool:
         return state.holds[rank]
     if rank not in state.unknown:
         state.unknown[rank] = now
+        state.touched.add(rank)
         heappush(state.timers, Timer(now + rule.unknown_ns, Kind.UNKNOWN, rank, now))
     if now - state.unknown[rank] < rule.unknown_ns:
         return state.holds[rank]
@@ -259,14 +242,15 @@ def _fire(state: State, due: int, now: int, outputs: list[Output]) -> None:
             continue
         _, kind, subject, _ = timer
         if kind is Kind.INSTANCE:
+            state.touched.add(subject)
             act = raise_ if state.phases[subject] is Phase.PENDING else clear
-            _evaluate_all(state, act(state, subject, now, outputs), now, now, outputs)
+            evaluate_all(state, act(state, subject, now, outputs), now, now, outputs)
         elif kind is Kind.ALARM:
             del state.cares[subject]
             alarms.add(subject)
         else:
             ranks.update(_changed(state, timer, now, outputs))
-    _evaluate_all(state, sorted(ranks), now, now, outputs)
+    evaluate_all(state, sorted(ranks), now, now, outputs)
     for rank in sorted(alarms):
         look_after(state, rank, now, outputs)
 

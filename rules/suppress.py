@@ -18,6 +18,7 @@ class Written(NamedTuple):
     section: RuleSection
     document: Document
     path: Path_
+    raw: object = None
 
     def problem(self, path: Path_, what: str, fix: str) -> Problem:
         return self.document.problem((*self.path, *path), what, fix)

@@ -1,7 +1,7 @@
 """What is stored, as the event loop knows it from what the writer thread reports. Loop thread only."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import assert_never
@@ -47,6 +47,7 @@ class Books:
         self.alarms: list[Event] = []
         self.taken_ids: list[bytes] = []
         self.counted: LastValues = {}
+        self.rules: Mapping[str, bytes] = {}
 
     def adopt(self, files: OpenFiles) -> None:
         """What the files tell; what is known of cursors and commands stays known."""
@@ -58,6 +59,7 @@ class Books:
         self.alarms = files.alarms
         self.taken_ids = files.taken
         self.counted = files.counted
+        self.rules = files.rules
         self._intake.replay.restore(files.replay)
         self.figures.damage.update(files.state.damage)
         self.figures.usage = files.usage

@@ -9,7 +9,7 @@ from pathlib import Path
 from gateway.clock import Clock
 from gateway.errors import StoreFailed
 from gateway.model import Event
-from gateway.store import identity, replay
+from gateway.store import identity, kept, replay
 from gateway.store.ballast import Ballast, is_full
 from gateway.store.journal import Chores, Journal, Usage
 from gateway.store.migrate import migrate
@@ -30,7 +30,7 @@ class OpenFiles:
     `alarms`: the newest event of each alarm, alarm-bearing point and counter. `taken`: ids of
     messages whose alarms are stored and whose samples may not be. `counted`: of each counter the
     last value that its rollups know, and the time (seconds) at which that window begins. `replay`: the
-    last admitted counter of each device.
+    last admitted counter of each device. `rules`: what instances of rules go on with.
     """
 
     state: State
@@ -41,6 +41,7 @@ class OpenFiles:
     usage: Usage
     counted: LastValues
     replay: Mapping[str, int]
+    rules: Mapping[str, bytes]
 
 
 def open_files(
@@ -138,7 +139,15 @@ def _open_core(
         journal = Journal(directory, gateway_id, clock, db, state)
         alarms, taken, usage = journal.alarms(), journal.taken.ids, journal.usage()
         return OpenFiles(
-            state, journal, lock, alarms, taken, usage, last_counted(db), replay.read(db)
+            state,
+            journal,
+            lock,
+            alarms,
+            taken,
+            usage,
+            last_counted(db),
+            replay.read(db),
+            kept.read(db),
         )
     except BaseException:
         db.close()

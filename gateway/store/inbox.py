@@ -15,6 +15,7 @@ from typing import NamedTuple
 from gateway.model import Event, Sample
 from gateway.store.index import Position
 from gateway.store.journal import DeadLetter
+from gateway.store.kept import NO_ROWS, Rows
 from gateway.store.orders import CommandRow
 from gateway.store.points import Descriptions
 
@@ -48,6 +49,13 @@ class Entry(NamedTuple):
     held: bool
 
 
+class Told(NamedTuple):
+    """An event and the state of rules that it belongs to: stored together; either may be missing."""
+
+    event: Event | None
+    rows: Rows = NO_ROWS
+
+
 class CursorMove(NamedTuple):
     sink: str
     lane: int
@@ -70,7 +78,7 @@ class Retirement(NamedTuple):
 
 @dataclass(slots=True)
 class Inbox:
-    events: deque[Event] = field(default_factory=deque)
+    events: deque[Told] = field(default_factory=deque)
     samples: deque[Entry] = field(default_factory=deque)
     cursors: deque[CursorMove] = field(default_factory=deque)
     dead: deque[DeadLetter] = field(default_factory=deque)

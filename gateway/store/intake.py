@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from gateway.counters import ReplayCounters
 from gateway.model import Event, Item, Sample
 from gateway.store.encode import CHUNK_SAMPLES
-from gateway.store.inbox import Bucket, CommandNote, Entry, Inbox, Retirement
+from gateway.store.inbox import Bucket, CommandNote, Entry, Inbox, Retirement, Told
+from gateway.store.kept import NO_ROWS, Rows
 from gateway.store.ledger import Ledger
 from gateway.store.orders import CommandRow
 from gateway.store.report import Commit, Fault
@@ -40,9 +41,9 @@ class Intake:
     def queued(self) -> int:
         return len(self._ledger.events) + len(self._ledger.samples)
 
-    def append(self, item: Item, *, held: bool) -> bool:
+    def append(self, item: Item, *, held: bool, rows: Rows = NO_ROWS) -> bool:
         if not isinstance(item, Sample):
-            self._append_event(item)
+            self._append_event(item, rows)
             return True
         before = self.bytes
         if before >= TELEMETRY_BYTES:
@@ -62,10 +63,14 @@ class Intake:
             self._inbox.bell.ring()
         return True
 
-    def _append_event(self, event: Event) -> None:
+    def keep(self, rows: Rows) -> None:
+        self._inbox.events.append(Told(None, rows))
+        self._inbox.bell.ring()
+
+    def _append_event(self, event: Event, rows: Rows) -> None:
         self._ledger.events.append(event.n)
         self.ring.append(event)
-        self._inbox.events.append(event)
+        self._inbox.events.append(Told(event, rows))
         self._inbox.bell.ring()
 
     async def durable(self, n: int) -> None:

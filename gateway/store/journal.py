@@ -15,7 +15,7 @@ import orjson
 
 from gateway.clock import Clock
 from gateway.model import LANE_SAMPLE, LANES, Event, Sample, lane_of
-from gateway.store import orders, replay
+from gateway.store import kept, orders, replay
 from gateway.store.encode import Damaged, alarm_of, chunk_of, dedupe_key, event_of, event_row
 from gateway.store.evictions import Eviction
 from gateway.store.index import Mark, Position, Span
@@ -37,7 +37,6 @@ from gateway.store.volume import Volume
 log = logging.getLogger(__name__)
 
 SLACK_IDS = 8_192  # forget message ids in blocks of this many
-
 DeadLetter = tuple[str, int, int, int, str, bytes, int]  # in the order of table `dead`
 
 
@@ -51,6 +50,7 @@ class Chores:
     retired: list[str] = field(default_factory=list)  # sinks
     evictions: list[Eviction] = field(default_factory=list)
     counters: Mapping[str, int | None] = field(default_factory=dict)  # of table `replay`
+    rules: kept.Rows = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.cursors or self.dead or self.commands or self.retired)
@@ -114,8 +114,8 @@ class Journal:
         return self._new_segment(first, age_s)
 
     def _new_segment(self, first: int, age_s: float | None = None) -> Segment:
-        names = {"gateway_id": self._gateway_id, "store_uuid": self._store_uuid}
-        return Segment(self._directory, first, **names, age_s=age_s)
+        whose = (self._gateway_id, self._store_uuid)
+        return Segment(self._directory, first, *whose, age_s=age_s)
 
     @property
     def committed(self) -> tuple[int, ...]:
@@ -250,8 +250,7 @@ class Journal:
             try:
                 found.append(event_of(row)[1])
             except Damaged as error:
-                extra = {"component": "store"}
-                log.error("event %d is damaged: %s", row[0], error, extra=extra)  # noqa: TRY400 -- no bug, no traceback
+                log.error("event %d is damaged: %s", row[0], error, extra={"component": "store"})  # noqa: TRY400 -- no bug
         return found
 
     def usage(self) -> Usage:
@@ -353,6 +352,7 @@ class Journal:
         db.executemany("INSERT OR REPLACE INTO dead VALUES (?, ?, ?, ?, ?, ?, ?)", chores.dead)
         orders.write(db, chores.commands)
         replay.write(db, chores.counters)
+        kept.write(db, chores.rules)
         forget(db, chores.retired)  # last: what they told before counts no more
         self.stock.write(db, chores.evictions)
 

@@ -60,6 +60,9 @@ CREATE TABLE IF NOT EXISTS rollup(w INTEGER, t INTEGER, pid INTEGER, n INTEGER, 
 -- The chunks that hold samples of a 5 min window, whenever they came.
 CREATE TABLE IF NOT EXISTS chunk_window(t INTEGER, first INTEGER, PRIMARY KEY(t, first)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS counter(pid INTEGER PRIMARY KEY);
+-- What each instance of a rule goes on with (`gateway.store.kept`).
+CREATE TABLE IF NOT EXISTS rule(instance TEXT PRIMARY KEY, crc INTEGER NOT NULL,
+  body BLOB NOT NULL) WITHOUT ROWID;
 """
 
 # `meta`, `epoch` and `point` make a segment readable without core.db.

@@ -40,9 +40,9 @@ class Segment:
         self,
         directory: Path,
         first: int,
-        *,
         gateway_id: str,
         store_uuid: str,
+        *,
         age_s: float | None = None,
     ) -> None:
         self.first = first

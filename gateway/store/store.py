@@ -25,6 +25,7 @@ from gateway.store.history_thread import HistoryThread
 from gateway.store.inbox import CommandNote, CursorMove, Inbox
 from gateway.store.index import Position
 from gateway.store.intake import Intake
+from gateway.store.kept import NO_ROWS, Rows
 from gateway.store.orders import CommandRow, Order
 from gateway.store.points import Descriptions
 from gateway.store.reader import Slice
@@ -46,9 +47,7 @@ STOP_S = 10.0
 class Store:
     """Belongs to the event loop's thread, but for `open`. Construction opens nothing."""
 
-    def __init__(
-        self, directory: Path, *, gateway_id: str, settings: StoreSettings, clock: Clock
-    ) -> None:
+    def __init__(self, directory: Path, *, gateway_id: str, settings: StoreSettings, clock: Clock) -> None:  # fmt: skip
         self._directory = directory
         self._gateway_id = gateway_id
         self._settings = settings
@@ -64,9 +63,7 @@ class Store:
         self._opened = False
         self._thread: WorkerThread | None = None
         self._sinks: Mapping[str, Collection[int]] = {}
-        self._upkeep = Upkeep(
-            directory, settings, clock, sinks=lambda: self._sinks, report=self._post
-        )
+        self._upkeep = Upkeep(directory, settings, clock, sinks=lambda: self._sinks, report=self._post)  # fmt: skip
 
     @property
     def epoch(self) -> int:
@@ -89,10 +86,15 @@ class Store:
 
     @property
     def counted(self) -> LastValues:
-        """When it was opened: the last value of each counter by (device, point), as its rollups know
-        it (of the last 7 days, up to some minutes old), and when that window begins (s, UTC).
+        """When it was opened: of each counter by (device, point) the last value of its rollups, and
+        when that window begins (s, UTC).
         """
         return self._books.counted
+
+    @property
+    def rules(self) -> Mapping[str, bytes]:
+        """When it was opened: what instances of rules go on with, as `append` and `keep` took it."""
+        return self._books.rules
 
     @property
     def replay(self) -> ReplayCounters:
@@ -114,11 +116,10 @@ class Store:
             self._inbox.bell.ring()
 
     def open(self) -> None:
-        """Take the directory over (made if missing) and recover; blocks, so not on the loop.
+        """Take the directory over (made if missing), recover, set `clock.boot`; blocks, so not on the loop.
 
-        Sets `clock.boot`, `last_n`, `epoch`. Raises AlreadyRunning, StateRefused. A device that
-        fails is no reason not to start: then nothing is known, `stats` tells, and the thread tries
-        again.
+        Raises AlreadyRunning, StateRefused. A device that fails is no reason not to start: then
+        nothing is known, `stats` tells, and the thread tries again.
         """
         try:
             files = open_files(self._directory, self._gateway_id, self._clock, infos=self._infos)
@@ -187,8 +188,9 @@ class Store:
         assert self._thread is not None, "start() first"  # noqa: S101 -- a bug of the caller
         await self._thread.watch()
 
-    def append(self, item: Item, *, held: bool = False) -> bool:
-        """Queue an item; `item.n` is set and never decreases. Never blocks.
+    def append(self, item: Item, *, held: bool = False, rows: Rows = NO_ROWS) -> bool:
+        """Queue an item; `item.n` is set and never decreases. Never blocks. `rows`, the state of rules,
+        are stored in the transaction of an event.
 
         Events are always taken. A sample is refused (False, the caller counts the drop) while
         samples of 16 MB wait, storage fails or the disk is full, unless it is `held`: its source waits until it is
@@ -198,7 +200,11 @@ class Store:
             reason = "storage_failed" if self._books.figures.reason else "store_shed"
             self._books.figures.dropped[reason] += 1
             return False
-        return self._intake.append(item, held=held)
+        return self._intake.append(item, held=held, rows=rows)
+
+    def keep(self, rows: Rows) -> None:
+        """As `append`, without an event; on disk within 1 s."""
+        self._intake.keep(rows)
 
     async def durable(self, n: int) -> None:
         """Wait until everything appended with an input number up to `n` is on disk.
@@ -216,9 +222,7 @@ class Store:
         """Message ids known when the store was opened: device, NUL, source id; oldest first."""
         return self._books.state.keys
 
-    async def read(
-        self, lane: int, after: Position | None, *, max_items: int, max_bytes: int
-    ) -> Slice | None:
+    async def read(self, lane: int, after: Position | None, *, max_items: int, max_bytes: int) -> Slice | None:  # fmt: skip
         """The next committed records after a position (None: the oldest), None if there are none.
 
         At least one record or gap is returned whatever the limits. While storage fails, what is in
@@ -309,9 +313,8 @@ class Store:
     def rewind(self, sink: str, lane: int, seconds: float) -> Position | None:
         """Take the cursor back to where it was `seconds` (at most 120) ago, and return it.
 
-        For a sink that reconnects to a peer that is not durable when it acknowledges. Only in
-        memory: the disk keeps the later place until `advance`. Of what an earlier process
-        delivered only the times of the records are known: it goes back by those.
+        For a sink whose peer is not durable when it acknowledges. Only in memory: the disk keeps the
+        later place until `advance`. What an earlier process delivered goes by the times of the records.
         """
         now, at = self._now(), self.cursor(sink, lane)
         if at is None:

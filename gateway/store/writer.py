@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from gateway.beat import IDLE_S, Beat
 from gateway.errors import StoreFailed, StoreFull
 from gateway.model import LANE_ALARM, LANE_DIAGNOSTIC, LANE_EVENT, Event, Sample, lane_of
-from gateway.store import replay
+from gateway.store import kept, replay
 from gateway.store.access import Access
 from gateway.store.encode import CHUNK_SAMPLES, dedupe_key
 from gateway.store.faults import FAULTS, PASSING, DeviceError, device_fault
@@ -63,6 +63,7 @@ class Writer:
         ] = {}  # device -> input of its newest event since the last chunk
         self._chores = Chores()
         self._counters = replay.Waiting()
+        self._rules: dict[str, bytes | None] = {}  # of table `rule`
         self._notes: list[CommandNote] = []
         self._refused: list[bytes] = []  # commands whose intent a failed commit may have left
         self._retired: list[Retirement] = []
@@ -140,7 +141,11 @@ class Writer:
     def _take_events(self, now: float) -> None:
         urgent = False
         while self._inbox.events:
-            event = self._inbox.events.popleft()
+            event, rows = self._inbox.events.popleft()
+            self._rules.update(rows)
+            if event is None:
+                self._core_due = min(self._core_due, now + kept.DELAY_S)
+                continue
             self._events.append(event)
             urgent = urgent or lane_of(event) != LANE_DIAGNOSTIC
         if urgent and self._events_due > now:
@@ -196,6 +201,7 @@ class Writer:
         self._chores.commands = [note.row for note in self._notes]
         self._chores.retired = [one.sink for one in self._retired]
         self._chores.counters = {} if full else self._counters.rows()
+        self._chores.rules = kept.NO_ROWS if full else self._rules
         self._alarmed.update((event.device, event.n) for event in events)
         taken = self._taken() if events else None
         written = self._journal.commit_core(events, self._chores, taken)
@@ -208,6 +214,7 @@ class Writer:
             self._commit_chunk()
             raise full
         self._events = []
+        self._rules = {}
         self._counters.saved()
 
     def _taken(self) -> list[bytes]:

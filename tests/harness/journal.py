@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from gateway.counters import ReplayCounters
 from gateway.errors import GatewayError
 from gateway.model import Event, Item, Sample
+from gateway.store.kept import NO_ROWS, Rows
 
 
 class MemoryJournal:
@@ -31,6 +32,7 @@ class MemoryJournal:
         self.roomy = asyncio.Event()
         self.roomy.set()
         self.ids = list(ids)
+        self.rules: dict[str, bytes] = {}
 
     @property
     def events(self) -> list[Event]:
@@ -40,11 +42,19 @@ class MemoryJournal:
     def samples(self) -> list[Sample]:
         return [item for item in self.items if isinstance(item, Sample)]
 
-    def append(self, item: Item, *, held: bool = False) -> bool:
+    def append(self, item: Item, *, held: bool = False, rows: Rows = NO_ROWS) -> bool:
         if self.full and isinstance(item, Sample) and not held:
             return False
         self.items.append(item)
+        self.keep(rows)
         return True
+
+    def keep(self, rows: Rows) -> None:
+        for name, body in rows.items():
+            if body is None:
+                self.rules.pop(name, None)
+            else:
+                self.rules[name] = body
 
     async def durable(self, n: int) -> None:
         self.awaited.append(n)

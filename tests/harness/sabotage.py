@@ -25,6 +25,7 @@ from gateway.bus import Bus
 from gateway.cli.main import main
 from gateway.commands import Commands
 from gateway.counters import ReplayCounters
+from gateway.decider import RuleDecider
 from gateway.errors import GatewayError, Refused
 from gateway.execution import LOCAL
 from gateway.indicators import gather
@@ -122,6 +123,11 @@ def forget_counters() -> None:
     setattr(ReplayCounters, "_post", lambda _self, _device, _counter: None)  # noqa: B010 -- as above
 
 
+def forget_rules() -> None:
+    """What the rules are at lives in memory alone."""
+    setattr(RuleDecider, "_news", lambda _self, _now_ns: {})  # noqa: B010 -- as above
+
+
 def forget_notifications() -> None:
     """What is open lives in memory alone."""
     setattr(Notifier, "restore", lambda _self, _events: None)  # noqa: B010 -- as above
@@ -180,9 +186,9 @@ def act_after_the_commit() -> None:
     append, write = Store.append, Contained.write
     newest: list[tuple[Store, int]] = []
 
-    def appended(self: Store, item: Item, *, held: bool = False) -> bool:
+    def appended(self: Store, item: Item, **more: Any) -> bool:
         newest[:] = [(self, item.n)]
-        return append(self, item, held=held)
+        return append(self, item, **more)
 
     async def written(self: Contained, command: Command) -> CommandResult:
         store, n = newest[0]
@@ -311,6 +317,7 @@ if __name__ == "__main__":
         "forget_counters": forget_counters,
         "report_of_few_households": report_of_few_households,
         "report_without_the_newest": report_without_the_newest,
+        "forget_rules": forget_rules,
         "forget_notifications": forget_notifications,
         "slow_disk": slow_disk,
         "stalled_disk": stalled_disk,

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from gateway.model import Value
-from rules.alarming import dump
-from rules.alarming import load as load_alarms
 from rules.incident import Incident
+from rules.keep import everything
 from rules.outputs import Cleared, Operation, OperationKind, Output, Raised
+from rules.restart import Past, restore
 from rules.standing import letter
-from rules.step import Tick, active, next_due, operate, resume, start, step
+from rules.step import Tick, active, next_due, operate, start, step
 from rules.terms import HOUR_NS
 from tests.unit.rules_site import SECOND, load, sample, usable
 
@@ -323,13 +323,13 @@ def test_after_a_restart_alarms_stand_as_before() -> None:
     desk.volts(1, 260)
     desk.volts(2, 230)
     desk.do("shelve", ns=10 * SECOND)
-    kept = json.loads(json.dumps(dump(desk.state)))
+    rows = json.loads(json.dumps(everything(desk.state)))
     again = Desk(rule(", ack: required, cooldown: 1h"))
     again.now = 5 * SECOND
-    load_alarms(again.state, kept, 3 * SECOND)
-    resume(again.state, {})
+    again.state, outputs = restore(again.state.rules, Past(rows), again.now)
+    assert outputs == []
     assert again.letter == "G"
-    assert again.wait(20) == ["15s unshelved"]
+    assert again.wait(20) == ["12s unshelved"]
     assert again.letter == "D"
     assert again.do("ack") == ["acked"]
     assert again.volts(21, 260) == ["claimed"]

@@ -9,7 +9,7 @@ import pytest
 from gateway.allow import CommandsSection
 from gateway.bus import Bus
 from gateway.commands import Commands
-from gateway.decider import RuleDecider
+from gateway.decider import Memory, RuleDecider
 from gateway.driver import Device, DeviceSection
 from gateway.model import (
     RETAINED,
@@ -233,7 +233,8 @@ def raised_before(device: str) -> Event:
 
 async def test_an_alarm_of_before_the_restart_goes_on_and_is_cleared_once(site: Site) -> None:
     before = raised_before("light-1")
-    site.decider.restore([before], site.clock.boottime_ns(), site.bus)
+    site.decider.recall(Memory([before]), site.clock.boottime_ns())
+    site.decider.restore(site.clock.boottime_ns(), site.bus)
     assert [alarm.instance for alarm in site.decider.active()] == ["dark[light-1]"]
     assert site.journal.events == [], "it is not raised again"
     async with asyncio.timeout(2):
@@ -248,7 +249,8 @@ async def test_an_alarm_of_before_the_restart_goes_on_and_is_cleared_once(site: 
 
 async def test_an_alarm_of_a_rule_that_safe_mode_leaves_out_stays_as_it_is(site: Site) -> None:
     site.decider.restrict(protective(usable(RULES)))
-    site.decider.restore([raised_before("light-1")], site.clock.boottime_ns(), site.bus)
+    site.decider.recall(Memory([raised_before("light-1")]), site.clock.boottime_ns())
+    site.decider.restore(site.clock.boottime_ns(), site.bus)
     await site.show("light-1", LUX, 90)
     assert site.journal.events == []
     assert site.decider.active() == []
@@ -260,7 +262,8 @@ async def test_an_alarm_of_a_rule_that_safe_mode_leaves_out_stays_as_it_is(site:
 
 async def test_an_alarm_whose_device_is_gone_is_cleared_at_the_start(site: Site) -> None:
     before = raised_before("light-9")
-    site.decider.restore([before], site.clock.boottime_ns(), site.bus)
+    site.decider.recall(Memory([before]), site.clock.boottime_ns())
+    site.decider.restore(site.clock.boottime_ns(), site.bus)
     (cleared,) = site.of(EventKind.ALARM_CLEARED)
     assert (cleared.device, cleared.cause) == ("light-9", before.event_id)
     assert cleared.attributes["reason"] == "no longer configured"
@@ -269,7 +272,8 @@ async def test_an_alarm_whose_device_is_gone_is_cleared_at_the_start(site: Site)
 
 async def test_events_of_other_kinds_restore_nothing(site: Site) -> None:
     other = raised_before("light-1")._replace(kind=EventKind.POINT_ALARM)
-    site.decider.restore([other], site.clock.boottime_ns(), site.bus)
+    site.decider.recall(Memory([other]), site.clock.boottime_ns())
+    site.decider.restore(site.clock.boottime_ns(), site.bus)
     assert site.decider.active() == []
     assert site.journal.events == []
 
@@ -312,7 +316,6 @@ rules:
   when: count(it.env.illuminance, 1m) == 0
   alarm: {severity: operational}
 """)
-    site.decider.restore((), site.clock.boottime_ns(), site.bus)
-    assert site.decider.next_due_ns() == site.clock.boottime_ns()
-    site.decider.decide(None, site.clock.boottime_ns(), site.bus)
+    site.decider.recall(Memory(()), site.clock.boottime_ns())
+    site.decider.restore(site.clock.boottime_ns(), site.bus)
     assert [event.device for event in site.of(EventKind.ALARM_RAISED)] == ["light-1"]

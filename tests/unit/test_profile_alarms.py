@@ -11,7 +11,8 @@ from gateway.site_limit import SiteLimit
 from rules.alarms import Alarms, check_alarms
 from rules.check import Report
 from rules.model import RuleSet
-from rules.step import Cleared, Output, Raised, Tick, active, next_due, reset, resume, start, step
+from rules.restart import Past, restore
+from rules.step import Cleared, Output, Raised, Tick, active, next_due, reset, start, step
 from tests.harness.panel import SECOND, compiled, document, panel, profile, shows, view
 
 FIRE3 = "test-panel.fire.signal[panel-1][3]"
@@ -338,7 +339,7 @@ def test_what_is_not_latched_is_not_reset() -> None:
 
 def test_a_restart_raises_nothing_twice_and_keeps_the_latch() -> None:
     engine = Engine(compiled(view()))
-    engine.state, outputs = resume(engine.state, {FIRE3: 1})
+    engine.state, outputs = restore(engine.state.rules, Past(raised={FIRE3: 1}), 1)
     assert outputs == []
     assert engine.says(shows(5, fire_3="fire")) == []
     assert engine.says(shows(6, fire_3="normal")) == []

@@ -13,8 +13,9 @@ from gateway.trial import judge
 from rules.hours import At, mark
 from rules.load import load_rules
 from rules.model import RuleSet
-from rules.outputs import Input, Occurred
-from rules.step import ClockStep, State, Tick, next_due, occurred, resume, start, step
+from rules.outputs import Input, Occurred, Output
+from rules.restart import Past, restore
+from rules.step import ClockStep, State, Tick, next_due, occurred, start, step
 from tests.unit.rules_site import DEVICES, SECOND, sample
 
 RULE = """
@@ -45,10 +46,12 @@ class Engine:
         self.rules, problems = load(at, more)
         assert problems == []
         self.state: State = start(self.rules, wall_ns=wall_ns)
+        self.first: list[Output] = []
 
     def take(self, taken: Input, at_s: float) -> list[tuple[bool, float]]:
         """(ran, how late in s) of each moment that came."""
         self.state, outputs = step(self.state, taken, round(at_s * SECOND))
+        outputs, self.first = [*self.first, *outputs], []
         moments = [output for output in outputs if isinstance(output, Occurred)]
         assert len(outputs) - len(moments) == sum(one.ran for one in moments)
         return [(one.ran, one.late_ns / SECOND) for one in moments]
@@ -61,7 +64,7 @@ class Engine:
 
     def restarted(self, wall_ns: int | None) -> "Engine":
         before = occurred(self.state)
-        self.state, _ = resume(start(self.rules, wall_ns=wall_ns), {}, before)
+        self.state, self.first = restore(self.rules, Past(moments=before), 0, wall_ns=wall_ns)
         return self
 
     @property

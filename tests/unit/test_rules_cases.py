@@ -94,7 +94,8 @@ def test_an_alarm_goes_through_a_reboot_and_what_is_said_meanwhile_is_lost(tmp_p
   only: true
   expect:
   - {at: +10s, raised: ["hot[m1]"]}
-  - {by: +15s, written: [{l1.light.level: 60 %}]}
+  - {at: +15s, written: [{l1.light.level: 60 %}]}
+  - {at: +220s, written: [{l1.light.level: 60 %}]}
   - {at: +6m, cleared: [hot]}
 """,
     )

@@ -12,6 +12,7 @@ from rules.outputs import (
     Claimed,
     Cleared,
     Commanded,
+    Held,
     Input,
     Logged,
     Notified,
@@ -98,7 +99,7 @@ class Engine:
 
 def said(output: Output) -> str:
     match output:
-        case Raised() | Cleared() | Changed() | Occurred():
+        case Raised() | Cleared() | Changed() | Occurred() | Held():
             return f"{type(output).__name__} {output.instance}"
         case Claimed():
             return f"{output.device}.{output.point} = {output.value}"

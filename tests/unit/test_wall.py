@@ -7,12 +7,13 @@ import pytest
 
 from gateway.bus import Bus
 from gateway.calendar import LocalCalendar
-from gateway.decider import RuleDecider
+from gateway.decider import Memory, RuleDecider
 from gateway.document import parse
 from gateway.model import EventKind
 from gateway.moments import Moments
 from gateway.state import State
-from gateway.wall import Wall, offset
+from gateway.timeline import offset
+from gateway.wall import Wall
 from rules.hours import During
 from rules.load import load_rules
 from tests.unit.rules_site import DEVICES
@@ -51,7 +52,8 @@ class Room(Site):
 
 async def stepped() -> list[int]:
     room = Room()
-    room.decider.restore([], room.clock.boottime_ns(), room.bus)
+    room.decider.recall(Memory([]), room.clock.boottime_ns())
+    room.decider.restore(room.clock.boottime_ns(), room.bus)
     await room.show("meter-1", VOLTAGE, 260)
     said = [room.raised()]
     for seconds in (0.02, 660.0, -660.0, 660.0):
@@ -95,7 +97,8 @@ async def test_after_a_restart_hours_know_what_time_it_is() -> None:
     room = Room()
     room.clock.step(660.0)
     room.wall.look()
-    room.decider.restore([], room.clock.boottime_ns(), room.bus)
+    room.decider.recall(Memory([]), room.clock.boottime_ns())
+    room.decider.restore(room.clock.boottime_ns(), room.bus)
     await room.show("meter-1", VOLTAGE, 260)
     assert room.raised() == 1
 
