@@ -27,6 +27,7 @@ from gateway.health import LinkHealth, LinkState
 from gateway.inventory import counters, drivers, infos
 from gateway.jobs import Jobs
 from gateway.lag import Lag
+from gateway.metrics import Metrics
 from gateway.model import (
     LANE_ALARM,
     Event,
@@ -134,6 +135,7 @@ class App:
         )  # fmt: skip
         self.wall = Wall(self.clock, self.decider, self.bus, self.moments)
         self.reload = Reload(self)
+        self.metrics = Metrics(lambda: self.config.metrics, lambda: snapshot(self))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Raises AlreadyRunning or StateRefused before anything is started.
@@ -184,6 +186,7 @@ class App:
                 core.create_task(self._housekeeping(), name="housekeeping"),
                 core.create_task(self.lag.run(), name="lag"),
                 core.create_task(self.watchdog.run(), name="watchdog"),
+                core.create_task(self.metrics.run(), name="metrics"),
                 core.create_task(Pulse(self, self.bus).run(), name="pulse"),
             ]
             await asyncio.sleep(0)  # now they run: rules may hold something from before the restart

@@ -19,6 +19,7 @@ from gateway.driver import NOT_YET as DEVICE_NOT_YET
 from gateway.driver import Device, DriverSpec, LinkSection, installed
 from gateway.errors import ConfigError, Problem
 from gateway.indicators.settings import ReportSection
+from gateway.metrics import MetricsSection
 from gateway.own import own_device
 from gateway.profile import Profile, find, load_profile, names, own_files
 from gateway.recipients import RecipientSection
@@ -69,6 +70,7 @@ class Config:
     report: ReportSection
     files: tuple[Path, ...] = ()  # it, its parts, its rules and its own profiles, as they were read
     reload: ReloadSection = field(default=ReloadSection())
+    metrics: MetricsSection | None = None
     rule_files: tuple[Path, ...] = ()
     notes: tuple[Problem, ...] = field(default=())
     doubts: tuple[Problem, ...] = ()
@@ -164,7 +166,8 @@ class _Loader:
             path=Path(self.document.name), gateway=file.gateway, state_dir=state_dir, links=links,
             devices=active, own=own, rules=rules, store=file.store, influxdb=file.influxdb, upstream=file.upstream,
             recipients=file.recipients, commands=file.commands, log=file.log, report=file.report,
-            reload=file.reload, notes=tuple(self.notes), doubts=tuple(doubts(self.document, links, file.upstream)),
+            reload=file.reload, metrics=file.metrics, notes=tuple(self.notes),
+            doubts=tuple(doubts(self.document, links, file.upstream)),
             files=(*self.parts, *rule_files(file.rules), *own_files(self.folders)),
             rule_files=tuple(rule_files(file.rules)),
         )  # fmt: skip

@@ -71,7 +71,7 @@ def plan(old: Config, new: Config, *, rules: bool) -> Plan:
     """`rules`: the texts of the rule files are other ones."""
     devices = _changes(old.devices, new.devices)
     recipients = _changes(old.recipients, new.recipients)
-    others = ("gateway", "commands", "log", "report", "reload")
+    others = ("gateway", "commands", "log", "report", "reload", "metrics")
     return Plan(
         fixed=_fixed(old, new),
         links=_changes(_links(old), _links(new)),

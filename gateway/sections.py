@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 from gateway.allow import CommandsSection
 from gateway.document import suggest
 from gateway.indicators.settings import ReportSection
+from gateway.metrics import MetricsSection
 from gateway.recipients import RecipientSection
 from gateway.settings import Duration, FilePath, Id, Section, Text, wrong
 from gateway.sinks.influx_settings import NAME as INFLUX
@@ -18,7 +19,7 @@ from gateway.store.settings import StoreSettings
 from gateway.words.text import fault
 
 # Sections and keys of the format that later versions bring.
-NOT_YET = frozenset({"metrics"})
+NOT_YET: frozenset[str] = frozenset()
 
 
 def _gateway_id(value: str) -> str:
@@ -99,6 +100,7 @@ class File(Section):
     log: LogSection = LogSection()
     report: ReportSection = ReportSection()
     reload: ReloadSection = ReloadSection()
+    metrics: MetricsSection | None = None
 
     @property
     def sinks(self) -> list[str]:

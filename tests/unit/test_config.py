@@ -81,7 +81,7 @@ BROKEN = {
     "bad id": (("gw-demo-01", "GW Demo"), 2, "GW", "gateway.id", "'GW Demo' is no id", "a-z"),
     "newer version": (("version: 1", "version: 2"), 1, "2", "version", "newer than this gateway", "version: 1"),
     "tab": (("  meter-1:", "\tmeter-1:"), 6, "\t", "", "not YAML", "spaces"),
-    "section of a later version": (("links:", "metrics: {listen: x}\nlinks:"), 3, "metrics", "metrics", "not in this version", "remove"),
+    "section of a later version": (("unit: 1}", "unit: 1, delivery: broker}"), 6, "delivery", "devices.meter-1.delivery", "not in this version", "remove"),
     "unknown transport": (("transport: tcp", "transport: ascii"), 4, "ascii", "links.meters.transport", "ascii", "rtu_over_tcp"),
     "host of a serial port": (("transport: tcp", "transport: rtu"), 4, "127", "links.meters.host", "host means nothing to transport rtu", "write transport: tcp"),
     "network without a host": (("host: 127.0.0.1, port: 5020", "port: 5020"), 4, "{driver", "links.meters", "transport tcp without a host", "add e.g. host"),
