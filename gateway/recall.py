@@ -67,10 +67,11 @@ class History:
         self._wall_ns = None if wall_ns is None else wall_ns - timeline.base
 
     def since(self, now: int) -> Iterator[tuple[Sample, int]]:
-        """As far back from engine time `now` as the rules look."""
-        begin, count = now - horizon(self._rules), 0
-        if begin == now:
+        """As far back as the rules look, before engine time `now`."""
+        span, count = horizon(self._rules), 0
+        if not span:
             return
+        begin = now - self._timeline.off_ns - span
         started = time.monotonic()
         since_ns = 0 if self._wall_ns is None else begin + self._wall_ns
         try:

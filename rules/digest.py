@@ -8,7 +8,7 @@ import orjson
 from rules.model import Rule
 
 # What people read, and what does not matter for the state of a rule.
-_TEXTS = frozenset({"title", "description", "text", "log"})
+_TEXTS = frozenset({"title", "description", "text"})
 # Keys that `Rule` has in another form: 60s is 1m there.
 _COMPUTED = frozenset({"id", "enabled", "restart", "for", "keep_for", "unknown_for", "on_unknown", "priority"})  # fmt: skip
 SIZE = 16  # hex digits: 64 bits, for rules that were written one after the other
@@ -29,7 +29,8 @@ def digested(rule: Rule, written: object) -> Rule:
 def _meaning(value: object) -> object:
     match value:
         case Mapping():
-            return {str(k): None if k in _TEXTS else _meaning(v) for k, v in value.items()}
+            known = {str(k): v for k, v in value.items() if k not in _TEXTS}
+            return {k: None if k == "log" else _meaning(v) for k, v in known.items()}
         case list():
             return [_meaning(one) for one in value]
         case str():

@@ -138,6 +138,7 @@ def _rule(section: RuleSection) -> Rule:
         severity=Severity[alarm.severity.upper()] if alarm else None,
         latch=alarm is not None and alarm.latch,
         keep_ns=round(section.keep_for * 1e9),
+        restart=section.restart,
         on_unknown=section.on_unknown,
         unknown_ns=round(section.unknown_for * 1e9),
         catch_up_ns=section.at.catch_up_ns if section.at else 0,

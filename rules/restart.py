@@ -29,7 +29,7 @@ class Past(NamedTuple):
 
     `rows` are what `rules.keep` gave, by instance; `raised` says since when alarms are active that
     have no row; `moments` is what `occurred` said. `history` are samples in the order in which they came, with when they
-    came. For `off_ns` nobody listened. `began`: when the engine was started first, as far as silence is concerned.
+    came. For `off_ns` nobody listened. `began`: since when silence counts where nothing was heard; None: from now on.
     `under_way`: there was no restart, so how writes end is told.
     """
 
@@ -50,7 +50,8 @@ def restore(
 
     Claims are told again. What was due meanwhile waits to be confirmed (`rules.confirm`).
     """
-    state = start(rules, now if past.began is None else past.began, wall_ns)
+    began = now - past.off_ns - horizon(rules) if past.began is None else past.began
+    state = start(rules, began, wall_ns)
     _refill(state, past, now)
     state.now, state.base = now, base
     for rank, instance in enumerate(rules.instances):
@@ -84,7 +85,9 @@ def settle(state: State, past: Past, now: int) -> list[Output]:
 
 
 def horizon(rules: RuleSet) -> int:
-    """How far back `history` should reach, ns: what came before has no effect any more."""
+    """How far back `history` should reach, ns, from when the gateway went off: what came before has no
+    effect any more.
+    """
     spans = [wire.reach_ns for wire in rules.wires]
     spans += [ns for ns in rules.stale_ns if ns < NEVER_NS]
     return max(spans, default=0)
@@ -97,9 +100,13 @@ def _refill(state: State, past: Past, now: int) -> None:
         if slots is not None:
             _pass(state, came)
             take(state, slots, sample, min(sample.received_ns, came), came)
-    for node in state.nodes:
+    for number, node in enumerate(state.nodes):
         if isinstance(node, Stale):
-            node.deaf(past.off_ns, now)
+            unheard = state.stamps[state.rules.wires[number].slots[0]] < 0
+            if unheard and past.began is None:
+                node.since(now)
+            else:
+                node.deaf(past.off_ns, now)
     _pass(state, now)
     state.late = 0
     for number in range(len(state.nodes)):

@@ -16,7 +16,7 @@ from rules.step_section import Step
 # Keys of the rule language that later versions bring: refused, never ignored.
 NOT_YET = frozenset({
     "scenes", "templates",
-    "mode", "restart", "digest", "max_run", "template", "inputs",
+    "mode", "digest", "max_run", "template", "inputs",
     "scene",
 })  # fmt: skip
 RESERVED = frozenset({"it", "members"})
@@ -92,7 +92,9 @@ class DuringSection(Section):
 
 
 MAX_CATCH_UP_S = 7 * 86_400.0
-_SINGLE = frozenset({"until", "for", "keep_for", "alarm", "on_unknown", "unknown_for", "on_clear"})
+_SINGLE = frozenset(
+    {"until", "for", "keep_for", "restart", "alarm", "on_unknown", "unknown_for", "on_clear"}
+)
 
 
 def _every(value: float) -> float:
@@ -158,6 +160,7 @@ class RuleSection(Section):
     until: When | None = None
     for_: Annotated[Duration, Field(alias="for")] = 0.0
     keep_for: Duration = 0.0
+    restart: Literal["continue", "pause", "reset"] = "continue"
     on_unknown: Literal["hold", "assume_true", "assume_false"] = "hold"
     unknown_for: Duration = 60.0
     during: DuringSection | None = None

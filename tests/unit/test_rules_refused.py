@@ -33,7 +33,7 @@ def test_a_wrong_shape_is_refused_at_its_place(text: str, message: str) -> None:
     [
         (f"{key}: {{}}", key)
         for key in (
-            "mode", "restart", "digest",
+            "mode", "digest",
             "max_run", "template", "inputs",
         )
     ]
