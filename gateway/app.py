@@ -20,6 +20,7 @@ from gateway.counter import Counters
 from gateway.decider import RuleDecider
 from gateway.destinations import Parts, destinations, lanes, sink_lanes
 from gateway.document import suggest
+from gateway.drill import Drills
 from gateway.driver import Driver, Listener
 from gateway.errors import StoreFailed, StoreFull
 from gateway.group import Groups
@@ -126,6 +127,10 @@ class App:
         self.decider = RuleDecider(
             config.rules, self.commands, self.notifier.send, offset(self.clock)
         )
+        self.drills = Drills(
+            self.decider, self.commands, self.notifier, clock=self.clock, emit=self._emit,
+            state_dir=config.state_dir,
+        )  # fmt: skip
         self._damage_told: Counter[str] = Counter()
         self.counted = Counters(*counters(config))
         self.reports = Reports(config.everything.values())
@@ -302,6 +307,7 @@ class App:
             "unknown": self._unknown, "notify": announce.notifying(self.notifier),
             **operating(self.decider, self.bus, self.clock),
             **explaining(self),
+            "drill": self.drills.handle,
             "reload": self.reload.asked,
             "rekey": rekeying(self.devices, self.drivers, self.bus.forget_counter),
         }  # fmt: skip

@@ -102,6 +102,7 @@ class EventKind(StrEnum):
     CONFIG_APPLIED = "config_applied"  # while running: `gateway.reload`
     CONFIG_REFUSED = "config_refused"  # the one before goes on
     CONFIG_ROLLED_BACK = "config_rolled_back"  # a link or upstream did not come up again
+    DRILL = "drill"  # a linkage was run on demand: no alarm, `drill: true`
 
 
 class Event(NamedTuple):

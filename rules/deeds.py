@@ -100,13 +100,19 @@ def _done(state: State, rank: int, deed: Deed, now: int) -> Output:
         case Order(device, point, value, terms):
             ref = _ref(state, rank, deed.step)
             return Commanded(instance.id, device, point, value, rule.level, terms, ref)
-        case Notice(recipient, text):
-            said = instance.shown if text is None else _text(state, text)
-            about = {"rule": rule.id, **instance.about}
-            told = (instance.id, instance.device, recipient, said, severity(state, rank), about)
-            return Notified(*told, _occasion(state, rank))
+        case Notice():
+            return said(state, rank, deed)
         case Note(text):
-            return Logged(instance.id, _text(state, text))
+            return Logged(instance.id, filled(state, text))
+
+
+def said(state: State, rank: int, notice: Notice) -> Notified:
+    """What a recipient is told, with the values as they are now."""
+    instance = state.rules.instances[rank]
+    text = instance.shown if notice.text is None else filled(state, notice.text)
+    about = {"rule": instance.rule.id, **instance.about}
+    told = (instance.id, instance.device, notice.recipient, text, severity(state, rank), about)
+    return Notified(*told, _occasion(state, rank))
 
 
 def _ref(state: State, rank: int, step: int | None) -> Ref | None:
@@ -125,7 +131,8 @@ def _occasion(state: State, rank: int) -> str:
     return f"{one.told}.{one.stage}" if one.stage else str(one.told)
 
 
-def _text(state: State, message: Message) -> str:
+def filled(state: State, message: Message) -> str:
+    """The text with its values as they are now."""
     return "".join(
         part if isinstance(part, str) else _shown(part.truth(state.values))
         for part in message.parts

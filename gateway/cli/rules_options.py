@@ -13,6 +13,7 @@ def add(commands: Any, command: Callable[..., Any], config_option: Callable[...,
     _explain(works, command, config_option)
     _graph(works, command, config_option)
     _backtest(works, command, config_option)
+    _drill(works, command, config_option)
 
 
 def _test(works: Any, command: Callable[..., Any], config_option: Callable[..., None]) -> None:
@@ -61,3 +62,16 @@ def _backtest(works: Any, command: Callable[..., Any], config_option: Callable[.
     backtest.add_argument("--until", metavar="TIME", help=f"default now; {moment}")
     text = "what differs from the alarms in the journal: added, removed, moved"
     backtest.add_argument("--diff", action="store_true", help=text)
+
+
+def _drill(works: Any, command: Callable[..., Any], config_option: Callable[..., None]) -> None:
+    text = "Do what a rule would do, check each answer, and keep a report. No alarm is raised."
+    example = "gateway rules drill 'fire-confirmed[3/3-1]' --dry"
+    drill = command(works, "drill", "rules_drill:drill", text, example)
+    config_option(drill)
+    drill.add_argument(
+        "rule", metavar="ID[KEY]", nargs="?", help="an instance, or a rule that has one"
+    )
+    drill.add_argument("--dry", action="store_true", help="do nothing, log what it would do")
+    drill.add_argument("--list", action="store_true", help="the reports of earlier drills")
+    drill.add_argument("--json", action="store_true")

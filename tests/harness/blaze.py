@@ -113,6 +113,7 @@ class Blaze:
     detectors: dict[int, tuple[Sensor, Sensor]]
     wire: Wire
     platform_port: int
+    doors: Doors
 
     async def burn(
         self, building: int, also: Callable[[], None] = lambda: None
@@ -166,7 +167,7 @@ async def blaze(
     folder: Path,
     buildings: int,
     *,
-    sabotage: str = "stalled_disk",
+    sabotage: str | None = "stalled_disk",
     rate: float = 2_000,
     qos: int = 0,
 ) -> AsyncIterator[Blaze]:
@@ -188,11 +189,11 @@ async def blaze(
         await daemon.start()
         stack.push_async_callback(daemon.stop)
         await daemon.until(lambda s: all(link["state"] == "up" for link in s["links"]), 30)
-        one = Blaze(folder, daemon, bluez, detectors, wire, platform_port)
+        one = Blaze(folder, daemon, bluez, detectors, wire, platform_port, doors)
         for sensor in (sensor for pair in detectors.values() for sensor in pair):
             bluez.advertise(sensor.peripheral, sensor.advert())
         await stack.enter_async_context(_talking(lights.port, rate, qos))
-        await daemon.until(lambda s: s["counters"].get("samples", 0) > rate, 30)
+        await daemon.until(lambda s: s["counters"].get("samples", 0) >= rate, 30)
         wire.writes.clear()
         yield one
 

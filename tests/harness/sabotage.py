@@ -17,7 +17,7 @@ from typing import Any
 from drivers.modbus.link import Connection
 from drivers.mqtt import identity
 from drivers.mqtt.driver import MqttDriver
-from gateway import app, attempt, execution, safemode
+from gateway import app, attempt, drill, execution, safemode
 from gateway.allow import CommandsSection
 from gateway.attempt import Plan, Writer
 from gateway.beat import IDLE_S
@@ -26,6 +26,7 @@ from gateway.cli.main import main
 from gateway.commands import Commands
 from gateway.counters import ReplayCounters
 from gateway.decider import RuleDecider
+from gateway.drill_report import DrillStep
 from gateway.errors import GatewayError, Refused
 from gateway.execution import LOCAL
 from gateway.indicators import gather
@@ -232,6 +233,16 @@ def fail_for_each() -> None:
     setattr(Run, "answer", answer)  # noqa: B010 -- as above
 
 
+def drill_believes_itself() -> None:
+    """A drill takes every write for confirmed."""
+    proper = drill._written
+
+    def written(one: drill.Write, answer: drill.Answer) -> DrillStep:
+        return {**proper(one, answer), "outcome": "confirmed"}
+
+    setattr(drill, "_written", written)  # noqa: B010 -- as above
+
+
 def short_safe_mode() -> None:
     """No sabotage of a promise: safe mode lasts for 2 s instead of 10 min."""
     safemode.STABLE_S = 2.0
@@ -321,6 +332,7 @@ if __name__ == "__main__":
         "forget_notifications": forget_notifications,
         "slow_disk": slow_disk,
         "stalled_disk": stalled_disk,
+        "drill_believes_itself": drill_believes_itself,
         "act_after_the_commit": act_after_the_commit,
         "notify_after_the_commit": notify_after_the_commit,
         "believe_every_publish": believe_every_publish,
