@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -23,14 +23,14 @@ class Root:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Needs 60 s at most. `check`: a failure shows what was printed."""
-        done = subprocess.run(
-            self.command(*command), capture_output=True, text=True, timeout=60, check=False
-        )
-        assert not check or done.returncode == 0, (
-            f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
-        )
+    def run(
+        self, *command: str, check: bool = True, within_s: float = 60.0
+    ) -> subprocess.CompletedProcess[str]:
+        """`check`: a failure shows what was printed."""
+        asked = self.command(*command)
+        done = subprocess.run(asked, capture_output=True, text=True, timeout=within_s, check=False)
+        said = f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
+        assert not check or done.returncode == 0, said
         return done
 
     def command(self, *command: str) -> Sequence[str]:
@@ -40,33 +40,42 @@ class Root:
 
     def put(self, file: Path) -> str:
         """Copy a file in; returns its path inside."""
-        shutil.copy(file, self.path / "tmp")
-        return f"/tmp/{file.name}"
+        shutil.copy(file, self.path / "root")
+        return f"/root/{file.name}"
 
 
 def base(suite: str, architecture: str = "amd64") -> Path:
     """The root as debootstrap makes it, from the cache if it was made before. Skips where it cannot be."""
     folder = cache() / "roots" / f"{suite}-{architecture}"
-    if not (folder / "usr/bin/python3").exists():
+    if architecture != "amd64":
+        _emulate()
+    if not folder.exists():
         if shutil.which("debootstrap") is None:
             pytest.skip("debootstrap is not installed")
-        shutil.rmtree(folder, ignore_errors=True)
+        # Under another name until it is whole: who is killed here leaves no half root.
+        fresh = folder.with_name(f".{folder.name}-{os.getpid()}")
         folder.parent.mkdir(parents=True, exist_ok=True)
-        asked = [
-            "debootstrap",
-            "--variant=minbase",
-            f"--include={PACKAGES}",
-            suite,
-            str(folder),
-            MIRROR,
-        ]
+        asked = ["debootstrap", f"--arch={architecture}", "--variant=minbase", f"--include={PACKAGES}", suite, str(fresh), MIRROR]  # fmt: skip
         done = subprocess.run(asked, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            shutil.rmtree(folder, ignore_errors=True)
-            pytest.skip(
-                f"debootstrap: {(done.stdout.strip() or done.stderr.strip()).splitlines()[-1]}"
-            )
+            shutil.rmtree(fresh, ignore_errors=True)
+            pytest.skip(f"debootstrap: {(done.stdout + done.stderr).strip().splitlines()[-1]}")
+        fresh.rename(folder)
     return folder
+
+
+def _emulate() -> None:
+    """Programs for arm64 run in qemu-user, if the kernel knows. Skips where it cannot be told."""
+    known = Path("/proc/sys/fs/binfmt_misc")
+    if not (known / "qemu-aarch64").exists():
+        for asked in (
+            ["mount", "-t", "binfmt_misc", "binfmt_misc", str(known)],
+            ["update-binfmts", "--enable", "qemu-aarch64"],
+        ):
+            with suppress(FileNotFoundError):
+                subprocess.run(asked, capture_output=True, check=False)
+    if not (known / "qemu-aarch64").exists():
+        pytest.skip("no emulation of arm64: apt install qemu-user-static binfmt-support")
 
 
 @contextmanager
