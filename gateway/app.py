@@ -215,7 +215,7 @@ class App:
                 extra={"component": "app"},
             )  # fmt: skip
             self.decider.restore(self.clock.boottime_ns(), self.bus)
-            self.systemd.ready(f"running: {len(self.devices)} devices")
+            self.systemd.ready(len(self.devices))
             async with self.reload.serving():
                 await self.mode.over(stop)
             if stop.is_set():

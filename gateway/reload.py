@@ -103,7 +103,9 @@ class Reload:
             if request is None:
                 await self._judge()
                 continue
+            self._app.systemd.reloading()
             answer = await self._serve(request.by)
+            self._app.systemd.ready(len(self._app.devices))
             if request.wait and self._watch is not None and answer["outcome"] == "applied":
                 self._watch.waiting.append(request)
             else:

@@ -21,9 +21,9 @@ class Systemd:
         self.watchdog_s = _watchdog_s(environ)  # None: nobody waits for a sign of life
         self.lost = 0  # messages that could not be sent
 
-    def ready(self, text: str) -> None:
-        """Up, or up again after `reloading`; `text` is what `systemctl status` shows."""
-        self._send("READY=1", f"STATUS={text}")
+    def ready(self, devices: int) -> None:
+        """Up, or up again after `reloading`; `systemctl status` shows the number of devices."""
+        self._send("READY=1", f"STATUS=running, devices: {devices}")
 
     def reloading(self) -> None:
         self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")

@@ -10,6 +10,7 @@ command -v victoria-metrics >/dev/null 2>&1 || wanted="$wanted victoria-metrics"
 command -v gcc >/dev/null 2>&1 || wanted="$wanted gcc"
 command -v dbus-daemon >/dev/null 2>&1 || wanted="$wanted dbus-daemon"
 command -v debootstrap >/dev/null 2>&1 || [ -x /usr/sbin/debootstrap ] || wanted="$wanted debootstrap"
+command -v systemd-nspawn >/dev/null 2>&1 || wanted="$wanted systemd-container"
 [ -f /usr/include/modbus/modbus.h ] || wanted="$wanted libmodbus-dev"
 command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || wanted="$wanted chromium"
 [ -z "$missing$wanted" ] && exit 0

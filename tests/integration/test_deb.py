@@ -78,3 +78,12 @@ def test_removing_keeps_what_was_recorded_and_purging_does_not(bookworm: Root) -
 
 def _version(there: Root) -> str:
     return there.run("gateway", "--version").stdout.strip()
+
+
+@pytest.mark.chaos
+def test_the_package_installs_on_the_debian_after_it_too(deb: Path, tmp_path: Path) -> None:
+    with root(base("trixie"), tmp_path) as there:
+        there.run("dpkg", "--install", there.put(deb))
+        assert "3.13" in there.run("/opt/community-gateway/current/bin/python", "--version").stdout
+        there.run("gateway", "init", "/etc/gateway")
+        there.run("gateway", "check", "/etc/gateway/gateway.yaml")

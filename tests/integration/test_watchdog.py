@@ -59,12 +59,16 @@ def longest(times: list[float]) -> float:
 
 
 @pytest.mark.timeout(40)
-async def test_an_offline_gateway_is_fed_and_says_when_it_stops(
+async def test_an_offline_gateway_is_fed_and_says_when_it_reloads_and_stops(
     tmp_path: Path, hears: Manager
 ) -> None:
     # Nothing comes in, nothing goes out, and deadlines are barely longer than an idle turn.
     async with offline(tmp_path, hears, "short_deadlines") as daemon:
         await hears.listen(7.0)
+        daemon.process.send_signal(signal.SIGHUP)
+        await hears.until("RELOADING=1")
+        heard = len(hears.said)
+        await hears.until("READY=1", after=heard)
         assert await daemon.stop() == 0
     await hears.until("STOPPING=1")
     fed = hears.times("WATCHDOG=1")

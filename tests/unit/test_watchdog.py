@@ -50,8 +50,8 @@ async def test_a_reload_is_announced_with_its_time(tmp_path: Path) -> None:
     with manager(tmp_path / "notify", 30.0) as hears:
         systemd = Systemd(hears.environ)
         systemd.reloading()
-        systemd.ready("running: 3 devices")
-        await hears.until("STATUS=running: 3 devices")
+        systemd.ready(3)
+        await hears.until("STATUS=running, devices: 3")
     reloading, at, ready, _ = [said.line for said in hears.said]
     assert (reloading, ready) == ("RELOADING=1", "READY=1")
     assert at.startswith("MONOTONIC_USEC=")
