@@ -4,7 +4,9 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-HEAD = re.compile(r"(?P<name>[A-Za-z0-9._-]+(?:\[[a-z,]+\])?)==(?P<version>[^ ;\\]+)(?: ; (?P<marker>[^\\]+?))?$")
+HEAD = re.compile(
+    r"(?P<name>[A-Za-z0-9._-]+(?:\[[a-z,]+\])?)==(?P<version>[^ ;\\]+)(?: ; (?P<marker>[^\\]+?))?$"
+)
 HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 # Markers of packages that no Linux machine gets.
 ELSEWHERE = ("sys_platform == 'win32'", "sys_platform == 'darwin'")

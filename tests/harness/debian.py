@@ -14,6 +14,8 @@ from release.wheels import WheelsMissingError, cache
 
 MIRROR = "http://deb.debian.org/debian"
 PACKAGES = "python3,python3-venv,systemd,systemd-sysv,dbus"
+# Loopback and pseudo-terminals, which a compound of simulated devices needs.
+INSIDE = 'ip link set lo up; mount --bind /dev/pts "$1/dev/pts"; exec chroot "$@"'
 SUITES = {"bookworm": "3.11", "trixie": "3.13"}  # and their Python
 
 
@@ -36,7 +38,7 @@ class Root:
     def command(self, *command: str) -> Sequence[str]:
         """As it is started from outside; it dies with its starter."""
         return ("unshare", "--net", "--pid", "--fork", "--kill-child", f"--mount-proc={self.path}/proc",
-                "sh", "-c", 'ip link set lo up; exec "$@"', "sh", "chroot", str(self.path), *command)  # fmt: skip
+                "sh", "-c", INSIDE, "sh", str(self.path), *command)  # fmt: skip
 
     def put(self, file: Path) -> str:
         """Copy a file in; returns its path inside."""

@@ -26,6 +26,6 @@ def test_the_simulated_compound_runs_on_arm64(pi: Root) -> None:
     pi.run("gateway", "init", "/etc/gateway", within_s=SLOW_S)
     pi.run("gateway", "check", "/etc/gateway/gateway.yaml", within_s=SLOW_S)
     python = "/opt/community-gateway/current/bin/python"
-    told = pi.run(python, "-m", "simulators.demo", "--for", "20", within_s=SLOW_S)
+    told = pi.run(python, "-m", "simulators.demo", "--for", "60", within_s=SLOW_S)
     print(told.stdout[-3000:])
     assert "meter" in told.stdout
