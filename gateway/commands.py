@@ -1,18 +1,19 @@
 """Writes to devices: what people and platforms want once or for a while, and what rules hold.
 
-`execute` and `hold` are for people and platforms, `claim`, `release` and `order` for rules. What is held is
+`execute` is for people and platforms, `claim`, `release` and `order` for rules. What is held is
 watched after its write: a device that does not keep it is written again.
 """
 
 import asyncio
 from functools import partial
 
-from gateway.attempt import plan
+from gateway.attempt import Writer, plan
 from gateway.claims import LIFE_LEVEL, MANUAL, MANUAL_LEVEL, MAX_HOLD_S, Claim, Place, Told
 from gateway.execution import Execution
 from gateway.guard import LATE_S, Flight, Guard
 from gateway.model import Command, CommandResult, Outcome, uuid7
 from gateway.state import Reading
+from gateway.terms import AS_USUAL, Terms
 
 COMMAND_LIFE_S = 60.0  # a claim that could not be written for so long is old news
 # After these nothing is watched: another write took over, or none may be made.
@@ -80,23 +81,26 @@ class Commands(Execution):
         """Write a point once for a rule; starts at once."""
         self._start((device, point), claim, held=False)
 
-    async def hold(self, command: Command, seconds: float) -> CommandResult:
-        """A person or a platform holds a point for a while, at most 24 h; ends as `execute` does."""
-        why = self._refusal(command)
-        if why is None and not 0 < seconds <= MAX_HOLD_S:
-            why = f"{seconds:g} s is no time to hold a point: more than 0, at most 24 h"
-        if why is not None or self._overruled(command, MANUAL_LEVEL):
-            return (
-                await self.execute(command)
-                if why is None
-                else self.refuse(command, Outcome.REFUSED, why)
+    async def execute(
+        self, command: Command, *, level: int = MANUAL_LEVEL, held: bool = False,
+        first: Writer | None = None, terms: Terms = AS_USUAL, before: CommandResult | None = None,
+    ) -> CommandResult:  # fmt: skip
+        """As `Execution.execute`; what a person or a platform wants to hold is held from now on."""
+        if command.hold_s is None or held or not self.takes(command, level):
+            return await super().execute(
+                command, level=level, held=held, first=first, terms=terms, before=before
             )
+        if not 0 < command.hold_s <= MAX_HOLD_S:
+            why = f"{command.hold_s:g} s is no time to hold a point: more than 0, at most 24 h"
+            return self.refuse(command, Outcome.REFUSED, why)
+        return await self._hold(command, command.hold_s)
+
+    async def _hold(self, command: Command, seconds: float) -> CommandResult:
         place = (command.device, command.point)
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[CommandResult] = loop.create_future()
-        claim = Claim(
-            MANUAL, command.value, MANUAL_LEVEL, 0, command.cause, told=partial(_settle, ended)
-        )
+        told = partial(_settle, ended)
+        claim = Claim(MANUAL, command.value, MANUAL_LEVEL, 0, command.cause, told=told)
         self._claims.drop_manual(place)
         self._claims.hold(place, claim)
         self._claims.manual[place] = loop.call_later(seconds, self._give_back_manual, place)

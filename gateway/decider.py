@@ -12,6 +12,7 @@ import orjson
 from gateway.bus import Bus
 from gateway.claims import Claim
 from gateway.commands import Commands
+from gateway.execution import severity_of
 from gateway.model import RETAINED, CommandResult, Event, EventKind, Sample, Severity
 from gateway.store.kept import Rows
 from gateway.timeline import MARK, Timeline
@@ -29,6 +30,7 @@ from rules.step import (
     ClockStep,
     Commanded,
     Held,
+    Limited,
     Logged,
     Notified,
     Occurred,
@@ -37,6 +39,7 @@ from rules.step import (
     Raised,
     Ref,
     Released,
+    Skipped,
     Tick,
     active,
     next_due,
@@ -275,12 +278,20 @@ class RuleDecider:
                     output.recipient, output.text, output.severity, about, cause,
                     occasion=output.occasion,
                 )  # fmt: skip
-            case Occurred():
-                _tell(output)
-            case Logged():
-                log.info("%s: %s", output.instance, output.text, extra={"component": "rules"})
+            case Limited():
+                self._limit(output, bus)
+            case Occurred() | Logged() | Skipped():
+                _tell(output, bus)
             case _:
                 assert_never(output)
+
+    def _limit(self, output: Limited, bus: Bus) -> None:
+        about: dict[str, object] = {
+            "rule": output.rule, "instance": output.instance, "max_run": output.most,
+        }  # fmt: skip
+        cause = self._raises.get(output.instance)
+        severity = severity_of(output.level)
+        bus.emit(EventKind.ACTION_LIMITED, severity, output.device, about, cause)
 
     def _wish(self, output: Claimed | Commanded, bus: Bus) -> Claim:
         rank = output.rank if isinstance(output, Claimed) else 0
@@ -359,10 +370,17 @@ def _warn(output: Held) -> None:
     log.warning(what, output.instance, output.late_ns / 1e9, extra={"component": "rules"})
 
 
-def _tell(output: Occurred) -> None:
-    due = datetime.fromtimestamp(output.utc_ns / 1e9, UTC).isoformat(timespec="seconds")
-    what = "began" if output.ran else "did nothing"
-    log.info(
-        "%s %s: due %s, %.1f s ago", output.instance, what, due, output.late_ns / 1e9,
-        extra={"component": "rules"},
-    )  # fmt: skip
+def _tell(output: Occurred | Logged | Skipped, bus: Bus) -> None:
+    """What only the log tells."""
+    extra = {"component": "rules"}
+    match output:
+        case Logged():
+            log.info("%s: %s", output.instance, output.text, extra=extra)
+        case Skipped():
+            bus.counters["activations_skipped"] += 1
+            log.debug("%s does not begin again: %s", output.instance, output.why, extra=extra)
+        case Occurred():
+            due = datetime.fromtimestamp(output.utc_ns / 1e9, UTC).isoformat(timespec="seconds")
+            what = "began" if output.ran else "did nothing"
+            late_s = output.late_ns / 1e9
+            log.info("%s %s: due %s, %.1f s ago", output.instance, what, due, late_s, extra=extra)

@@ -258,7 +258,7 @@ class Execution:
             "reported": result.value, "attempts": result.attempts,
             **({"by": command.by} if command.by else {}),
         }  # fmt: skip
-        severity = Severity.TELEMETRY if good else _severity(level)
+        severity = Severity.TELEMETRY if good else severity_of(level)
         self._emit(EventKind.COMMAND_RESULT, severity, command.device, attributes, command.cause)
         if not good:
             log.warning(
@@ -270,7 +270,7 @@ class Execution:
 _GOOD = frozenset({Outcome.CONFIRMED, Outcome.SUPERSEDED, Outcome.LATE_CONFIRMED})
 
 
-def _severity(level: int) -> Severity:
+def severity_of(level: int) -> Severity:
     """Of the failure of a write: what its rule is there for."""
     if level <= LIFE_LEVEL:
         return Severity.LIFE

@@ -90,6 +90,7 @@ class EventKind(StrEnum):
     LINK_UP = "link_up"
     LINK_DOWN = "link_down"
     COMMAND_RESULT = "command_result"
+    ACTION_LIMITED = "action_limited"  # a rule was activated too often: its steps do not begin
     DATA_LOSS = "data_loss"
     SUSPICION = "suspicion"  # a message that its device may not have sent; it had no effect
     MESSAGE_REFUSED = "message_refused"
@@ -150,7 +151,7 @@ class Command(NamedTuple):
 
     `origin` is who asks (`rules`, `cli`, the name of an upstream): the authenticated connection,
     never something from a payload. `cause` is the event that led to it, `by` the person
-    or the instance of a rule if one is known.
+    or the instance of a rule if one is known. For `hold_s` nothing weaker may write the point, None: for no time.
     """
 
     id: str
@@ -162,6 +163,7 @@ class Command(NamedTuple):
     precondition: Precondition | None = None
     cause: UUID | None = None
     by: str = ""
+    hold_s: float | None = None
 
 
 class Outcome(StrEnum):

@@ -23,7 +23,7 @@ def order(commands: Commands, groups: Groups, clock: Clock) -> Handler:
             raise ValueError(f"{value!r} is no value")  # noqa: TRY004 -- ValueError is how a handler refuses
         command = Command(
             str(uuid7(clock.time_ns())), device, point, value,
-            clock.boottime_ns() + int(COMMAND_LIFE_S * 1e9), "cli", by=f"uid {uid}",
+            clock.boottime_ns() + int(COMMAND_LIFE_S * 1e9), "cli", by=f"uid {uid}", hold_s=_hold(request),
         )  # fmt: skip
         if device in groups:
             members = await groups.execute(command)
@@ -32,6 +32,13 @@ def order(commands: Commands, groups: Groups, clock: Clock) -> Handler:
         return _answer(await commands.execute(command))
 
     return handle
+
+
+def _hold(request: Mapping[str, object]) -> float | None:
+    hold = request.get("hold")
+    if hold is None or (isinstance(hold, int | float) and not isinstance(hold, bool)):
+        return hold
+    raise ValueError(f"{hold!r} is no number of seconds to hold a point")
 
 
 def _answer(result: CommandResult) -> CommandAnswer:

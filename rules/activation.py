@@ -5,6 +5,7 @@ from heapq import heappush
 from rules import alarming
 from rules.deeds import run_steps, stop
 from rules.flow import Kind, Phase, State, Timer, alive, ask
+from rules.mode import activate
 from rules.model import Instance
 from rules.nodes import Running
 from rules.outputs import Output
@@ -68,8 +69,8 @@ def raise_(state: State, rank: int, now: int, outputs: list[Output]) -> list[int
     concerned = become(state, rank, Phase.ACTIVE, now)
     if instance.rule.severity is not None:
         alarming.begun(state, rank, now, outputs)
-    if instance.do and not out(state, rank):
-        run_steps(state, rank, instance.do, now, outputs)
+    if not out(state, rank):
+        activate(state, rank, now, outputs)
     return concerned
 
 
@@ -113,5 +114,6 @@ def over(state: State, rank: int, reason: str, now: int, outputs: list[Output]) 
     if instance.rule.severity is not None:
         alarming.told_end(state, rank, reason, outputs)
     stop(state, rank, outputs)
-    if instance.on_clear and not out(state, rank):
-        run_steps(state, rank, instance.on_clear, now, outputs)
+    # Of an activation that was limited nothing was done that could end.
+    if instance.on_clear and rank not in state.limited and not out(state, rank):
+        run_steps(state, rank, instance.on_clear, now, outputs, after=True)

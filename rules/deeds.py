@@ -33,10 +33,12 @@ def hold_again(state: State, rank: int, now: int, outputs: list[Output]) -> None
     ]
 
 
-def run_steps(state: State, rank: int, steps: Steps, now: int, outputs: list[Output]) -> None:
-    """A new activation of an instance."""
+def run_steps(
+    state: State, rank: int, steps: Steps, now: int, outputs: list[Output], *, after: bool = False
+) -> None:
+    """A new activation of an instance, instead of those under way."""
     state.activations += 1
-    state.runs[rank] = Run.of(steps, state.activations)
+    state.runs[rank] = Run.of(steps, state.activations, after=after)
     go_on(state, rank, now, outputs)
 
 
@@ -45,19 +47,21 @@ def more_steps(state: State, rank: int, steps: Steps, now: int, outputs: list[Ou
     if rank not in state.runs:
         run_steps(state, rank, steps, now, outputs)
         return
-    state.runs[rank].threads.append(Thread([list(steps)]))
+    state.runs[rank].threads.append(Thread([list(steps)], beside=True))
     go_on(state, rank, now, outputs)
 
 
-def answered(state: State, answer: Answer, now: int, outputs: list[Output]) -> None:
-    """How a write ended, if the activation that asked for it is still under way."""
+def answered(state: State, answer: Answer) -> int | None:
+    """How a write ended; the rank of the instance that can go on now, if the activation that asked
+    is still under way.
+    """
     instances = state.rules.instances
     for rank, run in state.runs.items():
         if instances[rank].id == answer.ref.instance and run.number == answer.ref.activation:
             failed = answer.outcome in FAILED
             run.answer(answer.ref.step, (answer.device, answer.point), failed=failed)
-            go_on(state, rank, now, outputs)
-            return
+            return rank
+    return None
 
 
 def go_on(state: State, rank: int, now: int, outputs: list[Output]) -> None:
@@ -149,5 +153,6 @@ def stop(state: State, rank: int, outputs: list[Output]) -> None:
     """What is under way ends, what is held is given back."""
     state.runs.pop(rank, None)
     state.wanted.pop(rank, None)
+    state.queued.pop(rank, None)
     name = state.rules.instances[rank].id
     outputs += [Released(name, *place) for place in state.claimed.pop(rank, ())]

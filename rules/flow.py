@@ -1,6 +1,7 @@
 """How samples flow through slots and nodes to the instances that read them. Pure."""
 
 from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -73,6 +74,9 @@ class State:
     claimed: dict[int, dict[Place, int | None]] = field(
         default_factory=dict
     )  # rank -> place -> end
+    queued: dict[int, int] = field(default_factory=dict)  # rank -> activations that wait
+    begun: dict[int, deque[int]] = field(default_factory=dict)  # rank -> when it was activated
+    limited: set[int] = field(default_factory=set)  # ranks that were activated too often
     activations: int = 0  # that have begun so far
     counted: dict[str, list[int]] = field(default_factory=dict)  # instance -> nodes that count it
     incidents: dict[int, Incident] = field(

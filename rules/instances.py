@@ -14,8 +14,9 @@ from rules.check import Report, check_at, check_during
 from rules.condition import Leveled, levels_meant, meant
 from rules.formula import Alias, Formula, Scope
 from rules.hours import Calendar
-from rules.model import LEVELS, Instance, Level, Rule, Stage
+from rules.model import Instance, Level, Rule, Stage
 from rules.predicate import Predicate
+from rules.scenes import Scenes
 from rules.section import Group, RuleSection
 from rules.select import DeviceView, Site, Target
 from rules.steps import Binding, Checked, StepCheck
@@ -38,12 +39,14 @@ class Making:
         rules: frozenset[str],
         recipients: frozenset[str],
         calendar: Calendar | None,
+        scenes: Scenes,
     ) -> None:
         self.site = site
         self.binder = binder
         self.rules = rules
         self.recipients = recipients
         self.calendar = calendar
+        self.scenes = scenes
         self.asks: dict[str, set[str]] = {}
 
 
@@ -155,8 +158,7 @@ def _meaning(
     before = len(report.problems)
     conditions = meant(section, scope, report)
     levels = levels_meant(section, scope, report)
-    life = LEVELS[section.effective_priority] == LEVELS["life"]
-    steps = StepCheck(aliases, scope, making.recipients, report, life=life).run(section)
+    steps = StepCheck(aliases, scope, making.recipients, making.scenes, report).run(section)
     if conditions is None or levels is None or len(report.problems) > before:
         return None
     leveled = (one for level in levels for one in level)

@@ -20,7 +20,6 @@ from rules.sequence import (
     Thread,
     WaitUntil,
     Watched,
-    walk,
 )  # fmt: skip
 
 Kept = dict[str, object]  # JSON; times are engine time, ns
@@ -63,7 +62,7 @@ def kept(state: State, rank: int) -> Kept | None:
     if rank in state.incidents:
         row["alarm"] = state.incidents[rank].dump()
     if run is not None:
-        row["run"] = _run(instance, run)
+        row["run"] = {**_run(instance, run), "queued": state.queued.get(rank, 0)}
     return {"hash": instance.rule.hash, **row} if row else None
 
 
@@ -88,6 +87,8 @@ def _run(instance: Instance, run: Run) -> Kept:
         "steps": run.steps,
         "threads": [_thread(instance, lists, thread) for thread in run.threads],
     }
+    if run.after:
+        row["after"] = True
     if run.sent:
         row["sent"] = [
             [step, [list(place) for place in one.left], _left(lists, one.on_fail), one.awaited]
@@ -98,8 +99,8 @@ def _run(instance: Instance, run: Run) -> Kept:
 
 def _lists(instance: Instance) -> Iterator[Steps]:
     """Every list of steps of a rule, outer ones first; the same order in each life of the gateway."""
-    yield from (instance.do, instance.on_clear)
-    for step in walk((*instance.do, *instance.on_clear)):
+    yield from (instance.do, instance.on_clear, *(stage.steps for stage in instance.stages))
+    for step in instance.all_steps:
         match step:
             case WaitUntil():
                 yield step.on_timeout
@@ -120,6 +121,8 @@ def _thread(instance: Instance, lists: Sequence[Steps], thread: Thread) -> Kept:
         row["until"] = _waits(instance).index(thread.until)
     if thread.awaits is not None:
         row["awaits"] = thread.awaits
+    if thread.beside:
+        row["beside"] = True
     if thread.children:
         row["children"] = [_thread(instance, lists, child) for child in thread.children]
     return row
@@ -135,8 +138,7 @@ def _left(lists: Sequence[Steps], steps: Sequence[Step]) -> list[int]:
 
 
 def _waits(instance: Instance) -> list[WaitUntil]:
-    steps = walk((*instance.do, *instance.on_clear))
-    return [step for step in steps if isinstance(step, WaitUntil)]
+    return [step for step in instance.all_steps if isinstance(step, WaitUntil)]
 
 
 def run_of(instance: Instance, row: Any) -> Run | None:
@@ -150,10 +152,16 @@ def run_of(instance: Instance, row: Any) -> Run | None:
                     for step, left, on_fail, awaited in row.get("sent", ())
                 }
                 found = [_thread_of(instance, lists, thread) for thread in threads]
-                return Run(found, number, sent, steps)
+                return Run(found, number, sent, steps, row.get("after") is True)
     except (KeyError, IndexError, TypeError, ValueError):
         return None
     return None
+
+
+def queued_of(row: Any) -> int:
+    """How many activations waited behind these steps."""
+    queued = row.get("queued", 0) if isinstance(row, dict) else 0
+    return queued if isinstance(queued, int) else 0
 
 
 def _thread_of(instance: Instance, lists: Sequence[Steps], row: Mapping[str, Any]) -> Thread:
@@ -164,6 +172,7 @@ def _thread_of(instance: Instance, lists: Sequence[Steps], row: Mapping[str, Any
         None if until is None else _waits(instance)[until],
         [_thread_of(instance, lists, child) for child in row.get("children", ())],
         row.get("awaits"),
+        row.get("beside") is True,
     )
 
 

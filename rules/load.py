@@ -16,6 +16,7 @@ from rules.hours import Calendar
 from rules.instances import Making, made
 from rules.loops import loops
 from rules.model import LEVELS, Instance, Rule, RuleSet, Slots
+from rules.scenes import scenes_of
 from rules.section import NOT_YET, RuleFile, RuleSection
 from rules.select import DeviceView, Site
 from rules.storms import storms
@@ -43,12 +44,15 @@ def load_rules(
     """
     problems: list[Problem] = []
     notes: list[Problem] = []
-    written = [rule for document in documents for rule in _rules_of(document, problems)]
+    files = [file for document in documents if (file := _file(document, problems)) is not None]
+    written = [rule for file, document in files for rule in _rules_of(file, document, problems)]
     problems += _same_ids(written)
     site, slots = Site(devices), Slots()
     alarms = _alarms(devices)
     ids = frozenset(e.section.id for e in [*written, *map(_of_profile, alarms)])
-    making = Making(site, Binder(slots), ids, frozenset(recipients), calendar)
+    making = Making(
+        site, Binder(slots), ids, frozenset(recipients), calendar, scenes_of(files, site, problems)
+    )
     rules: list[Rule] = []
     instances: list[Instance] = []
     for entry in written:
@@ -100,13 +104,17 @@ def _of_profile(alarm: Alarm) -> Written:
     return Written(alarm.section, Document(alarm.profile), ())
 
 
-def _rules_of(document: Document, problems: list[Problem]) -> list[Written]:
+def _file(document: Document, problems: list[Problem]) -> tuple[RuleFile, Document] | None:
     if not mapping_at(document.value):
         problems.append(document.problem((), *fault("rule.no_rules")))
-        return []
+        return None
     file = validate(RuleFile, document, (), document.value, problems, not_yet=NOT_YET)
+    return None if file is None else (file, document)
+
+
+def _rules_of(file: RuleFile, document: Document, problems: list[Problem]) -> list[Written]:
     written = []
-    for index, value in enumerate(file.rules if file else []):
+    for index, value in enumerate(file.rules):
         path: Path_ = ("rules", index)
         section = validate(RuleSection, document, path, value, problems, not_yet=NOT_YET)
         if section is not None:
@@ -143,6 +151,8 @@ def _rule(section: RuleSection) -> Rule:
         unknown_ns=round(section.unknown_for * 1e9),
         catch_up_ns=section.at.catch_up_ns if section.at else 0,
         terms=alarm.terms if alarm else Terms(),
+        mode=section.mode,
+        max_run=section.max_run,
     )
 
 

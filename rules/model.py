@@ -26,13 +26,25 @@ NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 Unknown = Literal["hold", "assume_true", "assume_false"]
 Restart = Literal["continue", "pause", "reset"]  # what a delay does while the gateway is off
+Kind = Literal["restart", "single", "queued", "parallel"]
+
+
+class Mode(NamedTuple):
+    """What becomes of an activation while the steps of one before run; `most` wait, or run together."""
+
+    kind: Kind
+    most: int = 1
+
+
+RESTART_MODE = Mode("restart")
 
 
 class Rule(NamedTuple):
     """One rule of a file, or one alarm of a profile. `severity` is None for a rule without alarm;
     `for_ns` is its on-delay, `keep_ns` its off-delay. A `latch`ed alarm stays when its condition
     has ended, until a reset. `on_unknown` holds after `unknown_ns` without a known condition. A moment
-    of `at` that was missed is made up for up to `catch_up_ns` later. `terms` are of its alarm. `hash`
+    of `at` that was missed is made up for up to `catch_up_ns` later. Its steps begin at most `max_run`
+    times in ten minutes; one that protects lives knows no such limit. `terms` are of its alarm. `hash`
     tells rules of another meaning apart, whatever their texts (`rules.digest`).
     """
 
@@ -50,6 +62,8 @@ class Rule(NamedTuple):
     terms: Terms = Terms()
     restart: Restart = "continue"
     hash: str = ""
+    mode: Mode = RESTART_MODE
+    max_run: int = 20
 
 
 class Level(NamedTuple):

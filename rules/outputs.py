@@ -176,6 +176,23 @@ class Logged(NamedTuple):
     text: str
 
 
+class Skipped(NamedTuple):
+    """An activation whose steps do not begin, because of `why`: the mode of the rule, or its `max_run`."""
+
+    instance: str
+    why: str
+
+
+class Limited(NamedTuple):
+    """Activated more than `most` times in ten minutes: the steps do not begin for a while."""
+
+    instance: str
+    rule: str
+    device: str
+    level: int
+    most: int
+
+
 class Occurred(NamedTuple):
     """A moment of `at` has come. `utc_ns` is when it was due, `late_ns` how long that is ago.
 
@@ -189,7 +206,9 @@ class Occurred(NamedTuple):
 
 
 Output = (
-    Occurred
+    Skipped
+    | Limited
+    | Occurred
     | Raised
     | Held
     | Cleared

@@ -12,7 +12,7 @@ from rules.activation import become, clear, condition, inside
 from rules.deeds import hold_again
 from rules.due import arm
 from rules.flow import TOLD, Kind, Phase, State, Timer, alive, ask, expire, start, take
-from rules.keep import Kept, is_raised, run_of
+from rules.keep import Kept, is_raised, queued_of, run_of
 from rules.model import NEVER_NS, RuleSet
 from rules.nodes import Stale
 from rules.outputs import Claimed, Cleared, Output, Ref
@@ -182,6 +182,7 @@ def _place(state: State, rank: int, row: Kept, past: Past, outputs: list[Output]
     run = run_of(state.rules.instances[rank], row.get("run"))
     if run is not None:
         state.runs[rank] = run
+        state.queued[rank] = queued_of(row.get("run"))
         state.carried.add(rank)
         state.activations = max(state.activations, run.number)
     _claim(state, rank, row, outputs)

@@ -11,14 +11,15 @@ from gateway.words.text import fault
 from rules.alarm_section import AlarmSection
 from rules.clause import Condition, When
 from rules.hours import DAY_MIN, DAYS, At, Day, Hours, Mark, mark
-from rules.step_section import Step
+from rules.model import RESTART_MODE, Mode
+from rules.step_section import SceneEntry, Step
 
 # Keys of the rule language that later versions bring: refused, never ignored.
 NOT_YET = frozenset({
-    "scenes", "templates",
-    "mode", "digest", "max_run", "template", "inputs",
-    "scene",
+    "templates",
+    "digest", "template", "inputs",
 })  # fmt: skip
+MAX_TOGETHER = 10  # activations that wait, or run together
 RESERVED = frozenset({"it", "members"})
 
 
@@ -137,6 +138,16 @@ class AtSection(Section):
         return round(self.catch_up_max * 1e9) if self.catch_up == "last" else 0
 
 
+def _mode(value: object) -> Mode:
+    if value in ("restart", "single"):
+        return Mode(value)
+    if isinstance(value, dict) and len(value) == 1:
+        ((kind, most),) = value.items()
+        if kind in ("queued", "parallel") and type(most) is int and 1 <= most <= MAX_TOGETHER:
+            return Mode(kind, most)
+    raise wrong(*fault("rule.mode", value=repr(value), most=MAX_TOGETHER))
+
+
 def _alias(value: str) -> str:
     if value in RESERVED or not value.isidentifier() or value != value.lower():
         id_ = "rule.reserved_alias" if value in RESERVED else "rule.alias"
@@ -170,6 +181,8 @@ class RuleSection(Section):
     do: list[Step] = []
     on_clear: list[Step] = []
     allow_feedback: bool = False
+    mode: Annotated[Mode, PlainValidator(_mode)] = RESTART_MODE
+    max_run: Annotated[int, Field(ge=1, le=1000)] = 20
 
     @model_validator(mode="before")
     @classmethod
@@ -197,4 +210,5 @@ class RuleSection(Section):
 
 
 class RuleFile(Section):
-    rules: list[object]
+    rules: list[object] = []
+    scenes: dict[Id, Annotated[list[SceneEntry], Field(min_length=1)]] = {}

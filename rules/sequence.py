@@ -105,6 +105,7 @@ class Thread:
     until: WaitUntil | None = None
     children: list["Thread"] = field(default_factory=list)
     awaits: int | None = None  # the step whose writes must end first
+    beside: bool = False  # what comes on failure
 
     @property
     def over(self) -> bool:
@@ -129,10 +130,20 @@ class Run:
     number: int = 0
     sent: dict[int, Sent] = field(default_factory=dict)
     steps: int = 0  # that were numbered so far
+    after: bool = False  # what comes when the rule has ended
 
     @classmethod
-    def of(cls, steps: Steps, number: int = 0) -> "Run":
-        return cls([Thread([list(steps)])], number)
+    def of(cls, steps: Steps, number: int = 0, *, after: bool = False) -> "Run":
+        return cls([Thread([list(steps)])], number, after=after)
+
+    @property
+    def lines(self) -> int:
+        """How many activations are under way in it."""
+        return sum(not thread.beside and not thread.over for thread in self.threads)
+
+    def join(self, steps: Steps) -> None:
+        """Another activation, beside those that are under way."""
+        self.threads.append(Thread([list(steps)]))
 
     @property
     def over(self) -> bool:
@@ -152,7 +163,7 @@ class Run:
             return
         sent.left.remove(place)
         if failed and sent.on_fail:
-            self.threads.insert(0, Thread([list(sent.on_fail)]))
+            self.threads.insert(0, Thread([list(sent.on_fail)], beside=True))
             sent.on_fail = ()
         if not sent.left or not (sent.on_fail or sent.awaited):
             del self.sent[step]
@@ -166,6 +177,7 @@ class Run:
         deeds: list[Deed] = []
         for thread in self.threads:
             _advance(thread, self, now, truth, deeds)
+        self.threads = [thread for thread in self.threads if not thread.over]
         return deeds
 
     def sooner(self, ns: int, now: int) -> None:

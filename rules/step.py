@@ -22,9 +22,10 @@ from rules.activation import (
 )
 from rules.care import look_after
 from rules.confirm import confirm
-from rules.deeds import answered, go_on, lapse, run_steps
+from rules.deeds import answered, lapse
 from rules.flow import Kind, Phase, State, Timer, alive, ask, expire, start, take, turn
 from rules.levels import weigh, weighed
+from rules.mode import activate, go_further
 from rules.model import NEVER_NS
 from rules.moments import came, occurred
 from rules.operator import operate as operated
@@ -38,6 +39,7 @@ from rules.outputs import (
     Commanded,
     Held,
     Input,
+    Limited,
     Logged,
     Notified,
     Occurred,
@@ -46,13 +48,14 @@ from rules.outputs import (
     Raised,
     Ref,
     Released,
+    Skipped,
     Tick,
 )
 from rules.standing import letter, muted, severity, standing
 
 __all__ = [
-    "ActiveAlarm", "Answer", "Changed", "Claimed", "Cleared", "ClockStep", "Commanded", "Held", "Input", "Logged",
-    "Notified", "Occurred", "Operation", "Output", "Raised", "Ref", "Released", "State", "Tick",
+    "ActiveAlarm", "Answer", "Changed", "Claimed", "Cleared", "ClockStep", "Commanded", "Held", "Input", "Limited",
+    "Logged", "Notified", "Occurred", "Operation", "Output", "Raised", "Ref", "Released", "Skipped", "State", "Tick",
     "active", "next_due", "occurred", "operate", "reset", "start", "step",
 ]  # fmt: skip
 
@@ -80,7 +83,9 @@ def step(state: State, input: Input, now: int) -> tuple[State, list[Output]]:  #
             if ranks:
                 evaluate_all(state, ranks, at, now, outputs)
     elif isinstance(input, Answer):
-        answered(state, input, now, outputs)
+        rank = answered(state, input)
+        if rank is not None:
+            go_further(state, rank, now, outputs)
     elif isinstance(input, ClockStep):
         evaluate_all(state, turn(state, input.wall_ns, now), now, now, outputs)
     return state, outputs
@@ -170,7 +175,7 @@ def evaluate_all(state: State, ranks: Sequence[int], at: int, now: int, outputs:
     while waiting:
         rank = heappop(waiting)
         if rank in state.runs:
-            go_on(state, rank, now, outputs)
+            go_further(state, rank, now, outputs)
         if state.rules.instances[rank].levels:
             weigh(state, rank, at)
         for other in _evaluate(state, rank, at, now, outputs):
@@ -208,7 +213,7 @@ def _occur(state: State, rank: int, now: int, outputs: list[Output]) -> list[int
     if moment is not None:
         outputs.append(moment)
         if moment.ran:
-            run_steps(state, rank, instance.do, now, outputs)
+            activate(state, rank, now, outputs)
     return []
 
 
@@ -262,7 +267,7 @@ def _changed(state: State, timer: Timer, now: int, outputs: list[Output]) -> Seq
         case Kind.STALE:
             return expire(state, subject, now)
         case Kind.STEP:
-            go_on(state, subject, now, outputs)
+            go_further(state, subject, now, outputs)
             return ()
         case Kind.HOLD:
             lapse(state, subject, now, outputs)

@@ -7,12 +7,11 @@ from pydantic import AfterValidator, Field, PlainValidator, model_validator
 
 from gateway.model import Value
 from gateway.profile import PointName
-from gateway.settings import Duration, Section, wrong
+from gateway.settings import Duration, Id, Section, wrong
 from gateway.terms import LONGEST_BACKOFF_S
 from gateway.words.text import fault
 from rules.clause import When, Words
 
-_STEPS_LATER = ("scene",)
 MAX_HOLD_S = 86_400.0  # longer needs somebody who asks for it anew
 MAX_WITHIN_S = 600.0
 MAX_TIMEOUT_S = 60.0
@@ -64,6 +63,26 @@ class SetSection(WriteSection):
     hold: Annotated[Duration, _seconds(MAX_HOLD_S)] | None = None
 
 
+class SceneEntry(Section):
+    """What one device shows in a scene."""
+
+    device: Id
+    point: PointName
+    value: Annotated[Value, PlainValidator(_value)]
+
+
+class SceneSection(Section):
+    """A scene by its name; `hold`: at most this long."""
+
+    name: Id
+    hold: Annotated[Duration, _seconds(MAX_HOLD_S)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _text(cls, value: object) -> object:
+        return {"name": value} if isinstance(value, str) else value
+
+
 class NotifySection(Section):
     to: str
     text: Words | None = None
@@ -86,6 +105,7 @@ class Step(Section):
 
     set_: Annotated[SetSection | None, Field(alias="set")] = None
     command: WriteSection | None = None
+    scene: SceneSection | None = None
     notify: NotifySection | None = None
     log: Words | None = None
     wait: Duration | None = None
@@ -93,14 +113,16 @@ class Step(Section):
     if_: Annotated[IfSection | None, Field(alias="if")] = None
     parallel: list["Step"] | None = None
 
+    @property
+    def writes(self) -> bool:
+        """It writes to devices."""
+        return self.set_ is not None or self.command is not None or self.scene is not None
+
     @model_validator(mode="before")
     @classmethod
     def _one(cls, value: object) -> object:
         if not isinstance(value, dict):
             return value
-        for key in _STEPS_LATER:
-            if key in value:
-                raise wrong(*fault("value.not_yet", key=key))
         if len(value) != 1:
             raise wrong(*fault("rule.step_keys", count=len(value)))
         return value

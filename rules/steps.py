@@ -14,7 +14,9 @@ from rules.check import Report, confirm_value, inner, setting_value
 from rules.clause import Condition, Part, Template
 from rules.formula import Formula, Scope
 from rules.meaning import meaning, meanings
+from rules.model import LEVELS
 from rules.predicate import Predicate
+from rules.scenes import Scenes
 from rules.section import RuleSection
 from rules.select import DeviceView
 from rules.sequence import (
@@ -30,7 +32,7 @@ from rules.sequence import (
     WaitUntil,
     Watched,
 )
-from rules.step_section import SetSection, Step, WriteSection
+from rules.step_section import SceneSection, SetSection, Step, WriteSection
 from rules.tree import RuleError
 
 Bound = Setting | Order | Watched | Notice | Note | Wait | WaitUntil | Choice | Branches
@@ -39,10 +41,13 @@ Bind = Callable[[Formula], Predicate]
 
 
 class Checked(NamedTuple):
-    """What the steps of a rule mean: values by path of the step and profile, formulas by path."""
+    """What the steps of a rule mean: values by path of the step and profile, formulas and
+    what scenes write by path.
+    """
 
     values: Mapping[tuple[Path_, str], Value]
     formulas: Mapping[Path_, Formula]
+    scenes: Mapping[Path_, tuple[Setting | Order, ...]]
 
 
 class StepCheck:
@@ -53,19 +58,22 @@ class StepCheck:
         aliases: Aliases,
         scope: Scope,
         recipients: frozenset[str],
+        scenes: Scenes,
         report: Report,
-        *,
-        life: bool,
     ) -> None:
         self._aliases = aliases
         self._scope = scope
         self._recipients = recipients
+        self._scenes = scenes
         self._report = report
-        self._life = life
+        self._life = self._single = False
+        self._parts: dict[Path_, tuple[Setting | Order, ...]] = {}
         self._values: dict[tuple[Path_, str], Value] = {}
         self._formulas: dict[Path_, Formula] = {}
 
     def run(self, section: RuleSection) -> Checked:
+        self._life = LEVELS[section.effective_priority] == LEVELS["life"]
+        self._single = section.at is not None
         self._steps(section.do, ("do",), set())
         self._steps(section.on_clear, ("on_clear",), set())
         for index, stage in enumerate(section.alarm.escalate if section.alarm else ()):
@@ -74,21 +82,17 @@ class StepCheck:
             if stage.step is not None:
                 self._step(stage.step, at, set())
         for index, step in enumerate(section.on_clear):
-            if any(one.set_ is not None for one in inner([step])):
+            if any(_holds(one) for one in inner([step])):
                 self._report.problem(("on_clear", index), *fault("rule.set_after"))
-        return Checked(self._values, self._formulas)
+        return Checked(self._values, self._formulas, self._parts)
 
     def _steps(self, steps: Sequence[Step], path: Path_, seen: set[tuple[str, str]]) -> None:
         for index, step in enumerate(steps):
             self._step(step, (*path, index), seen)
 
     def _step(self, step: Step, path: Path_, seen: set[tuple[str, str]]) -> None:
-        if step.set_ is not None:
-            self._write(step.set_, (*path, "set"), seen)
-            self._ends(step.set_, (*path, "set"), seen)
-        elif step.command is not None:
-            self._write(step.command, (*path, "command"), None)
-            self._ends(step.command, (*path, "command"), seen)
+        if step.writes:
+            self._written(step, path, seen)
         elif step.notify is not None:
             self._notice(step.notify.to, step.notify.text, (*path, "notify"))
         elif step.log is not None:
@@ -107,6 +111,33 @@ class StepCheck:
             self._steps(step.if_.otherwise, (*at, "else"), set())
         elif step.parallel is not None:
             self._steps(step.parallel, (*path, "parallel"), seen)
+
+    def _written(self, step: Step, path: Path_, seen: set[tuple[str, str]]) -> None:
+        if step.set_ is not None:
+            self._write(step.set_, (*path, "set"), seen)
+            self._ends(step.set_, (*path, "set"), seen)
+        elif step.command is not None:
+            self._write(step.command, (*path, "command"), None)
+            self._ends(step.command, (*path, "command"), seen)
+        elif step.scene is not None:
+            self._scene(step.scene, (*path, "scene"))
+
+    def _scene(self, section: SceneSection, path: Path_) -> None:
+        """It is held until the rule ends; where nothing ends and no `hold` is written, written once."""
+        if section.name not in self._scenes:
+            fix = suggest(section.name, self._scenes) if self._scenes else text_("rule.add_scene")
+            self._report.problem(path, *fault("rule.no_scene", name=section.name, fix=fix))
+            return
+        once = section.hold is None and (self._single or path[0] == "on_clear")
+        hold_ns = None if section.hold is None else round(section.hold * 1e9)
+        parts: list[Setting | Order] = []
+        for device, point, value, idempotent in self._scenes[section.name]:
+            if once and self._life and not idempotent:
+                self._report.problem(path, *fault("rule.not_idempotent", point=point))
+            parts.append(
+                Order(device, point, value) if once else Setting(device, point, value, hold_ns)
+            )
+        self._parts[path] = tuple(parts)
 
     def _ends(self, section: WriteSection, path: Path_, seen: set[tuple[str, str]]) -> None:
         self._steps(section.on_fail, (*path, "on_fail"), set())
@@ -189,6 +220,11 @@ class StepCheck:
         self._report.problem(path, error.what, error.fix, within=within)
 
 
+def _holds(step: Step) -> bool:
+    """It holds a point, which after the end of a rule nobody would give back."""
+    return step.set_ is not None or (step.scene is not None and step.scene.hold is not None)
+
+
 class Binding(NamedTuple):
     """Makes the steps of one instance from what was checked."""
 
@@ -209,10 +245,8 @@ class Binding(NamedTuple):
         return (*self.steps(section.do, (*path, "do")), *told)
 
     def _step(self, step: Step, path: Path_) -> Iterator[Bound]:
-        if step.set_ is not None:
-            yield from self._settings(step.set_, (*path, "set"))
-        elif step.command is not None:
-            yield from self._orders(step.command, (*path, "command"))
+        if step.writes:
+            yield from self._written(step, path)
         elif step.notify is not None:
             text = step.notify.text
             at = (*path, "notify", "text")
@@ -241,6 +275,14 @@ class Binding(NamedTuple):
             yield Branches(
                 tuple(tuple(self._step(one, (*at, i))) for i, one in enumerate(step.parallel))
             )
+
+    def _written(self, step: Step, path: Path_) -> Iterator[Bound]:
+        if step.set_ is not None:
+            yield from self._settings(step.set_, (*path, "set"))
+        elif step.command is not None:
+            yield from self._orders(step.command, (*path, "command"))
+        else:
+            yield from self.checked.scenes[*path, "scene"]
 
     def _settings(self, section: SetSection, path: Path_) -> Iterator[Bound]:
         hold_ns = None if section.hold is None else round(section.hold * 1e9)

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
+from pydantic import TypeAdapter, ValidationError
 
-from gateway.cli.main import CONFIG, NOT_RUNNING
+from gateway.cli.main import CONFIG, NOT_RUNNING, USAGE
 from gateway.cli.say import refuse
 from gateway.config import state_dir_of
 from gateway.control import ask
 from gateway.document import plain_scalar
 from gateway.errors import ConfigError
 from gateway.health import Word
+from gateway.settings import Duration
 from gateway.snapshot import CommandAnswer, NotifyAnswer, Snapshot
 
 if TYPE_CHECKING:
@@ -114,15 +116,25 @@ def watch(daemon: Daemon, verb: str, page: Callable[..., "RenderableType"]) -> o
 
 
 def command(options: argparse.Namespace) -> int:
-    """Exit code 0 when the device confirmed the value, else 1."""
-    return with_daemon(options, lambda daemon: _command(daemon, options))
+    """Exit code 0 when the device confirmed the value, else 1; 64 if `--hold` is no time."""
+    try:
+        hold_s = (
+            None if options.hold is None else TypeAdapter(Duration).validate_python(options.hold)
+        )
+    except ValidationError:
+        print(f"--hold '{options.hold}' is no time: write e.g. 30m or 2h", file=sys.stderr)
+        return USAGE
+    return with_daemon(options, lambda daemon: _command(daemon, options, hold_s))
 
 
-def _command(daemon: Daemon, options: argparse.Namespace) -> int:
+def _command(daemon: Daemon, options: argparse.Namespace, hold_s: float | None) -> int:
     value = plain_scalar(options.value)
     answer = cast(
         "CommandAnswer",
-        daemon.ask(COMMAND_TIMEOUT_S, verb="command", device=options.device, point=options.point, value=value),
+        daemon.ask(
+            COMMAND_TIMEOUT_S, verb="command", device=options.device, point=options.point, value=value,
+            hold=hold_s,
+        ),
     )  # fmt: skip
     if options.json:
         print(orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode())

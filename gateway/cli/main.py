@@ -177,6 +177,8 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("device", metavar="DEVICE")
     command.add_argument("point", metavar="POINT")
     command.add_argument("value", metavar="VALUE")
+    hold = "hold the point for so long (2h, at most 24h): weaker rules wait, then have it back"
+    command.add_argument("--hold", metavar="TIME", help=hold)
     command.add_argument("--json", action="store_true")
 
     alarms_options.add(commands, _command, _config_option)

@@ -169,7 +169,14 @@ class Downlink:
         condition = None if wish is None else Precondition(wish.point, wish.equals)
         not_after_ns = self._clock.boottime_ns() + left_ns
         return Command(
-            order.id, order.device, order.point, order.value, not_after_ns, self._origin, condition
+            order.id,
+            order.device,
+            order.point,
+            order.value,
+            not_after_ns,
+            self._origin,
+            condition,
+            hold_s=order.hold,
         )
 
     def _too_many(self, message: Received) -> None:

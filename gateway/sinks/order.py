@@ -25,7 +25,9 @@ class If(BaseModel):
 
 
 class Order(BaseModel):
-    """One command. `not_after`: UTC, ns as decimal text; later it is not carried out."""
+    """One command. `not_after`: UTC, ns as decimal text; later it is not carried out. For
+    `hold` s no weaker rule may write the point.
+    """
 
     model_config = _MODEL
     id: Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,64}$")]
@@ -33,6 +35,7 @@ class Order(BaseModel):
     point: _Name
     value: _Value
     not_after: Annotated[str, Field(pattern=r"^[0-9]{1,19}$")]
+    hold: Annotated[int | float, Field(gt=0, le=86_400)] | None = None  # s
     condition: Annotated[If | None, Field(alias="if")] = None
 
 

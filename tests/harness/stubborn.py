@@ -47,6 +47,7 @@ rules:
   with: {switch: switch, doors: {type: door}, lamp: lamp, fan: door-1, sign: sign}
   when: switch.light.level == 100 %
   alarm: {severity: safety}
+  priority: automation  # a person comes first
   do:
   - set:
       device: doors

@@ -154,8 +154,8 @@ async def test_commands_and_configurations_go_over_the_wire_as_published(
     async with site_of_all(tmp_path, meters=1) as one, tapped_at(one.platform._port) as tap:
         far = one.platform
         await one.daemon.until(lambda s: s["health"]["word"] == "healthy")
-        good = await far.command("light-1", "light.level", 40)
-        await far.command("light-1", "light.level", 40, id=good)
+        good = await far.command("light-1", "light.level", 40, hold=60)
+        await far.command("light-1", "light.level", 40, id=good, hold=0.5)
         await far.command(
             "light-3", "light.level", 40, **{"if": {"point": "light.on", "equals": True}}
         )

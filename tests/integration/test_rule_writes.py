@@ -9,6 +9,7 @@ import orjson
 
 from tests.harness.broker import until
 from tests.harness.stubborn import Stubborn, stubborn
+from tests.integration.test_daemon import gateway
 
 TRIED_S = 3.0  # three attempts of half a second, a second between two writes, and some room
 
@@ -67,6 +68,21 @@ async def test_a_lamp_that_does_not_keep_what_is_held_is_told_again(tmp_path: Pa
         await until(lambda: "on" in site.of("door-1"), 8)
         await site.say("lamp", 10)
         await until(lambda: site.of("lamp") == [80, 80], 5)
+
+
+async def test_a_person_holds_a_lamp_for_a_while_and_then_the_rule_has_it_back(
+    tmp_path: Path,
+) -> None:
+    async with stubborn(tmp_path) as site:
+        await site.say("switch", 100)
+        await until(lambda: "on" in site.of("door-1"), 8)
+        config = ("-c", site.daemon.config)
+        code, text = await gateway("command", "lamp", "light.level", "30", "--hold", "2s", *config)
+        assert (code, "confirmed" in text) == (0, True), text
+        assert site.of("lamp") == [80, 30]
+        await until(lambda: site.of("lamp") == [80, 30, 80], 5)
+        code, text = await gateway("command", "lamp", "light.level", "30", "--hold", "2", *config)
+        assert (code, "is no time" in text) == (64, True), text
 
 
 async def test_without_a_look_at_the_feedback_nothing_fails(tmp_path: Path) -> None:

@@ -221,7 +221,7 @@ async def test_a_person_holds_a_point_for_a_while_and_then_the_rule_has_it_back(
     async with rig.running():
         rig.commands.claim("lamp-1", LEVEL, claim("dusk", 60, 16))
         await asyncio.sleep(5)
-        result = await rig.commands.hold(rig.command(value=20), 600)
+        result = await rig.commands.execute(rig.command(value=20, hold_s=600))
         assert result.outcome is Outcome.CONFIRMED
         rig.commands.claim("lamp-1", LEVEL, claim("dusk", 70, 16))
         await asyncio.sleep(590)
@@ -235,10 +235,10 @@ async def test_a_person_holds_a_point_for_a_while_and_then_the_rule_has_it_back(
 async def test_what_a_person_holds_gives_way_to_safety() -> None:
     rig = Rig()
     async with rig.running():
-        await rig.commands.hold(rig.command(value=20), 600)
+        await rig.commands.execute(rig.command(value=20, hold_s=600))
         rig.commands.claim("lamp-1", LEVEL, claim("gas", 100, 5))
         await asyncio.sleep(5)
-        below = await rig.commands.hold(rig.command(value=30), 600)
+        below = await rig.commands.execute(rig.command(value=30, hold_s=600))
         rig.commands.release("lamp-1", LEVEL, "gas")
         await asyncio.sleep(5)
     assert below.outcome is Outcome.OVERRIDDEN
@@ -249,7 +249,7 @@ async def test_what_a_person_holds_gives_way_to_safety() -> None:
 async def test_a_later_command_by_hand_ends_what_was_held_by_hand() -> None:
     rig = Rig()
     async with rig.running():
-        await rig.commands.hold(rig.command(value=20), 60)
+        await rig.commands.execute(rig.command(value=20, hold_s=60))
         await rig.commands.execute(rig.command(value=40))
         await asyncio.sleep(100)
     assert rig.written == [20, 40]
@@ -260,7 +260,7 @@ async def test_a_later_command_by_hand_ends_what_was_held_by_hand() -> None:
 async def test_nobody_holds_a_point_for_ever(seconds: float) -> None:
     rig = Rig()
     async with rig.running():
-        result = await rig.commands.hold(rig.command(value=20), seconds)
+        result = await rig.commands.execute(rig.command(value=20, hold_s=seconds))
     assert (result.outcome, rig.written) == (Outcome.REFUSED, [])
 
 

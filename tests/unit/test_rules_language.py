@@ -14,12 +14,14 @@ from rules.outputs import (
     Commanded,
     Held,
     Input,
+    Limited,
     Logged,
     Notified,
     Occurred,
     Output,
     Raised,
     Released,
+    Skipped,
     Tick,
 )
 from rules.step import State, active, next_due, reset, start, step
@@ -99,7 +101,7 @@ class Engine:
 
 def said(output: Output) -> str:
     match output:
-        case Raised() | Cleared() | Changed() | Occurred() | Held():
+        case Raised() | Cleared() | Changed() | Occurred() | Held() | Limited() | Skipped():
             return f"{type(output).__name__} {output.instance}"
         case Claimed():
             return f"{output.device}.{output.point} = {output.value}"

@@ -25,7 +25,7 @@ class Engine:
         rules, problems = load_rules([parse(text.encode(), "a.yaml")], DEVICES, ["guard"], calendar)
         assert problems == []
         self.state = start(rules, 0, DAY * SECOND)
-        self.terms: list[Terms] = []
+        self.outputs: list[Output] = []
 
     def on(self, at_s: float, value: Value = 1) -> list[str]:
         return self._step(sample("light-1", at_s, {"light.group": value}), at_s)
@@ -47,7 +47,7 @@ class Engine:
 
     def _step(self, taken: Input, at_s: float) -> list[str]:
         self.state, outputs = step(self.state, taken, round(at_s * SECOND))
-        self.terms += [output.terms for output in outputs if isinstance(output, Claimed)]
+        self.outputs += outputs
         return [shown for output in outputs if (shown := said(output))]
 
 
@@ -142,7 +142,8 @@ def test_what_comes_on_failure_may_hold_and_wait() -> None:
 def test_how_a_write_is_done_goes_with_it() -> None:
     engine = Engine(f"{HEAD}{SET}, confirm: {{point: light.mode, equals: hand, within: 3s}}, retry: 5, backoff: 1s, timeout: 2s}}\n")  # fmt: skip
     engine.on(1)
-    assert engine.terms == [Terms("light.mode", "hand", 3.0, 5, 1.0, 2.0)]
+    (claim,) = (output for output in engine.outputs if isinstance(output, Claimed))
+    assert claim.terms == Terms("light.mode", "hand", 3.0, 5, 1.0, 2.0)
 
 
 WRONG = {

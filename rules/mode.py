@@ -1,0 +1,54 @@
+"""Whether the steps of a rule begin when it is activated while they run, or too often. Pure."""
+
+from collections import deque
+
+from rules.deeds import go_on, run_steps
+from rules.flow import State
+from rules.model import LEVELS
+from rules.outputs import Limited, Output, Skipped
+
+WINDOW_NS = 600 * 10**9  # over which `max_run` counts
+
+
+def activate(state: State, rank: int, now: int, outputs: list[Output]) -> None:
+    """A new activation of `do`, as the `mode` of the rule says."""
+    instance = state.rules.instances[rank]
+    if not instance.do or _limited(state, rank, now, outputs):
+        return
+    run, (kind, most) = state.runs.get(rank), instance.rule.mode
+    if run is None or run.after or kind == "restart":
+        run_steps(state, rank, instance.do, now, outputs)
+    elif kind == "queued" and state.queued.get(rank, 0) < most:
+        state.queued[rank] = state.queued.get(rank, 0) + 1
+    elif kind == "parallel" and run.lines < most:
+        run.join(instance.do)
+        go_on(state, rank, now, outputs)
+    else:
+        outputs.append(Skipped(instance.id, kind))
+
+
+def go_further(state: State, rank: int, now: int, outputs: list[Output]) -> None:
+    """The steps of an instance, as far as they can be done now, and those that wait in line."""
+    if rank in state.runs:
+        go_on(state, rank, now, outputs)
+    while rank not in state.runs and state.queued.get(rank, 0):
+        state.queued[rank] -= 1
+        run_steps(state, rank, state.rules.instances[rank].do, now, outputs)
+
+
+def _limited(state: State, rank: int, now: int, outputs: list[Output]) -> bool:
+    """It has been activated as often as it may be in ten minutes; told once."""
+    instance = state.rules.instances[rank]
+    rule = instance.rule
+    if rule.level == LEVELS["life"]:
+        return False
+    begun = state.begun.setdefault(rank, deque(maxlen=rule.max_run))
+    if len(begun) == rule.max_run and begun[0] > now - WINDOW_NS:
+        if rank not in state.limited:
+            outputs.append(Limited(instance.id, rule.id, instance.device, rule.level, rule.max_run))
+        outputs.append(Skipped(instance.id, "max_run"))
+        state.limited.add(rank)
+        return True
+    begun.append(now)
+    state.limited.discard(rank)
+    return False
