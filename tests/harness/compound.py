@@ -8,12 +8,14 @@ from pathlib import Path
 
 from gateway.cli.simulate import plan_of
 from gateway.config import load_config
+from gateway.profile import shipped_folder
 from simulators.compound import Compound, compound
 from simulators.platform import Platform
 from tests.harness.daemon import Daemon
 from tests.harness.ports import free_ports
 
 GROUP_COMMIT_S = 1.0
+LAMP = "streetlight-native"
 
 _CONFIG = """\
 version: 1
@@ -24,6 +26,7 @@ links:
 devices:
 {devices}
 rules: [{rules}]
+profiles: [{profiles}]
 store: {{group_commit: 1s}}
 upstream:
   platform: {{url: "mqtt://127.0.0.1:{platform}", lanes: [0, 1, 2], downlink: {{rate: 60, config: true}}}}
@@ -57,15 +60,34 @@ class Site:
         return self.running.lights[0].port
 
 
+def once(folder: Path) -> str:
+    """A lamp whose level must not be written twice: the name of its profile, in `folder`/profiles."""
+    name, own = "lamp-once", folder / "profiles"
+    own.mkdir(exist_ok=True)
+    text = (
+        (shipped_folder() / f"{LAMP}.yaml")
+        .read_text()
+        .replace(f"profile: {LAMP}", f"profile: {name}")
+    )
+    (own / f"{name}.yaml").write_text(text.replace("idempotent: true", "idempotent: false"))
+    return name
+
+
 def write_config(
-    folder: Path, *, meters: int = 5, lamps: int = 3, rules: Path | None = None
+    folder: Path,
+    *,
+    meters: int = 5,
+    lamps: int = 3,
+    rules: Path | None = None,
+    unrepeatable: int = 0,
 ) -> Path:
+    """`unrepeatable`: the number of a lamp with the profile of `once`, 0: none."""
     ports = free_ports(3)
     devices = [
         f"  meter-{n}: {{profile: eastron-sdm{'630' if n == 1 else '120'}, link: meters, unit: {n}, poll: {{fast: 500ms, slow: 2s}}}}"
         for n in range(1, meters + 1)
     ] + [
-        f"  light-{n}: {{profile: streetlight-native, link: lights, topic_id: l{n}, tags: {{use: street}}}}"
+        f"  light-{n}: {{profile: {once(folder) if n == unrepeatable else LAMP}, link: lights, topic_id: l{n}, tags: {{use: street}}}}"
         for n in range(1, lamps + 1)
     ]
     shipped = Path(__file__).parents[2] / "configs" / "rules"
@@ -76,6 +98,7 @@ def write_config(
         platform=ports[2],
         devices="\n".join(devices),
         rules=", ".join(map(str, those)),
+        profiles=folder / "profiles" if unrepeatable else "",
     )
     path = folder / "gateway.yaml"
     path.write_text(text, encoding="utf-8")
@@ -90,9 +113,10 @@ async def site(
     lamp_interval_s: float = 1.0,
     meters: int = 5,
     rules: Path | None = None,
+    unrepeatable: int = 0,
 ) -> AsyncIterator[Site]:
     """The compound runs and the daemon is up; at the end the daemon is stopped."""
-    path = write_config(folder, meters=meters, rules=rules)
+    path = write_config(folder, meters=meters, rules=rules, unrepeatable=unrepeatable)
     plan = await asyncio.to_thread(lambda: plan_of(load_config(path)))
     device_log, platform_log = folder / "devices.jsonl", folder / "platform.jsonl"
     with device_log.open("a", encoding="utf-8", buffering=1) as log:

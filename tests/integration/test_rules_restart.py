@@ -1,6 +1,8 @@
 """Kill -9 while rules wait, hold and act: the next process goes on where they were."""
 
 import asyncio
+import json
+import random
 import sqlite3
 import time
 from contextlib import closing
@@ -21,6 +23,24 @@ rules:
   for: 6s
   alarm: {severity: safety}
 """
+
+
+STEPS = """\
+rules:
+- id: high
+  for_each: {id: meter-2}
+  with: {one: light-1, two: light-2}
+  when: it.elec.voltage.a > 250 V
+  for: 2s
+  alarm: {severity: safety, latch: true}
+  do:
+  - set: {device: one, point: light.level, value: 61 %}
+  - wait: 1s
+  - command: {device: two, point: light.level, value: 31 %}
+  - wait: 1s
+  - set: {device: one, point: light.level, value: 62 %}
+"""
+NAME = "high[meter-2]"
 
 
 def rules(folder: Path, text: str = RULES) -> Path:
@@ -64,3 +84,52 @@ async def test_a_delay_goes_on_through_kill_9(
     took_s = await since_pending(tmp_path, sabotage)
     assert took_s >= DELAY_S
     assert (took_s < DELAY_S + 2.5) is in_time
+
+
+def told(one: Site) -> list[str]:
+    """What became of the alarm, as the journal has it."""
+    with closing(sqlite3.connect(f"file:{one.state_dir}/core.db?mode=ro", uri=True)) as db:
+        rows = db.execute("SELECT kind, body FROM event WHERE kind LIKE 'alarm_%' ORDER BY id")
+        return [kind for kind, body in rows if json.loads(body).get("instance") == NAME]
+
+
+async def killed_at_random(folder: Path, seed: int, kills: int) -> None:
+    """An alarm with steps, while the gateway is killed again and again."""
+    rng = random.Random(seed)
+    rules_ = rules(folder, STEPS)
+    async with site(folder, meters=2, rules=rules_, unrepeatable=2) as one:
+        await one.daemon.until(healthy)
+        lamps = one.running.lights[0].lamps
+        before = lamps["light-2"].obeyed
+        one.running.farms[0].set_voltage("meter-2", 258.0)
+        for _ in range(kills):
+            await asyncio.sleep(rng.uniform(0.2, 2.5))
+            await one.daemon.kill()
+            await one.daemon.start()
+        async with asyncio.timeout(20):
+            while lamps["light-1"].level != 62 or b"run" in stored(one).get(NAME, b""):
+                await asyncio.sleep(0.05)
+        assert lamps["light-2"].obeyed - before <= 1, "at most once"
+        one.running.farms[0].set_voltage("meter-2", 230.0)
+        await one.daemon.until(lambda s: [a["latched"] for a in s["alarms"]] == [True])
+        await one.daemon.kill()
+        await one.daemon.start()
+        await one.daemon.until(lambda s: [a["latched"] for a in s["alarms"]] == [True])
+        await one.daemon.ask("reset", alarm=NAME)
+        await one.daemon.until(lambda s: s["alarms"] == [])
+        assert await one.daemon.stop() == 0
+        assert told(one) == ["alarm_raised", "alarm_cleared"], "none lost, none twice"
+
+
+@pytest.mark.timeout(60)
+async def test_kills_at_random_lose_no_alarm_repeat_none_and_do_each_step(tmp_path: Path) -> None:
+    await killed_at_random(tmp_path, 4, 3)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("seed", range(30))
+async def test_many_kills_at_random_lose_no_alarm_repeat_none_and_do_each_step(
+    tmp_path: Path, seed: int
+) -> None:
+    await killed_at_random(tmp_path, seed, 6)
