@@ -71,8 +71,7 @@ class Commands(Execution):
                 self._start(place, after)
             return
         self._watches.leave(place)
-        known = self._devices.get(device)  # None: removed by a reload
-        spec = None if known is None else known.profile.by_command.get(point)
+        spec = self._spec(place)
         if spec is not None and spec.relinquish != "leave":
             back = Claim(gone.holder, spec.relinquish, gone.level, gone.rank, gone.cause)
             self._start(place, back, held=False)
@@ -154,7 +153,9 @@ class Commands(Execution):
 
     async def _watch(self, place: Place, claim: Claim, flight: Flight, *, held: bool) -> None:
         """Until another write of the point begins, which cancels this."""
-        spec = self._devices[place[0]].profile.by_command[place[1]]
+        spec = self._spec(place)
+        if spec is None:
+            return
         how = plan(claim.value, spec, claim.terms, repeatable=held)
         late_until = asyncio.get_running_loop().time() + LATE_S
         guard = Guard(self._state, place, how, partial(self._late, flight, claim, late_until))

@@ -17,6 +17,7 @@ from gateway.driver import Device, stale_after_s
 from gateway.errors import StoreFailed, StoreFull
 from gateway.guard import Watches
 from gateway.model import Command, CommandResult, Event, EventKind, Outcome, Severity, Value
+from gateway.profile import CommandSpec
 from gateway.state import State
 from gateway.terms import AS_USUAL, Terms
 
@@ -169,6 +170,11 @@ class Execution:
             return f"precondition: {point} was last read {age_s:.0f} s ago"
         return None
 
+    def _spec(self, place: Place) -> CommandSpec | None:
+        """None: after a reload there is no such device, or it takes no such command."""
+        device = self._devices.get(place[0])
+        return None if device is None else device.profile.by_command.get(place[1])
+
     def _overruled(self, command: Command, level: int) -> bool:
         strongest = self._claims.ruling((command.device, command.point))
         return (
@@ -231,6 +237,8 @@ class Execution:
 
     def _superseded(self, command: Command, place: Place, *, held: bool) -> str:
         """Why it must not be written any more, "" if it may."""
+        if self._spec(place) is None:
+            return "it is configured no more"
         if self._newest.get(place) != command.id:
             known = self._takes(place)
             return "a newer command took over" if known else "no longer configured"

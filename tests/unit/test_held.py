@@ -212,6 +212,21 @@ async def test_what_failed_is_written_again_for_another_who_asks() -> None:
     assert [end.outcome for end in (*first, *second)] == [Outcome.FAILED, Outcome.CONFIRMED]
 
 
+@virtual_time
+async def test_a_device_that_is_configured_no_more_is_given_back_and_left() -> None:
+    rig = Rig()
+    rig.lamp.mute = True
+    async with rig.running():
+        rig.commands.claim("lamp-1", LEVEL, claim("r", 60))
+        await asyncio.sleep(1)
+        del rig.devices["lamp-1"]
+        await asyncio.sleep(30)
+        rig.commands.release("lamp-1", LEVEL, "r")
+        await asyncio.sleep(30)
+    assert rig.written == [60]
+    assert rig.outcomes() == [Outcome.SUPERSEDED]
+
+
 # People
 
 
