@@ -28,6 +28,7 @@ from gateway.health import LinkHealth, LinkState
 from gateway.inventory import counters, drivers, infos
 from gateway.jobs import Jobs
 from gateway.lag import Lag
+from gateway.loglevels import LogLevels
 from gateway.metrics import Metrics
 from gateway.model import (
     LANE_ALARM,
@@ -61,6 +62,7 @@ from gateway.status import Alarm, Lane, readings, snapshot
 from gateway.store.store import Store
 from gateway.supervise import Contained, Run, supervise
 from gateway.systemd import Systemd
+from gateway.tap import Tap
 from gateway.timeline import offset
 from gateway.wall import Wall
 from gateway.watchdog import COMMIT_S, FORWARD_S, INGEST_S, Stage, Watchdog
@@ -138,6 +140,8 @@ class App:
             store=self.journal, state=self.state, clock=self.clock, decider=self.decider,
             counted=self.counted, reports=self.reports, told=refusals(self.audit),
         )  # fmt: skip
+        self.levels = LogLevels()
+        self.tap = Tap(self.devices, partial(setattr, self.bus, "tap"))
         self.wall = Wall(self.clock, self.decider, self.bus, self.moments)
         self.reload = Reload(self)
         self.metrics = Metrics(lambda: self.config.metrics, lambda: snapshot(self))
@@ -308,7 +312,7 @@ class App:
             **operating(self.decider, self.bus, self.clock),
             **explaining(self),
             "drill": self.drills.handle,
-            "reload": self.reload.asked,
+            "reload": self.reload.asked, "tail": self.tap.asked, "log": self.levels.asked,
             "rekey": rekeying(self.devices, self.drivers, self.bus.forget_counter),
         }  # fmt: skip
 

@@ -17,7 +17,18 @@ log = logging.getLogger(__name__)
 
 # Verbs of the control socket that change nothing; `command` and `reload` tell their results themselves.
 LOOKS = frozenset(
-    {"status", "devices", "cursors", "command", "reload", "unknown", "rules", "explain", "alarms"}
+    {
+        "status",
+        "devices",
+        "cursors",
+        "command",
+        "reload",
+        "unknown",
+        "rules",
+        "explain",
+        "alarms",
+        "tail",
+    }
 )
 
 

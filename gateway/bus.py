@@ -83,6 +83,7 @@ class Bus:
         self._due_ns: int | None = None
         self._rearm = asyncio.Event()
         self.beat = Beat()  # of `run`
+        self.tap: Callable[[Item], None] | None = None  # of whoever watches
         self.counters: Counter[str] = Counter()
         self._unreported: Counter[str] = Counter()
 
@@ -147,7 +148,7 @@ class Bus:
             uuid7(now_ns), kind, severity, device, now_ns, self._clock.boottime_ns(),
             self._clock.boot, self._clock.ok, attributes or NO_ATTRIBUTES, cause, self._n,
         )  # fmt: skip
-        self._store.append(event, rows=rows)
+        self._append(event, rows)
         return event
 
     def keep(self, rows: Rows) -> None:
@@ -186,10 +187,15 @@ class Bus:
                 if not idle:
                     self._decider.decide(None, self._clock.boottime_ns(), self)
 
+    def _append(self, event: Event, rows: Rows = NO_ROWS) -> None:
+        self._store.append(event, rows=rows)
+        if self.tap is not None:
+            self.tap(event)
+
     def _take_event(self, event: Event) -> Event:
         self._n += 1
         event = event.numbered(self._n)
-        self._store.append(event)
+        self._append(event)
         if self._told is not None:
             self._told(event)
         return event
@@ -197,6 +203,8 @@ class Bus:
     def _take_sample(self, sample: Sample, key: bytes | None, *, held: bool) -> Sample:
         self._n += 1
         sample = sample.numbered(self._n)
+        if self.tap is not None:
+            self.tap(sample)
         # Both before its events, so that the store finds the message that led to them.
         if sample.counter is not None:
             self._store.replay.admit(sample.device, sample.counter)
@@ -234,11 +242,11 @@ class Bus:
 
     def _point_alarm(self, sample: Sample, change: Change) -> None:
         attributes = {"point": change.point, "value": change.new, "was": change.old}
-        self._store.append(_event_of(sample, EventKind.POINT_ALARM, change.severity, attributes))
+        self._append(_event_of(sample, EventKind.POINT_ALARM, change.severity, attributes))
 
     def _counter_event(self, sample: Sample, step: Step) -> None:
         attributes = {"point": step.point, "value": step.value, "was": step.was}
-        self._store.append(_event_of(sample, step.kind, Severity.OPERATIONAL, attributes))
+        self._append(_event_of(sample, step.kind, Severity.OPERATIONAL, attributes))
 
     def _remember(self, key: bytes) -> None:
         self._seen[key] = self._n

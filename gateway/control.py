@@ -9,8 +9,16 @@ import logging
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Container,
+    Iterator,
+    Mapping,
+)
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -26,7 +34,9 @@ DEADLINE_S = 5.0  # to send the request, and again to read the answer
 LONGEST_PATH = 107  # bytes: sun_path of unix(7) less its NUL
 
 Handler = Callable[[Mapping[str, object], int], Awaitable[object]]
-"""Takes the request and the caller's uid, returns what JSON can hold; raises ValueError to refuse."""
+"""Takes the request and the caller's uid, returns what JSON can hold, or an async generator of it, of
+which each part is a line until the caller hangs up. Raises ValueError to refuse.
+"""
 
 
 @asynccontextmanager
@@ -141,7 +151,13 @@ class _Server:
         except ValueError as error:  # too long for the limit, or not JSON
             await self._send(writer, {"error": f"request not understood: {error}"})
             return
-        await self._send(writer, await self._answer(request, _uid(writer)))
+        answer = await self._answer(request, _uid(writer))
+        if isinstance(answer, AsyncGenerator):
+            async with aclosing(answer):
+                async for part in answer:
+                    await self._send(writer, {"result": part})
+            return
+        await self._send(writer, answer)
 
     async def _answer(self, request: object, uid: int) -> object:
         if self._uids is not None and uid not in self._uids:
@@ -151,7 +167,8 @@ class _Server:
         if handler is None or not isinstance(request, dict):
             return {"error": f"unknown verb {verb!r}; known: {', '.join(self._handlers)}"}
         try:
-            return {"result": await handler(request, uid)}
+            result = await handler(request, uid)
+            return result if isinstance(result, AsyncGenerator) else {"result": result}
         except ValueError as error:
             return {"error": str(error)}
 
@@ -191,6 +208,24 @@ def ask(directory: Path, request: Mapping[str, object], timeout_s: float) -> obj
     if "error" in answer:
         raise ValueError(answer["error"])
     return answer["result"]
+
+
+def listen(directory: Path, request: Mapping[str, object], timeout_s: float) -> Iterator[object]:
+    """As `ask`, for a question with many answers: one after the other, without end.
+
+    Raises the same, TimeoutError when there is none for `timeout_s`.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(timeout_s)
+        _connect(sock, directory)
+        sock.sendall(orjson.dumps(request) + b"\n")
+        with sock.makefile("rb") as lines:
+            for line in lines:
+                answer = orjson.loads(line)
+                if "error" in answer:
+                    raise ValueError(answer["error"])
+                yield answer["result"]
+    raise ConnectionError("the gateway ended the connection")
 
 
 def _connect(sock: socket.socket, directory: Path) -> None:

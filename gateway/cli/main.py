@@ -26,6 +26,7 @@ from gateway.cli import (
     reload_options,
     report_options,
     rules_options,
+    tail_options,
 )
 from gateway.cli.say import choose
 from gateway.model import LANES
@@ -164,6 +165,7 @@ def build_parser() -> argparse.ArgumentParser:
     status.add_argument("--watch", action="store_true", help="redraw every second until Ctrl-C")
 
     device_options.add(commands, _command, _config_option)
+    tail_options.add(commands, _command, _config_option)
     doctor_options.add(commands, _command, _config_option)
 
     command = _command(

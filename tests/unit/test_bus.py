@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -312,9 +312,9 @@ async def test_a_counter_is_admitted_before_the_events_that_its_message_leads_to
     order: list[str] = []
     append = rig.journal.append
 
-    def note(item: Item, *, held: bool = False) -> bool:
+    def note(item: Item, **how: Any) -> bool:
         order.append(f"{type(item).__name__} {rig.journal.replay.last('smoke-1')}")
-        return append(item, held=held)
+        return append(item, **how)
 
     monkeypatch.setattr(rig.journal, "append", note)
     await rig.bus.publish(rig.sample({SMOKE: True})._replace(counter=77))

@@ -118,4 +118,5 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "alarm_note.aside.out": "out of service by {by} for another {time}{why}",
     "alarm_note.aside.shelved": "shelved by {by} for another {time}{why}",
     "alarm_note.acked": "acknowledged by {by}",
+    "tail.dropped": "{count} more came than could be shown",
 }  # fmt: skip

@@ -118,4 +118,5 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "alarm_note.aside.out": "{by} 停用，还有 {time}{why}",
     "alarm_note.aside.shelved": "{by} 搁置，还有 {time}{why}",
     "alarm_note.acked": "{by} 已确认",
+    "tail.dropped": "另有 {count} 条来不及显示",
 }  # fmt: skip
