@@ -67,6 +67,7 @@ from gateway.timeline import offset
 from gateway.wall import Wall
 from gateway.watchdog import COMMIT_S, FORWARD_S, INGEST_S, Stage, Watchdog
 from gateway.why import explaining
+from rules.trace import Traces
 
 log = logging.getLogger(__name__)
 
@@ -109,10 +110,10 @@ class App:
         # Made when the store is open: they begin at its cursors.
         self.upstreams: dict[str, Sink] = {}
         self.downlinks: dict[str, Downlink] = {}
-        self.audit = AuditLog(config.state_dir, self.clock)
+        self.audit, self.traces = AuditLog(config.state_dir, self.clock), Traces()
         self.commands = Commands(
             config.commands, devices=self.devices, writers=self.writers, state=self.state,
-            ledger=self.journal, clock=self.clock, emit=self._emit, told=telling(self.audit),
+            ledger=self.journal, clock=self.clock, emit=self._emit, told=telling(self.audit, self.traces),
         )  # fmt: skip
         self.notifier = announce.notifier(
             config,
@@ -127,7 +128,7 @@ class App:
         self.moments = Moments(config.state_dir)
         self.mode = SafeMode(config.state_dir, self.clock)
         self.decider = RuleDecider(
-            config.rules, self.commands, self.notifier.send, offset(self.clock)
+            config.rules, self.commands, self.notifier.send, offset(self.clock), self.traces
         )
         self.drills = Drills(
             self.decider, self.commands, self.notifier, clock=self.clock, emit=self._emit,

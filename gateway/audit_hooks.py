@@ -12,6 +12,7 @@ from gateway.audit import AuditLog
 from gateway.audit_chain import newest_first
 from gateway.control import Handler
 from gateway.model import CommandResult, Event, EventKind
+from rules.trace import Result, Traces
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +33,14 @@ LOOKS = frozenset(
 )
 
 
-def telling(audit: AuditLog) -> Callable[[CommandResult], None]:
-    """For `Commands`: every result is a record."""
+def telling(audit: AuditLog, traces: Traces) -> Callable[[CommandResult], None]:
+    """For `Commands`: every result is a record, and that of a rule is for `explain` too."""
 
     def told(result: CommandResult) -> None:
         command = result.command
+        if command.origin == "rules":
+            ended = Result(command.device, command.point, result.outcome.value)
+            traces.result(command.by, ended)
         cause = {} if command.cause is None else {"cause": str(command.cause)}
         audit.record(
             f"{command.origin} {command.by}".strip(), "command", result.outcome.value,

@@ -45,6 +45,10 @@ class Commands(Execution):
         if claim.told is not None:
             self._join(place, claim, claim.told)
 
+    def ruling(self, device: str, point: str) -> Claim | None:
+        """Whose value rules there now."""
+        return self._claims.ruling((device, point))
+
     def _join(self, place: Place, claim: Claim, told: Told) -> None:
         """The value of a claim ruled before it came, or a stronger one does: tell how its write ends."""
         flight = self._watches.flights.get(place)

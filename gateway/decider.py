@@ -16,6 +16,7 @@ from gateway.execution import severity_of
 from gateway.model import RETAINED, CommandResult, Event, EventKind, Sample, Severity
 from gateway.store.kept import Rows
 from gateway.timeline import MARK, Timeline
+from rules.account import reason
 from rules.flow import State
 from rules.keep import Kept, changes
 from rules.model import RuleSet
@@ -49,6 +50,7 @@ from rules.step import (
     step,
 )
 from rules.swap import GONE, reload
+from rules.trace import Traces
 
 log = logging.getLogger(__name__)
 
@@ -85,12 +87,21 @@ class RuleDecider:
     """
 
     def __init__(
-        self, rules: RuleSet, commands: Commands, notify: Notify, wall_ns: int | None = None
+        self,
+        rules: RuleSet,
+        commands: Commands,
+        notify: Notify,
+        wall_ns: int | None = None,
+        traces: Traces | None = None,
     ) -> None:
-        """`wall_ns`: UTC minus CLOCK_BOOTTIME; None while the wall clock cannot be trusted."""
+        """`wall_ns`: UTC minus CLOCK_BOOTTIME; None while the wall clock cannot be trusted. `traces`
+        keeps what was known at transitions.
+        """
         self.wall_ns = wall_ns
         self.timeline: Timeline | None = None
+        self._traces = traces
         self._state = start(rules, wall_ns=wall_ns)
+        self._state.traces = traces
         self._commands = commands
         self._notify = notify
         self._raises: dict[str, UUID] = {}  # event of the open raise, by instance
@@ -106,6 +117,7 @@ class RuleDecider:
         kept = {instance.id for instance in rules.instances}
         self._paused = frozenset(i.id for i in self._state.rules.instances if i.id not in kept)
         self._state = start(rules, wall_ns=self.wall_ns)
+        self._state.traces = self._traces
 
     def recall(self, memory: Memory, now_ns: int, timeline: Timeline | None = None) -> None:
         """Continue after a restart: see `rules.restart`. Blocks while it reads the history: before
@@ -133,6 +145,7 @@ class RuleDecider:
         self._state, self._first = restore(
             self._state.rules, past, now, wall_ns=self._engine_wall(), base=self._base
         )
+        self._state.traces = self._traces
         known = {instance.id for instance in self._state.rules.instances} | self._paused
         self._first = [
             *(_gone(newest[name]) for name in sorted(raised - known)),
@@ -150,6 +163,7 @@ class RuleDecider:
     def adopt(self, rules: RuleSet, known: Iterable[Sample], now_ns: int, bus: Bus) -> None:
         """Go by other rules from now on, see `rules.swap`; `known` is what devices showed last."""
         self._state, outputs = reload(self._state, rules, now_ns + self._base)
+        self._state.traces = self._traces
         self._forget_rows(bus)
         self._follow(outputs, now_ns, bus)
         for sample in known:
@@ -313,7 +327,7 @@ class RuleDecider:
             case Raised():
                 what = {
                     "title": output.title, "values": dict(output.values),
-                    "annunciate": output.annunciate, **_lateness(output),
+                    "annunciate": output.annunciate, **_lateness(output), **self._why(output.instance),
                 }  # fmt: skip
                 event = self._alarm(EventKind.ALARM_RAISED, output, what, rows, bus)
                 self._raises[output.instance] = event
@@ -328,6 +342,12 @@ class RuleDecider:
                 more = {"change": output.change, "letter": output.letter, **output.more, **loud}
                 kind = EventKind.ALARM_ACKED if acked else EventKind.ALARM_CHANGED
                 self._alarm(kind, output, more, rows, bus)
+
+    def _why(self, instance: str) -> dict[str, object]:
+        """What was known when the alarm was raised just now."""
+        traces = [] if self._traces is None else self._traces.of(instance)
+        now = bool(traces) and traces[0].at == self._state.now and traces[0].phase == "active"
+        return {"why": reason(traces[0])} if now else {}
 
     def _alarm(
         self, kind: EventKind, output: Raised | Cleared | Changed, more: dict[str, object],

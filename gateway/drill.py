@@ -22,10 +22,11 @@ from gateway.drill_report import DrillReport, DrillStep, good, keep
 from gateway.execution import Emit
 from gateway.model import CommandResult, EventKind, Severity
 from gateway.notify import Notifier
-from rules.explain import named, phase_of
+from rules.explain import named
 from rules.flow import State
 from rules.outputs import Claimed, Commanded, Logged, Notified
 from rules.rehearse import Rehearsed, rehearsed
+from rules.standing import phase_of
 
 log = logging.getLogger(__name__)
 

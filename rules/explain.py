@@ -6,8 +6,10 @@ from typing import NamedTuple
 from gateway.document import suggest
 from gateway.model import Value
 from rules.flow import Phase, State
-from rules.model import NEVER_NS, Instance
+from rules.model import Instance
+from rules.parse import parse
 from rules.predicate import Predicate
+from rules.standing import phase_of, severity, standing
 from rules.term import (
     Among,
     Apply,
@@ -22,32 +24,29 @@ from rules.term import (
     Term,
     kleene,
 )
+from rules.trace import Known
+from rules.tracing import points
+from rules.tree import Binary, Node
 
+ALL, ANY, HOURS = "all of", "any of", "within the hours of `during`"
 MAX_INSTANCES = 20  # of a rule that is named without a key
 
 
 class Part(NamedTuple):
-    """One part of a condition; `depth` parts are within the nearest part before with a smaller one."""
+    """One part of a condition; `depth` parts are within the nearest part before with a smaller one.
+    `column` is where it begins in the text of the condition, from 1; 0: the parts are below it.
+    """
 
     depth: int
     text: str
     truth: Value | None
-
-
-class Known(NamedTuple):
-    """A point behind a condition. `age_ns` None: it was never seen. `why`: of an unknown one."""
-
-    device: str
-    point: str
-    value: Value | None
-    age_ns: int | None
-    why: str
+    column: int = 0
 
 
 class Explained(NamedTuple):
     """`phase`: normal, pending, active, clearing or latched; of `wait_ns` the first `waited_ns` have
     passed while pending or clearing. `unknown_ns`: how long the condition has been unknown, of those
-    that assume something then.
+    that assume something then. `aside`: why nobody is told of its alarm.
     """
 
     instance: str
@@ -65,6 +64,7 @@ class Explained(NamedTuple):
     until_parts: tuple[Part, ...]
     points: tuple[Known, ...]
     sets: tuple[tuple[str, str, Value], ...]
+    aside: tuple[str, ...] = ()
 
 
 def named(state: State, name: str) -> list[int]:
@@ -84,10 +84,6 @@ def named(state: State, name: str) -> list[int]:
     return found[:MAX_INSTANCES]
 
 
-def phase_of(state: State, rank: int) -> str:
-    return "latched" if rank in state.latched else state.phases[rank].name.lower()
-
-
 def explained(state: State, rank: int, now: int) -> Explained:
     """At engine time `now`, ns."""
     instance = state.rules.instances[rank]
@@ -100,34 +96,55 @@ def explained(state: State, rank: int, now: int) -> Explained:
         instance.id, instance.shown, "" if rule.severity is None else rule.severity.name.lower(),
         phase, now - state.since[rank] if raised else None, waited, wait,
         None if unknown is None else now - unknown, rule.on_unknown,
-        instance.when.text, (*_hours(state, instance), *_parts(state, instance.when)),
+        instance.when.text, (*_hours(state, instance), *_now(state, instance.when)),
         "" if instance.until is None else instance.until.text,
-        () if instance.until is None else tuple(_parts(state, instance.until)),
-        tuple(_points(state, instance, now)),
+        () if instance.until is None else tuple(_now(state, instance.until)),
+        tuple(points(state, instance, now)),
         tuple((one.device, one.point, one.value) for one in instance.sets),
+        tuple(_aside(state, rank)),
     )  # fmt: skip
 
 
-def _points(state: State, instance: Instance, now: int) -> Iterator[Known]:
-    for device, point in state.rules.reads(instance):
-        slot = state.rules.slots[device][point]
-        value, stamp, stale = state.values[slot], state.stamps[slot], state.rules.stale_ns[slot]
-        age = None if stamp < 0 else now - stamp
-        why = ""
-        if value is None:
-            old = age is not None and stale < NEVER_NS and age >= stale
-            why = "never seen" if age is None else "too old" if old else "bad"
-        yield Known(device, point, value, age, why)
+def _aside(state: State, rank: int) -> Iterator[str]:
+    one = state.incidents.get(rank)
+    if one is None:
+        return
+    own, instances = severity(state, rank), state.rules.instances
+    for other in state.rules.suppressors.get(rank, ()) if one.suppressed else ():
+        if standing(state, other) and severity(state, other) >= own:
+            yield f"suppressed by {instances[other].id}"
+    if one.out_ns is not None:
+        yield f"out of service: {one.out_by}, {one.out_reason}"
+    if one.shelved_ns is not None:
+        yield f"shelved by {one.shelved_by}"
+    flags = ((one.flapping, "it flaps"), (one.stormed, "part of a storm"), (one.quiet, "cooldown"))
+    yield from (text for is_, text in flags if is_)
 
 
 def _hours(state: State, instance: Instance) -> Iterator[Part]:
     if instance.during is not None:
-        yield Part(0, "within the hours of `during`", state.values[instance.during])
+        yield Part(0, HOURS, state.values[instance.during])
 
 
-def _parts(state: State, test: Predicate) -> Iterator[Part]:
-    values = [state.values[index] for index in test.inputs]
-    yield from _split(test.term, values, test.names, 0)
+def _now(state: State, test: Predicate) -> Iterator[Part]:
+    return parts(test, [state.values[index] for index in test.inputs])
+
+
+def parts(test: Predicate, values: Sequence[Value | None]) -> Iterator[Part]:
+    """The parts of a condition for `values` of its inputs."""
+    places = _columns(parse(test.text)) if test.text else iter(())
+    for part in _split(test.term, values, test.names, 0):
+        joins = part.text in {ALL, ANY}
+        yield part if joins else part._replace(column=next(places, 0))
+
+
+def _columns(node: Node) -> Iterator[int]:
+    """Where the parts begin, in their order: what is joined by `and` and `or`."""
+    if isinstance(node, Binary) and node.op in {"and", "or"}:
+        yield from _columns(node.left)
+        yield from _columns(node.right)
+    else:
+        yield node.place.start + 1
 
 
 def _split(
@@ -137,7 +154,7 @@ def _split(
     if not isinstance(term, Both | Either):
         yield Part(depth, words(term, names, values), kleene(term, values))
         return
-    join = "all of" if isinstance(term, Both) else "any of"
+    join = ALL if isinstance(term, Both) else ANY
     yield Part(depth, join, kleene(term, values))
     for one in _joined(term, type(term)):
         yield from _split(one, values, names, depth + 1)

@@ -14,6 +14,7 @@ from rules.incident import Incident
 from rules.model import NEVER_NS, RuleSet
 from rules.nodes import Node, Seen
 from rules.sequence import Run
+from rules.trace import Traces
 
 
 class Phase(IntEnum):
@@ -88,6 +89,8 @@ class State:
     wall_ns: int | None = None  # UTC minus engine time
     occurred: dict[int, int] = field(default_factory=dict)  # rank -> UTC of its last moment
     down: set[int] = field(default_factory=set)  # ranks whose last moment was before the start
+    traces: Traces | None = None  # of the transitions, where somebody may ask why
+    n: int = 0  # number of the input that is taken; 0: of time passing
     now: int = 0  # engine time of the last input or timer
     late: int = 0  # values that came after a newer one
     base: int = 0  # engine time minus that of the stamps of samples

@@ -7,6 +7,11 @@ from rules.incident import Incident
 RAISED = frozenset({Phase.ACTIVE, Phase.CLEARING})
 
 
+def phase_of(state: State, rank: int) -> str:
+    """`normal`, `pending`, `active`, `clearing` or `latched`."""
+    return "latched" if rank in state.latched else state.phases[rank].name.lower()
+
+
 def raised(state: State, rank: int) -> bool:
     """It is active: its condition holds, or `keep_for` still runs."""
     return state.phases[rank] in RAISED

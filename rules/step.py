@@ -5,6 +5,7 @@ older than its point allows is unknown; what becomes of an unknown condition say
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from heapq import heappop, heappush
 from types import MappingProxyType
 
@@ -51,7 +52,8 @@ from rules.outputs import (
     Skipped,
     Tick,
 )
-from rules.standing import letter, muted, severity, standing
+from rules.standing import letter, muted, phase_of, severity, standing
+from rules.tracing import keep, moved
 
 __all__ = [
     "ActiveAlarm", "Answer", "Changed", "Claimed", "Cleared", "ClockStep", "Commanded", "Held", "Input", "Limited",
@@ -69,6 +71,7 @@ def step(state: State, input: Input, now: int) -> tuple[State, list[Output]]:  #
     Timers that are due come first. Give it a Tick at `next_due`.
     """
     outputs: list[Output] = []
+    state.n = 0
     while state.timers and state.timers[0].due <= now:
         # As if it were that time: what happens between then and now comes after it.
         due = state.timers[0].due
@@ -78,7 +81,7 @@ def step(state: State, input: Input, now: int) -> tuple[State, list[Output]]:  #
     if isinstance(input, Sample):
         slots = state.rules.slots.get(input.device)
         if slots is not None:
-            at = min(input.received_ns + state.base, now)
+            at, state.n = min(input.received_ns + state.base, now), input.n
             ranks = take(state, slots, input, at, now)
             if ranks:
                 evaluate_all(state, ranks, at, now, outputs)
@@ -159,9 +162,11 @@ def reset(
     outputs: list[Output] = []
     state.holds[rank] = False
     state.touched.add(rank)
+    was = phase_of(state, rank)
     ranks = become(state, rank, Phase.NORMAL)
     over(state, rank, reason, now, outputs)
     alarming.ended(state, rank, now, outputs)
+    keep(state, rank, (was, "normal"), outputs)
     evaluate_all(state, ranks, now, now, outputs)
     return state, outputs
 
@@ -203,7 +208,8 @@ def _evaluate(state: State, rank: int, at: int, now: int, outputs: list[Output])
     state.carried.discard(rank)
     if rank in state.unknown and condition(state, rank) is not None:
         del state.unknown[rank]  # what was assumed is known now: `until` says that it goes on
-    return begin(state, rank, at, now, outputs) if holds else end(state, rank, at, now, outputs)
+    act = begin if holds else end
+    return moved(state, rank, partial(act, state, rank, at, now, outputs), outputs)
 
 
 def _occur(state: State, rank: int, now: int, outputs: list[Output]) -> list[int]:
@@ -212,8 +218,10 @@ def _occur(state: State, rank: int, now: int, outputs: list[Output]) -> list[int
     moment = came(state, rank, holds=holds, now=now)
     if moment is not None:
         outputs.append(moment)
+        first = len(outputs)
         if moment.ran:
             activate(state, rank, now, outputs)
+        keep(state, rank, ("moment", "ran" if moment.ran else "did nothing"), outputs[first:])
     return []
 
 
@@ -249,7 +257,8 @@ def _fire(state: State, due: int, now: int, outputs: list[Output]) -> None:
         if kind is Kind.INSTANCE:
             state.touched.add(subject)
             act = raise_ if state.phases[subject] is Phase.PENDING else clear
-            evaluate_all(state, act(state, subject, now, outputs), now, now, outputs)
+            done = partial(act, state, subject, now, outputs)
+            evaluate_all(state, moved(state, subject, done, outputs), now, now, outputs)
         elif kind is Kind.ALARM:
             del state.cares[subject]
             alarms.add(subject)

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -24,7 +25,7 @@ def explain(options: argparse.Namespace) -> int:
 
 
 def _explain(daemon: Daemon, options: argparse.Namespace) -> int:
-    found = daemon.ask(verb="explain", name=options.rule)
+    found = daemon.ask(verb="explain", name=options.rule, last=options.last)
     if options.json:
         print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
         return 0
@@ -41,13 +42,55 @@ def page(one: Mapping[str, Any]) -> Iterator[str]:
         if one[key]:
             yield f"  {key}: {one[key]}"
             for part in one[f"{key}_parts"]:
-                yield f"    {word(part['truth']):8}{'  ' * part['depth']}{part['text']}"
+                yield _part(part)
     if one["points"]:
         yield "  values:"
     for point in one["points"]:
         yield f"    {point['device']}.{point['point']} = {_value(point)}"
     for device, point, value in one["sets"]:
         yield f"  sets {device}.{point} = {word(value)}"
+    for claim in one.get("claims", ()):
+        yield f"  {claim['device']}.{claim['point']} {_follows(claim, one['instance'])}"
+    for past in one.get("last", ()):
+        yield from _account(past)
+
+
+def _part(part: Mapping[str, Any]) -> str:
+    """The truth, the column in the text of the condition, the part with its values."""
+    column = str(part["column"] or "")
+    return f"    {word(part['truth']):8}{column:>4} {'  ' * part['depth']}{part['text']}"
+
+
+def _follows(claim: Mapping[str, Any], instance: str) -> str:
+    if not claim["holder"]:
+        return "is held by nobody"
+    who = "this rule" if claim["holder"] == instance else claim["holder"]
+    return f"follows {who} ({claim['priority']}): {word(claim['value'])}"
+
+
+def _account(past: Mapping[str, Any]) -> Iterator[str]:
+    """One transition: what was known, what followed."""
+    what = f"{past['was']} -> {past['phase']}"
+    if past["wait_ns"]:
+        what += f" after {_seconds(past['waited_ns'])} of {_seconds(past['wait_ns'])}"
+    source = f"input {past['n']}" if past["n"] else "no input"
+    yield f"  {_when(past['ago_ns'])}: {what} ({source}, rule {past['hash']})"
+    for part in past["parts"]:
+        yield _part(part)
+    for point in past["points"]:
+        yield f"      {point['device']}.{point['point']} = {_value(point)}"
+    if past["more"]:
+        yield f"      and {past['more']} points more"
+    for deed in past["deeds"]:
+        yield f"      {deed}"
+    for result in past["results"]:
+        yield f"      {result['device']}.{result['point']}: {result['outcome']}"
+
+
+def _when(ago_ns: int) -> str:
+    """The local time of day, and how long ago."""
+    then = datetime.now(UTC).astimezone() - timedelta(microseconds=ago_ns / 1e3)
+    return f"{then:%m-%d %H:%M:%S}, {_seconds(ago_ns)} ago"
 
 
 def _phase(one: Mapping[str, Any]) -> str:
@@ -62,7 +105,7 @@ def _phase(one: Mapping[str, Any]) -> str:
         text += (
             f"; its condition is unknown since {_seconds(one['unknown_ns'])} ({one['on_unknown']})"
         )
-    return text
+    return "; ".join([text, *one["aside"]])
 
 
 def _value(point: Mapping[str, Any]) -> str:
@@ -71,10 +114,19 @@ def _value(point: Mapping[str, Any]) -> str:
         return "unknown, never seen"
     age = f"{_seconds(point['age_ns'])} ago"
     if point["value"] is None:
-        said = point["quality"] if point["why"] == "bad" else point["why"]
-        return f"unknown since {age}: {said}"
+        said = (
+            point["quality"]
+            if point["why"] == "bad" and point["quality"] != "good"
+            else point["why"]
+        )
+        since = point["unknown_ns"]
+        return f"unknown since {_clock(since)} ({_seconds(since)}): {said}"
     doubt = "" if point["quality"] == "good" else f", {point['quality']}"
     return f"{word(point['value'])}{unit}, {age}{doubt}"
+
+
+def _clock(ago_ns: int) -> str:
+    return f"{datetime.now(UTC).astimezone() - timedelta(microseconds=ago_ns / 1e3):%H:%M}"
 
 
 def _seconds(ns: int) -> str:

@@ -38,6 +38,8 @@ def _explain(works: Any, command: Callable[..., Any], config_option: Callable[..
     explain = command(works, "explain", "rules_live:explain", text, example)
     config_option(explain)
     explain.add_argument("rule", metavar="ID[KEY]", help="an instance, or a rule: up to 20 of its")
+    text = "the last N changes of each, 1 to 50: what was known then, what followed"
+    explain.add_argument("--last", metavar="N", type=int, default=0, help=text)
     explain.add_argument("--json", action="store_true")
 
 
@@ -61,7 +63,7 @@ def _backtest(works: Any, command: Callable[..., Any], config_option: Callable[.
     backtest.add_argument("--since", metavar="TIME", default="7d", help=f"default 7d; {moment}")
     backtest.add_argument("--until", metavar="TIME", help=f"default now; {moment}")
     text = "what differs from the alarms in the journal: added, removed, moved"
-    backtest.add_argument("--diff", action="store_true", help=text)
+    backtest.add_argument("--diff", nargs="?", const="current", choices=("current",), help=text)
 
 
 def _drill(works: Any, command: Callable[..., Any], config_option: Callable[..., None]) -> None:

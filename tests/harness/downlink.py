@@ -32,6 +32,7 @@ from gateway.sinks.meter import Meter
 from gateway.sinks.settings import DownlinkSection, UpstreamSection
 from gateway.sinks.upstream import UpstreamSink
 from gateway.state import State
+from rules.trace import Traces
 from simulators.platform import Platform, platform
 from tests.harness.broker import HOST, Mosquitto
 from tests.harness.site import FAST, GATEWAY, Site, running, site
@@ -101,7 +102,7 @@ class Back:
         self.events: list[Event] = []
         self.commands = Commands(
             CommandsSection.model_validate({"allow": ALLOW}), devices=devices, writers={"l": self.lamp},
-            state=self.state, ledger=place.store, clock=clock, emit=self._emit, told=telling(self.audit),
+            state=self.state, ledger=place.store, clock=clock, emit=self._emit, told=telling(self.audit, Traces()),
         )  # fmt: skip
         self.downlink = Downlink(
             ORIGIN, DownlinkSection.model_validate(section), gateway_id=GATEWAY, commands=self.commands,

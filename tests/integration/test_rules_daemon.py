@@ -31,7 +31,15 @@ async def test_an_operator_asks_why_an_alarm_is_active_and_why_another_one_is_no
     assert text.startswith("overvoltage[meter-2]: Supply voltage above 235.4 V\n  active, since"), (
         text
     )
-    assert "    true    elec.voltage.a (258) > 235.4" in text
+    assert "    true       1 elec.voltage.a (258) > 235.4" in text
+    code, text = await gateway(
+        "rules", "explain", "overvoltage[meter-2]", "--last", "5", "-c", config
+    )
+    assert code == 0, text
+    assert ": pending -> active after 2 s of 2 s (" in text
+    assert "      alarm raised (operational)" in text
+    code, text = await gateway("rules", "explain", "overvoltage", "--last", "51", "-c", config)
+    assert (code, "write 0 to 50" in text) == (1, True), text
     code, text = await gateway("rules", "explain", "overvoltage[meter-1]", "--json", "-c", config)
     told = json.loads(text)[0]
     assert (told["phase"], told["when_parts"][0]["truth"]) == ("normal", False)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from uuid import UUID
 
+import orjson
 import pytest
 
 from gateway.allow import CommandsSection
@@ -25,6 +26,7 @@ from gateway.model import (
 )
 from gateway.state import State
 from rules.model import protective
+from rules.trace import Traces
 from tests.harness.clock import FakeClock
 from tests.harness.journal import MemoryJournal
 from tests.unit.rules_site import DEVICES, usable
@@ -149,6 +151,24 @@ async def test_a_raised_alarm_is_an_event_with_its_rule_title_and_values(site: S
     }  # fmt: skip
     (active,) = site.decider.active()
     assert (active.instance, active.since) == ("dark[light-1]", site.clock.boottime_ns())
+
+
+async def test_a_raise_says_why_with_what_was_known_then() -> None:
+    site = Site()
+    site.decider = RuleDecider(usable(RULES), site.commands, site.notify, traces=Traces())
+    site.bus = Bus(store=site.journal, state=State({}), clock=site.clock, decider=site.decider)
+    owner = asyncio.create_task(site.commands.run())
+    await asyncio.sleep(0)
+    sample = await site.show("light-1", LUX, 12)
+    (raised,) = site.of(EventKind.ALARM_RAISED)
+    why = raised.attributes["why"]
+    assert isinstance(why, dict)
+    assert (why["n"], why["was"], why["waited_s"]) == (sample.n, "normal", 0)
+    assert why["parts"][0] | {"text": ""} == {"text": "", "truth": True, "column": 1}
+    assert why["points"] == [{"device": "light-1", "point": LUX, "value": 12, "age_s": 0.0}]
+    orjson.dumps(why)
+    owner.cancel()
+    await asyncio.wait([owner])
 
 
 async def test_a_cleared_alarm_names_the_event_that_raised_it(site: Site) -> None:

@@ -137,11 +137,8 @@ def test_what_was_assumed_of_an_unknown_condition_counts_from_when_it_became_unk
 def test_explain_says_that_it_is_not_the_hour() -> None:
     engine = Engine(NIGHT % "")
     engine.volts(1, 251)
-    assert explained(engine.state, 0, SECOND).when_parts[0] == (
-        0,
-        "within the hours of `during`",
-        False,
-    )
+    hours = explained(engine.state, 0, SECOND).when_parts[0]
+    assert (hours.text, hours.truth) == ("within the hours of `during`", False)
     engine.tick(60)
     assert explained(engine.state, 0, 60 * SECOND).when_parts[0][2] is True
 
