@@ -18,8 +18,11 @@ def condition(state: State, rank: int) -> bool | None:
     """
     instance = state.rules.instances[rank]
     when = instance.when.truth(state.values)
-    held = state.holds[rank] and inside(state, instance)
-    if instance.until is None or when is True or not held:
+    if (
+        instance.until is None
+        or when is True
+        or not (state.holds[rank] and inside(state, instance))
+    ):
         return None if when is None else bool(when)
     until = instance.until.truth(state.values)
     if until is True:

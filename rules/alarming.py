@@ -16,7 +16,10 @@ from rules.standing import effective, letter, muted, out, raised, severity, stan
 def incident(state: State, rank: int) -> Incident:
     """To be changed."""
     state.touched.add(rank)
-    return state.incidents.setdefault(rank, Incident())
+    one = state.incidents.get(rank)
+    if one is None:
+        one = state.incidents[rank] = Incident()
+    return one
 
 
 def changed(

@@ -19,6 +19,11 @@ def arm(state: State, rank: int) -> None:
 
 
 def _due(state: State, rank: int, one: Incident) -> int | None:
+    instance = state.rules.instances[rank]
+    terms = instance.rule.terms
+    if not (one.levels or terms.realarm_ns or terms.flap or instance.stages):  # as most are
+        plain = [due for due in (one.shelved_ns, one.out_ns, one.remind_ns) if due is not None]
+        return min(plain, default=None)
     coming = [
         one.shelved_ns, one.out_ns, one.remind_ns, realarm(state, rank, one), steady(state, rank, one),
         escalation(state, rank, one), *(due for due in one.levels if due is not None and due > state.now),

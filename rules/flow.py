@@ -11,7 +11,7 @@ from typing import NamedTuple
 from gateway.model import Level, Sample, Value
 from rules.hours import WallNode
 from rules.incident import Incident
-from rules.model import NEVER_NS, RuleSet
+from rules.model import MANY, NEVER_NS, RuleSet
 from rules.nodes import Node, Seen
 from rules.sequence import Run
 from rules.trace import Traces
@@ -51,7 +51,6 @@ class Timer(NamedTuple):
 Place = tuple[str, str]  # device, point
 TOLD = -1
 Change = tuple[int, Value | None]  # slot, value before
-MANY = 8  # readers of one slot, from which on looking for limits pays
 
 
 @dataclass(slots=True, eq=False)

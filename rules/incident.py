@@ -50,7 +50,7 @@ class Incident:
     @property
     def blank(self) -> bool:
         """Nothing is worth keeping."""
-        return self == Incident()
+        return self.opened is None and self == Incident()
 
     def dump(self) -> dict[str, object]:
         """JSON values; only what is not as at the beginning."""

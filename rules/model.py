@@ -172,6 +172,10 @@ class Limits(NamedTuple):
     others: tuple[int, ...]
 
 
+MANY = 8  # readers of one slot, from which on looking for limits pays
+NO_LIMITS = Limits((), (), ())  # of slots with fewer readers
+
+
 @dataclass(frozen=True, slots=True)
 class RuleSet:
     """Everything that `step` needs, built once. `notes` are warnings for whoever wrote the files.
@@ -370,6 +374,9 @@ def _readers(ranked: Sequence[Instance], count: int) -> tuple[tuple[int, ...], .
 def _limits(ranked: Sequence[Instance], readers: Sequence[Sequence[int]]) -> tuple[Limits, ...]:
     found = []
     for ranks in readers:
+        if len(ranks) < MANY:
+            found.append(NO_LIMITS)
+            continue
         compared = {rank: _compared(ranked[rank]) for rank in ranks}
         pairs = sorted((limit, rank) for rank, own in compared.items() for limit in own)
         others = tuple(rank for rank, own in compared.items() if not own)

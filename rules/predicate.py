@@ -22,7 +22,7 @@ class Predicate(NamedTuple):
 
     def truth(self, values: Sequence[Value | None]) -> Value | None:
         """None: unknown."""
-        read = [values[index] for index in self.inputs]
+        read = [*map(values.__getitem__, self.inputs)]
         if None in read:
             return kleene(self.term, read)
         try:

@@ -4,6 +4,7 @@ from gateway.model import Severity
 from rules.flow import Phase, State
 from rules.incident import Incident
 
+NONE = Incident()  # stands for that of an instance without one; never changed
 RAISED = frozenset({Phase.ACTIVE, Phase.CLEARING})
 
 
@@ -34,12 +35,15 @@ def effective(state: State, rank: int, now: int) -> Severity:
     """The severity that it should have: of the highest level that counts, of a storm that of its worst
     member; what is latched keeps the highest.
     """
-    instance, one = state.rules.instances[rank], state.incidents.get(rank, Incident())
+    instance, one = state.rules.instances[rank], state.incidents.get(rank, NONE)
+    members = state.rules.members.get(rank, ())
     found = [instance.rule.severity or Severity.OPERATIONAL]
+    if not (members or one.levels or one.open):
+        return found[0]
     for level, due in zip(instance.levels, one.levels, strict=False):
         if due is not None and due <= now:
             found.append(level.severity)
-    found += [severity(state, m) for m in state.rules.members.get(rank, ()) if raised(state, m)]
+    found += [severity(state, m) for m in members if raised(state, m)]
     if one.open and instance.rule.latch:
         found.append(one.severity)
     return max(found)
@@ -75,7 +79,7 @@ def letter(state: State, rank: int) -> str:
     active and acknowledged, D over and not acknowledged, E and F latched, G shelved, H suppressed, I
     out of service.
     """
-    one = state.incidents.get(rank, Incident())
+    one = state.incidents.get(rank, NONE)
     acked = one.acked_ns is not None or state.rules.instances[rank].rule.terms.ack == "none"
     aside = {"I": one.out_ns is not None, "H": one.suppressed, "G": one.shelved_ns is not None}
     if aside_letter := next((name for name, is_ in aside.items() if is_), ""):

@@ -176,7 +176,7 @@ def reset(
 
 def evaluate_all(state: State, ranks: Sequence[int], at: int, now: int, outputs: list[Output]) -> None:  # fmt: skip
     """In rank order. An instance that begins or ends may concern others, which have higher ranks."""
-    waiting = list(ranks)
+    waiting = list(ranks)  # sorted, so it is a heap
     while waiting:
         rank = heappop(waiting)
         if rank in state.runs:
@@ -186,12 +186,14 @@ def evaluate_all(state: State, ranks: Sequence[int], at: int, now: int, outputs:
         for other in _evaluate(state, rank, at, now, outputs):
             if other not in waiting:
                 heappush(waiting, other)
-        weighed(state, rank, now, outputs)
+        if rank in state.incidents:
+            weighed(state, rank, now, outputs)
 
 
 def _evaluate(state: State, rank: int, at: int, now: int, outputs: list[Output]) -> list[int]:
     """Decide one instance at event time `at`; returns the ranks of those that this concerns."""
-    if state.rules.instances[rank].at is not None:
+    instance = state.rules.instances[rank]
+    if instance.at is not None:
         return _occur(state, rank, now, outputs)
     holds = condition(state, rank)
     if state.held and rank in state.held:
@@ -200,7 +202,7 @@ def _evaluate(state: State, rank: int, at: int, now: int, outputs: list[Output])
         holds = _assumed(state, rank, now)
     elif state.unknown and state.unknown.pop(rank, None) is not None:
         state.touched.add(rank)
-    holds = holds and inside(state, state.rules.instances[rank])
+    holds = holds and (instance.during is None or inside(state, instance))
     if holds == state.holds[rank]:
         return []
     state.holds[rank] = holds
