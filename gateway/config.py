@@ -385,9 +385,11 @@ class _Loader:
 
 def view(device: Device) -> DeviceView:
     section = device.section
+    asked = device.profile.protocol == "modbus"
     return DeviceView(
-        device.id, device.profile, section.tags, section.limits, section.labels, device.supervise
-    )
+        device.id, device.profile, section.tags, section.limits, section.labels, device.supervise,
+        (section.poll.fast, section.poll.slow) if asked else None,
+    )  # fmt: skip
 
 
 class _Named(Section):

@@ -1,7 +1,7 @@
 """From one rule of a file to its instances: devices, conditions, what they set."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from gateway.document import suggest
@@ -12,9 +12,10 @@ from gateway.words.text import fault, text
 from rules.bind import Binder
 from rules.check import Report, check_at, check_during
 from rules.condition import Leveled, levels_meant, meant
-from rules.formula import Alias, Formula, Scope
+from rules.formula import Alias, Formula, Scope, Windowed
 from rules.hours import Calendar
 from rules.model import Instance, Level, Rule, Stage
+from rules.periods import bytes_of, check_periods
 from rules.predicate import Predicate
 from rules.scenes import Scenes
 from rules.section import Group, RuleSection
@@ -48,6 +49,23 @@ class Making:
         self.calendar = calendar
         self.scenes = scenes
         self.asks: dict[str, set[str]] = {}
+        self.windows: dict[tuple[str, str, str, int], tuple[str, float]] = {}  # rule, bytes
+
+    def keep(self, rule: str, conditions: Iterable[Formula], aliases: Aliases) -> None:
+        """Count the windows of an instance; two of the same kind are one."""
+        for formula in conditions:
+            for one in formula.inputs:
+                if isinstance(one, Windowed) and one.function != "rises":
+                    device = aliases[one.alias][0]
+                    key = device.id, one.point, one.function, one.ns
+                    self.windows.setdefault(key, (rule, bytes_of(one, device)))
+
+    def windows_of(self) -> dict[str, float]:
+        """Bytes by rule."""
+        found: dict[str, float] = {}
+        for rule, size in self.windows.values():
+            found[rule] = found.get(rule, 0) + size
+        return found
 
 
 class _Meant(NamedTuple):
@@ -57,6 +75,10 @@ class _Meant(NamedTuple):
     until: Formula | None
     steps: Checked
     levels: tuple[Leveled, ...]
+
+    @property
+    def conditions(self) -> list[Formula]:
+        return [self.when] if self.until is None else [self.when, self.until]
 
 
 def made(
@@ -96,6 +118,7 @@ def made(
             known_meanings[signature] = _meaning(section, known, scope, making, report)
         one = known_meanings[signature]
         if one is not None and rule.enabled:
+            making.keep(rule.id, one.conditions, aliases)
             found.append(_instance(rule, section, target, aliases, one, making))
     return [] if report.problems else found
 
@@ -161,6 +184,7 @@ def _meaning(
     steps = StepCheck(aliases, scope, making.recipients, making.scenes, report).run(section)
     if conditions is None or levels is None or len(report.problems) > before:
         return None
+    check_periods(section, conditions, aliases, report)
     leveled = (one for level in levels for one in level)
     for formula in (*conditions, *leveled, *steps.formulas.values()):
         if formula is not None:

@@ -30,14 +30,20 @@ def never(
     formula: Formula, points: Mapping[tuple[str, str], Point], *, negated: bool = False
 ) -> bool:
     """No values of its points make the condition true (`negated`: false)."""
-    terms = _normal(formula.term, not negated)
-    if terms is None:
-        return False
-    spans = {}
-    for index, one in enumerate(formula.inputs):
-        if isinstance(one, Reading):
-            spans[index] = points[one.alias, one.point]
-    return not any(_possible(atoms, spans) for atoms in terms)
+    own = {
+        index: points[one.alias, one.point]
+        for index, one in enumerate(formula.inputs)
+        if isinstance(one, Reading)
+    }
+    return impossible(Not(formula.term) if negated else formula.term, own)
+
+
+def impossible(term: Term, points: Mapping[int, Point]) -> bool:
+    """No values make `term` true. `points`: which inputs are values of a point; of the others nothing
+    is known.
+    """
+    terms = _normal(term, True)  # noqa: FBT003 -- the value that is wanted
+    return terms is not None and not any(_possible(atoms, points) for atoms in terms)
 
 
 def _normal(term: Term, wanted: bool) -> list[Conjunction] | None:  # noqa: FBT001, PLR0911 -- one case for each term

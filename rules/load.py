@@ -1,12 +1,14 @@
 """Rule files to a `RuleSet`: every fault found at once, each with its place and its fix."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from gateway.document import Document, Path_, mapping_at
 from gateway.errors import Problem
 from gateway.model import Severity
 from gateway.validate import validate
 from gateway.words.text import fault
+from rules.advice import Entry, advise, advise_memory
 from rules.alarms import Alarm, Alarms, targets
 from rules.bind import Binder
 from rules.check import Report
@@ -43,7 +45,6 @@ def load_rules(
     `RuleSet.notes` are warnings: a rule that selects no device, does nothing or is always true.
     """
     problems: list[Problem] = []
-    notes: list[Problem] = []
     files = [file for document in documents if (file := _file(document, problems)) is not None]
     written = [rule for file, document in files for rule in _rules_of(file, document, problems)]
     problems += _same_ids(written)
@@ -53,15 +54,12 @@ def load_rules(
     making = Making(
         site, Binder(slots), ids, frozenset(recipients), calendar, scenes_of(files, site, problems)
     )
-    rules: list[Rule] = []
+    rules = [digested(_rule(entry.section), entry.raw) for entry in written]
+    entries = [Entry(e.section, Report(e.document, e.path), e.raw) for e in written]
     instances: list[Instance] = []
-    for entry in written:
-        report = Report(entry.document, entry.path)
-        rule = digested(_rule(entry.section), entry.raw)
-        rules.append(rule)
-        instances += made(rule, entry.section, making, report)
-        problems += report.problems
-        notes += report.notes
+    for rule, entry in zip(rules, entries, strict=True):
+        instances += made(rule, entry.section, making, entry.report)
+        problems += entry.report.problems
     instances, wrong = storms(written, instances)
     problems += wrong
     of_profiles = _alarm_instances(alarms, devices, making)
@@ -73,8 +71,15 @@ def load_rules(
         or _feedback(written, instances, site, slots)
     )
     if problems:
-        return RuleSet(notes=tuple(notes)), problems
-    return slots.index(rules, [*instances, *of_profiles], notes), []
+        return RuleSet(notes=_notes(entries)), problems
+    found = slots.index(rules, [*instances, *of_profiles], ())
+    advise(entries, found, {device.id: device.profile for device in devices})
+    advise_memory(entries, making.windows_of())
+    return replace(found, notes=_notes(entries)), []
+
+
+def _notes(entries: Sequence[Entry]) -> tuple[Problem, ...]:
+    return tuple(note for entry in entries for note in entry.report.notes)
 
 
 def _alarms(devices: Sequence[DeviceView]) -> list[Alarm]:

@@ -18,7 +18,8 @@ class DeviceView(NamedTuple):
 
     `limits` are the numbers that alarms of its profile ask for; `labels` say by array and number
     of the element what this is, for people. `supervise` is after how many seconds of silence the
-    device is missing.
+    device is missing. `poll`: how often it is asked, fast and slow, in seconds; None for one that
+    speaks when it likes.
     """
 
     id: str
@@ -27,6 +28,7 @@ class DeviceView(NamedTuple):
     limits: Mapping[str, SiteLimit] = MappingProxyType({})
     labels: Mapping[str, Mapping[str, str | Mapping[str, str]]] = MappingProxyType({})
     supervise: float | None = None
+    poll: tuple[float, float] | None = None
 
 
 class Target(NamedTuple):

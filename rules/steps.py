@@ -175,7 +175,11 @@ class StepCheck:
 
     def _confirm(self, section: WriteSection, profile: Profile, path: Path_) -> None:
         confirm = section.confirm
-        point = confirm.point or profile.by_command[section.point].feedback
+        command = profile.by_command[section.point]
+        point = confirm.point or command.feedback
+        if self._life and not (confirm.model_fields_set or "confirm" in command.model_fields_set):
+            blind = fault("advice.confirm", point=section.point, profile=profile.profile)
+            self._report.note((*path[:-1], "point"), *blind)
         if point not in profile.by_id:
             fix = suggest(point, profile.by_id)
             no_point = fault("rule.no_command", point=point, profile=profile.profile, fix=fix)

@@ -130,6 +130,22 @@ def kleene(term: Term, inputs: Sequence[Value | None]) -> Value | None:  # noqa:
             return None if None in values else apply(name, values)
 
 
+def renumbered(term: Term, numbers: Sequence[int]) -> Term:
+    """`term` over other inputs: `numbers` says which stands for each of its own."""
+    match term:
+        case Input(number):
+            return Input(numbers[number])
+        case Const():
+            return term
+        case Not(operand):
+            return Not(renumbered(operand, numbers))
+        case Among():
+            return term._replace(left=renumbered(term.left, numbers))
+        case Apply(name, arguments):
+            return Apply(name, tuple(renumbered(one, numbers) for one in arguments))
+    return term._replace(left=renumbered(term.left, numbers), right=renumbered(term.right, numbers))
+
+
 def apply(name: str, values: Sequence[Any]) -> Value:
     if name in {"abs", "round"}:
         plain: Value = abs(values[0]) if name == "abs" else round(values[0])

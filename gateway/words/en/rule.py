@@ -60,4 +60,11 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "rule.twice": ("rule '{id}' twice", "give it another id: the first stands at {first}"),
     "rule.circle": ("it asks about itself: {chain}", "let one of them read points"),
     "rule.feedback": ("on '{device}' the rule sets what it reads itself: {chain}", "let the condition read a point that no rule of the loop sets, or write allow_feedback: true"),
+    "advice.memory": ("the windows of this rule keep about {own} MB, those of all rules {total} MB, more than {most} MB", "write shorter windows, or let values come less often"),
+    "advice.identical": ("rule '{other}' does the same", "remove one of them"),
+    "advice.meet": ("rule '{other}' holds {device}.{point} at another value with the same priority, and both may be active", "give one of them another priority, or let their conditions exclude each other"),
+    "advice.shadowed": ("it never has its way: whenever it is active, rule '{other}' is, too, and comes first", "give it a stronger priority, or remove it"),
+    "advice.count": ("{point} comes every {period:g} s: a window of {window:g} s holds {number} values, and now and then one less", "write a smaller number, or use coverage({point}, ...)"),
+    "advice.delay": ("`for` is over after {delay:g} s, before the next value comes after {period:g} s: one value is enough", "write a longer `for`, or poll more often"),
+    "advice.confirm": ("nobody says how '{point}' of profile '{profile}' is confirmed, and lives depend on it", "add confirm: {{point: ..., within: 5s}} here, or to the command in the profile"),
 }  # fmt: skip

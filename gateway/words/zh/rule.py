@@ -60,4 +60,11 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "rule.twice": ("规则“{id}”出现两次", "请换一个 id：第一个在 {first}"),
     "rule.circle": ("规则循环引用自己：{chain}", "请让其中一条读取测点"),
     "rule.feedback": ("在“{device}”上规则设置了自己读取的量：{chain}", "请让条件读取环内规则都不设置的测点，或写 allow_feedback: true"),
+    "advice.memory": ("本规则的时间窗约占 {own} MB，全部规则共 {total} MB，超过 {most} MB", "请缩短时间窗，或降低数据频率"),
+    "advice.identical": ("规则“{other}”与它完全相同", "请删除其中一条"),
+    "advice.meet": ("规则“{other}”以相同优先级把 {device}.{point} 保持在另一个值，且两者可能同时生效", "请给其中一条另一优先级，或让条件互斥"),
+    "advice.shadowed": ("它从不起作用：凡它生效时，规则“{other}”也生效且排在前面", "请提高它的优先级，或删除它"),
+    "advice.count": ("{point} 每 {period:g} s 来一个值：{window:g} s 的时间窗内有 {number} 个，有时少一个", "请写小一些的数，或用 coverage({point}, ...)"),
+    "advice.delay": ("`for` 只有 {delay:g} s，而下一个值要 {period:g} s 后才来：一个值就足够触发", "请延长 `for`，或提高轮询频率"),
+    "advice.confirm": ("没有说明设备模板“{profile}”的“{point}”如何确认，而这关系到人身安全", "请在此处或设备模板的命令中加 confirm: {{point: ..., within: 5s}}"),
 }  # fmt: skip
