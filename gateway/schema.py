@@ -14,6 +14,7 @@ from gateway.driver import DriverSpec, installed
 from gateway.profile import Profile
 from gateway.sections import File
 from rules.section import RuleFile, RuleSection
+from rules.template import OWN, TemplateSection
 
 KINDS = ("gateway", "profile", "rules", "cases")
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -69,7 +70,19 @@ def _rules() -> dict[str, Any]:
     rule["required"].remove("when")  # rules with `at` need none
     definitions["AtSection"] = {"anyOf": [definitions["AtSection"], {"type": "string"}]}  # "07:30"
     whole["$defs"] = whole.get("$defs", {}) | definitions
-    whole["properties"]["rules"] = {"type": "array", "items": rule}
+    template = _model(TemplateSection)
+    definitions |= template.pop("$defs", {})
+    use = {
+        "type": "object", "additionalProperties": False, "required": ["id", "template"],
+        "properties": {
+            **{key: rule["properties"][key] for key in sorted(OWN)},
+            "template": {"type": "string"}, "inputs": {"type": "object"},
+        },
+    }  # fmt: skip
+    either = {"if": {"required": ["template"]}, "then": use, "else": rule}
+    whole["$defs"] = whole["$defs"] | definitions
+    whole["properties"]["rules"] = {"type": "array", "items": either}
+    whole["properties"]["templates"] = {"type": "object", "additionalProperties": template}
     return whole
 
 

@@ -36,7 +36,7 @@ UNITS: dict[str, Unit] = {
 }  # fmt: skip
 
 SPELLINGS: dict[str, str] = {
-    "°C": "Cel", "degC": "Cel", "°F": "[degF]", "ppm": "[ppm]", "pct": "%", "％": "%", "lux": "lx",
+    "°C": "Cel", "degC": "Cel", "°F": "[degF]", "ppm": "[ppm]", "pct": "%", "％": "%", "%RH": "%{RH}", "lux": "lx",
     "Wh": "W.h", "kWh": "kW.h", "MWh": "MW.h", "VA": "V.A", "kVA": "kV.A", "var": "V.A{reactive}",
     "kvar": "kV.A{reactive}", "kvarh": "kV.A.h{reactive}", "m³": "m3", "m³/h": "m3/h", "µg/m3": "ug/m3",
     "℃": "Cel", "℉": "[degF]", "㎥": "m3", "㎥/h": "m3/h", "μg/m3": "ug/m3", "µg/m³": "ug/m3", "μg/m³": "ug/m3", "mg/m³": "mg/m3",

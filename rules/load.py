@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import cast
 
-from gateway.document import Document, Path_, mapping_at
+from gateway.document import Document, Path_, Plain, mapping_at
 from gateway.errors import Problem
 from gateway.model import Severity
 from gateway.validate import validate
@@ -23,6 +24,7 @@ from rules.section import NOT_YET, RuleFile, RuleSection
 from rules.select import DeviceView, Site
 from rules.storms import storms
 from rules.suppress import Written, suppressions
+from rules.template import Templates
 from rules.terms import Terms
 
 __all__ = ["DeviceView", "load_rules"]
@@ -45,8 +47,11 @@ def load_rules(
     `RuleSet.notes` are warnings: a rule that selects no device, does nothing or is always true.
     """
     problems: list[Problem] = []
+    templates = Templates(documents, problems)
     files = [file for document in documents if (file := _file(document, problems)) is not None]
-    written = [rule for file, document in files for rule in _rules_of(file, document, problems)]
+    written = [
+        one for file, document in files for one in _rules_of(file, document, templates, problems)
+    ]
     problems += _same_ids(written)
     site, slots = Site(devices), Slots()
     alarms = _alarms(devices)
@@ -75,7 +80,7 @@ def load_rules(
     found = slots.index(rules, [*instances, *of_profiles], ())
     advise(entries, found, {device.id: device.profile for device in devices})
     advise_memory(entries, making.windows_of())
-    return replace(found, notes=_notes(entries)), []
+    return replace(found, notes=(*_notes(entries), *templates.unused())), []
 
 
 def _notes(entries: Sequence[Entry]) -> tuple[Problem, ...]:
@@ -117,13 +122,19 @@ def _file(document: Document, problems: list[Problem]) -> tuple[RuleFile, Docume
     return None if file is None else (file, document)
 
 
-def _rules_of(file: RuleFile, document: Document, problems: list[Problem]) -> list[Written]:
+def _rules_of(
+    file: RuleFile, document: Document, templates: Templates, problems: list[Problem]
+) -> list[Written]:
     written = []
-    for index, value in enumerate(file.rules):
+    for index, value in enumerate(cast("list[Plain]", file.rules)):
         path: Path_ = ("rules", index)
-        section = validate(RuleSection, document, path, value, problems, not_yet=NOT_YET)
+        made_ = templates.made(document, path, value)
+        if made_ is None:
+            continue
+        own, whole = made_
+        section = validate(RuleSection, own, path, whole, problems, not_yet=NOT_YET)
         if section is not None:
-            written.append(Written(section, document, path, value))
+            written.append(Written(section, own, path, whole))
     return written
 
 

@@ -16,8 +16,7 @@ from rules.step_section import SceneEntry, Step
 
 # Keys of the rule language that later versions bring: refused, never ignored.
 NOT_YET = frozenset({
-    "templates",
-    "digest", "template", "inputs",
+    "digest",
 })  # fmt: skip
 MAX_TOGETHER = 10  # activations that wait, or run together
 RESERVED = frozenset({"it", "members"})
@@ -212,3 +211,4 @@ class RuleSection(Section):
 class RuleFile(Section):
     rules: list[object] = []
     scenes: dict[Id, Annotated[list[SceneEntry], Field(min_length=1)]] = {}
+    templates: dict[str, object] = {}

@@ -14,7 +14,6 @@ LAMP = "rules:\n- id: r\n  for_each: {type: light}\n  when: it.env.illuminance <
         ("", "a.yaml:1:1: no rules: begin with `rules:`"),
         ("- id: r", "a.yaml:1:1: no rules: begin with `rules:`"),
         ("rules: {}", "a.yaml:1:8: rules: this is not a list: write `- item` lines below it"),
-        ("rules: []\ntemplates: {}", "a.yaml:2:1: templates: 'templates' is not in this version: remove it"),
         ("rules: []\nrule: []", "a.yaml:2:1: rule: unknown key 'rule': did you mean 'rules'?"),
         ("rules: [x]", "a.yaml:1:9: rules[0]: 'x' is not a mapping: write `key: value` lines below it"),
         (f"{HEAD}  wen: 1\n  when: it.elec.voltage.a > 1 V", "a.yaml:4:3: rules[0].wen: unknown key 'wen': did you mean 'when'?"),
@@ -32,9 +31,7 @@ def test_a_wrong_shape_is_refused_at_its_place(text: str, message: str) -> None:
     ("keys", "key"),
     [
         (f"{key}: {{}}", key)
-        for key in (
-            "digest", "template", "inputs",
-        )
+        for key in ("digest",)
     ]
 )  # fmt: skip
 def test_what_later_versions_bring_is_refused_not_ignored(keys: str, key: str) -> None:

@@ -1,6 +1,17 @@
 """Every text in Chinese."""
 
-from gateway.words.zh import alarm, config, expression, file, life, live, page, rule, value
+from gateway.words.zh import (
+    alarm,
+    config,
+    expression,
+    file,
+    life,
+    live,
+    page,
+    rule,
+    template,
+    value,
+)
 
 TEXTS: dict[str, str | tuple[str, str]] = {
     **alarm.TEXTS,
@@ -11,5 +22,6 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     **live.TEXTS,
     **page.TEXTS,
     **rule.TEXTS,
+    **template.TEXTS,
     **value.TEXTS,
 }

@@ -1,0 +1,28 @@
+"""What is said about templates of rules, in English."""
+
+TEXTS: dict[str, str | tuple[str, str]] = {
+    "input.not_for": ("'{key}' is for numbers, not for the type {type}", "remove it"),
+    "input.values": ("`values` lists what an enum may be, and only that", "write values: [a, b] with type: enum, else remove it"),
+    "input.point": ("{value} is no name of a point", "write e.g. elec.voltage.a"),
+    "input.device": ("{value} is no name of a device", "write its id, or e.g. valve-b{{building}}"),
+    "input.selector": ("{value} selects no devices", "write a selector: {{type: meter}}"),
+    "input.number": ("{value} is no number", "write a number with its unit, e.g. 253 V"),
+    "input.range": ("{value} is not between {low} and {high} {unit}", "write a number inside"),
+    "input.duration": ("{value} is no duration", "write a number and one of ms, s, m, h, d: 30s"),
+    "input.text": ("{value} is no text", "write 1 to 500 characters"),
+    "input.plain_text": ("{value} has braces, quotes or several lines", "write a plain text"),
+    "input.enum": ("{value} is not allowed", "write one of {values}"),
+    "template.twice": ("template '{name}' twice", "give it another name: the first stands in {first}"),
+    "template.key": ("'{key}' in the rule of a template", "remove it: each rule that uses the template says it, and templates do not use others"),
+    "template.unused_input": ("the rule does not use the input '{name}'", "write ${{{name}}} in the rule, or remove the input"),
+    "template.no_input": ("'${{{name}}}' is no input of the template", "{fix}"),
+    "template.unused": ("no rule uses this template", "use it, or remove it"),
+    "template.beside": ("'{key}' beside `template`", "only id, title and enabled stand there: make an input of it, or write the rule out"),
+    "template.unknown": ("unknown template '{name}'", "{fix}"),
+    "template.unknown_input": ("template '{template}' ({place}) has no input '{name}'", "{fix}"),
+    "template.missing": ("input '{name}' of template '{template}' ({place}) is missing", "add it below `inputs`"),
+    "template.within": "{what} (template '{name}', {place})",
+    "template.part": ("an input as a part of a text", "let it stand alone, or within {{}} of a text for people as {{it.water.level > ${{limit}}}}"),
+    "template.no_literal": ("input '{name}' cannot stand in an expression", "name it in `with` or `for_each`"),
+    "template.touches": ("input '{name}' touches what stands beside it", "write a space between them; a point stands behind the dot of its device: it.${{{name}}}"),
+}  # fmt: skip

@@ -1,0 +1,28 @@
+"""What is said about templates of rules, in Chinese."""
+
+TEXTS: dict[str, str | tuple[str, str]] = {
+    "input.not_for": ("“{key}”只用于数值，不用于类型 {type}", "请删除"),
+    "input.values": ("`values` 列出 enum 的可选值，且只用于 enum", "请用 type: enum 并写 values: [a, b]，否则删除"),
+    "input.point": ("{value} 不是测点名", "例如：elec.voltage.a"),
+    "input.device": ("{value} 不是设备名", "请写设备 id，或如 valve-b{{building}}"),
+    "input.selector": ("{value} 没有选择设备", "请写选择条件：{{type: meter}}"),
+    "input.number": ("{value} 不是数值", "请写带单位的数值，例如 253 V"),
+    "input.range": ("{value} 不在 {low} 到 {high} {unit} 之间", "请写范围内的数值"),
+    "input.duration": ("{value} 不是时长", "请写数字加 ms、s、m、h、d 之一：30s"),
+    "input.text": ("{value} 不是文本", "请写 1 到 500 个字符"),
+    "input.plain_text": ("{value} 含有花括号、引号或多行", "请写普通文本"),
+    "input.enum": ("不允许 {value}", "请写以下之一：{values}"),
+    "template.twice": ("规则模板“{name}”出现两次", "请换一个名称：第一个在 {first}"),
+    "template.key": ("规则模板的规则中有“{key}”", "请删除：由使用模板的规则来写，模板也不能使用其他模板"),
+    "template.unused_input": ("规则没有用到输入“{name}”", "请在规则中写 ${{{name}}}，或删除该输入"),
+    "template.no_input": ("“${{{name}}}”不是该模板的输入", "{fix}"),
+    "template.unused": ("没有规则使用此模板", "请使用它，或删除它"),
+    "template.beside": ("`template` 旁边有“{key}”", "此处只能写 id、title、enabled：请把它作为输入，或写出整条规则"),
+    "template.unknown": ("没有规则模板“{name}”", "{fix}"),
+    "template.unknown_input": ("规则模板“{template}”（{place}）没有输入“{name}”", "{fix}"),
+    "template.missing": ("缺少规则模板“{template}”（{place}）的输入“{name}”", "请在 `inputs` 下补上"),
+    "template.within": "{what}（规则模板“{name}”，{place}）",
+    "template.part": ("输入只占文本的一部分", "请让它单独成值，或在给人看的文本的 {{}} 中写成 {{it.water.level > ${{limit}}}}"),
+    "template.no_literal": ("输入“{name}”不能写在表达式里", "请在 `with` 或 `for_each` 中使用它"),
+    "template.touches": ("输入“{name}”与旁边的字符相连", "请用空格隔开；测点写在设备的点号之后：it.${{{name}}}"),
+}  # fmt: skip
