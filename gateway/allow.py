@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Discriminator, Tag
 
 from gateway.driver import Device
 from gateway.settings import Id, Section, wrong
+from gateway.words.text import fault
 
 
 def _ids(value: object) -> object:
@@ -39,7 +40,7 @@ def _points(value: object) -> object:
     if value == "*":
         return []
     if not isinstance(value, list) or not value:
-        raise wrong(f"{value!r} names no points", 'write "*" or a list, e.g. [light.level]')
+        raise wrong(*fault("setting.points", value=repr(value)))
     return value
 
 

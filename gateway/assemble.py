@@ -12,6 +12,7 @@ from gateway.document import Document, Path_, Plain, load, mapping_at
 from gateway.errors import ConfigError, Problem
 from gateway.ranges import expand
 from gateway.table import read_table
+from gateway.words.text import fault
 
 # Sections that files may share: mappings by id, and lists. Everything else stands in the main file.
 BY_ID = ("links", "devices", "upstream", "recipients")
@@ -66,13 +67,13 @@ class _Assembler:
         if listed is None:
             return
         if not isinstance(listed, list):
-            self._problem(document, (key,), "not a list", f"write {key}: [FILE]")
+            self._problem(document, (key,), *fault("include.no_list", key=key))
             return
         for index, entry in enumerate(listed):
             path = (key, index)
             file = Path(document.name).parent / entry if isinstance(entry, str) else None
             if file is None:
-                self._problem(document, path, f"{entry!r} is no file name", "write a text")
+                self._problem(document, path, *fault("include.no_name", value=repr(entry)))
             elif folders and file.is_dir():
                 yield from ((document, path, one) for one in sorted(file.glob("*.yaml")))
             else:
@@ -84,7 +85,7 @@ class _Assembler:
     def _include(self, by: Document, path: Path_, file: Path) -> None:
         real = _real(file)
         if real in self._open:
-            self._problem(by, path, f"{file} includes itself", "remove it here or there")
+            self._problem(by, path, *fault("include.itself", file=str(file)))
             return
         if not self._may_read(by, path, file):
             return
@@ -94,7 +95,7 @@ class _Assembler:
             self._whole.problems += error.problems
             return
         if not isinstance(part.value, dict):
-            self._problem(part, (), "not a mapping", "write e.g. devices: with entries below it")
+            self._problem(part, (), *fault("include.no_mapping"))
             return
         self._open.append(real)
         value = part.value
@@ -115,10 +116,10 @@ class _Assembler:
 
     def _may_read(self, by: Document, path: Path_, file: Path) -> bool:
         if not file.is_file():
-            self._problem(by, path, f"{file} does not exist", "create it or correct the name")
+            self._problem(by, path, *fault("config.no_file", path=str(file)))
             return False
         if len(self._whole.files) >= MOST_FILES:
-            self._problem(by, path, f"more than {MOST_FILES} files", "use fewer and larger ones")
+            self._problem(by, path, *fault("include.many", most=MOST_FILES))
             return False
         self._whole.files.append(file)
         return True
@@ -140,14 +141,13 @@ class _Assembler:
             elif key in PATHS:
                 moved |= self._items(part, (key,), self._seen_from_main(part, value), self._value)
             elif key != "version" or value != self._value.get("version"):
-                fix = "remove it here" if key == "version" else "see docs/configuration.md"
-                self._problem(part, (key,), f"'{key}' does not fit the main file", fix)
+                id_ = "include.version" if key == "version" else "include.misfit"
+                self._problem(part, (key,), *fault(id_, key=key))
         self._places(part, moved)
 
     def _refuse(self, part: Document, key: str) -> None:
-        what = f"'{key}' does not belong into an included file"
-        fix = f"move it to {self._main.name}"
-        self._whole.problems.append(part.problem((key,), what, fix, key=True))
+        moved = fault("include.not_here", key=key, main=self._main.name)
+        self._whole.problems.append(part.problem((key,), *moved, key=True))
 
     def _entries(
         self, part: Document, key: str, value: dict[str, Plain], here: dict[str, Plain]
@@ -157,8 +157,8 @@ class _Assembler:
             path = (key, name)
             if name in here:
                 line = self._main.keys.get(path, (1, 1))[0]
-                fix = f"it stands in {self._main.file_of(path)}:{line} already"
-                problem = part.problem(path, "duplicate key", fix, key=True)
+                twice = fault("include.duplicate", place=f"{self._main.file_of(path)}:{line}")
+                problem = part.problem(path, *twice, key=True)
                 self._whole.problems.append(problem)
             else:
                 here[name] = entry
@@ -171,7 +171,7 @@ class _Assembler:
         key = str(path[-1])
         items = here.setdefault(key, [])
         if not isinstance(value, list) or not isinstance(items, list):
-            self._problem(part, path, "not a list", "write `- item` lines below it")
+            self._problem(part, path, *fault("include.no_items"))
             return {}
         start = len(items)
         items += value

@@ -11,6 +11,7 @@ from gateway.model import Value
 from gateway.sections import Location, Timezone
 from gateway.settings import Duration, Id, Section, Text, wrong
 from gateway.site_limit import SiteLimit, read_limit
+from gateway.words.text import fault
 from rules.outputs import Operation
 
 # What a case may hold in later versions: refused, never ignored.
@@ -80,9 +81,9 @@ def _start(value: object) -> int:
     try:
         moment = datetime.fromisoformat(str(value))
     except ValueError:
-        raise wrong(f"{value!r} is no time", "write e.g. 2026-03-02T03:00:00+08:00") from None
+        raise wrong(*fault("case.start", value=repr(value))) from None
     if moment.tzinfo is None:
-        raise wrong(f"{value} has no time zone", "write e.g. 2026-03-02T03:00:00+08:00")
+        raise wrong(*fault("case.zone", value=str(value)))
     return round(moment.timestamp()) * SECOND
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, Field
 
 from gateway.settings import Duration, Section, Text, wrong
+from gateway.words.text import fault
 from rules.outputs import Operation, OperationKind
 
 USER = "tester"
@@ -13,7 +14,7 @@ USER = "tester"
 
 def _some(value: float) -> float:
     if not value > 0:
-        raise wrong("no time", "write e.g. 2h")
+        raise wrong(*fault("case.no_time"))
     return value
 
 

@@ -24,6 +24,8 @@ from gateway.document import Document, Path_, Within, suggest
 from gateway.errors import Problem
 from gateway.settings import Duration, Section
 from gateway.validate import validate
+from gateway.words.text import fault
+from gateway.words.text import text as text_
 from rules.load import DeviceView
 from rules.model import RuleSet
 from rules.tree import RuleError
@@ -131,7 +133,7 @@ class Reader:
             yield from self._line(path, value, moment, rest)
             return
         if not isinstance(value, dict):
-            self._tell(path, "no input", "write e.g. +8.2s smoke-1.alarm.smoke = true")
+            self._tell(path, *fault("case.input"))
             return
         model = next((_INPUTS[key] for key in value if key in _INPUTS), SetPart)
         part = validate(model, self._document, path, value, self._problems, not_yet=NOT_YET)
@@ -185,7 +187,7 @@ class Reader:
         if begin is None or found is None:
             return
         if part.every <= 0:
-            self._tell((*path, "every"), "no time between values", "write e.g. 10s")
+            self._tell((*path, "every"), *fault("case.every"))
             return
         device, point = found
         values = self._try((*path, "values"), part.values, lambda: series(part.values, point, part.unit))  # fmt: skip
@@ -201,7 +203,7 @@ class Reader:
             return
         times = [key for key in ("at", "by", "never") if getattr(part, key) is not None]
         if len(times) != 1:
-            self._tell(path, f"{len(times)} of at, by and never", "write one of them")
+            self._tell(path, *fault("case.times", count=len(times)))
         elif part.never is not None:
             for text in part.never:
                 yield from self._never((*path, "never"), text)
@@ -212,8 +214,7 @@ class Reader:
         text = part.at if when == "at" else part.by
         ns = self._try((*path, when), text, lambda: moment_ns(text))
         if not (part.raised or part.cleared or part.annunciated or part.written or part.told):
-            fix = "add raised, cleared, annunciated, written or told"
-            self._tell(path, "nothing is expected", fix)
+            self._tell(path, *fault("case.nothing"))
         if ns is None:
             return
         kinds: tuple[tuple[Kind, list[str]], ...] = (
@@ -243,8 +244,9 @@ class Reader:
 
     def _recipient(self, path: Path_, name: str) -> bool:
         if name not in self._recipients:
-            fix = suggest(name, self._recipients) if self._recipients else "add `recipients:`"
-            self._tell(path, f"unknown recipient '{name}'", fix)
+            add = text_("case.add_recipients")
+            fix = suggest(name, self._recipients) if self._recipients else add
+            self._tell(path, *fault("rule.no_recipient", name=name, fix=fix))
         return name in self._recipients
 
     def _written(
@@ -277,17 +279,17 @@ class Reader:
             if self._recipient(path, name):
                 yield Expected(path, "never", 0, "told", name)
         else:
-            self._tell(path, f"'{text}' is not understood", "write e.g. raised RULE or written DEVICE.POINT")  # fmt: skip
+            self._tell(path, *fault("case.never", text=text))
 
     def _alarm(self, path: Path_, name: str) -> bool:
         """It is an instance that can raise an alarm, or a rule that has such."""
         if name in self._alarms:
             return True
         if name.partition("[")[0] in self._silent:
-            what = f"{name} has no alarm: it is never raised"
-            self._tell(path, what, "expect what it writes")
+            self._tell(path, *fault("case.no_alarm", name=name))
         else:
-            self._tell(path, f"unknown alarm '{name}'", suggest(name, self._alarms))
+            unknown = fault("case.unknown_alarm", name=name, fix=suggest(name, self._alarms))
+            self._tell(path, *unknown)
         return False
 
 

@@ -8,6 +8,8 @@ from gateway.document import suggest
 from gateway.model import Value
 from gateway.point import Point
 from gateway.settings import SECONDS
+from gateway.words.text import fault
+from gateway.words.text import text as text_
 from rules.kinds import numeric, quantity
 from rules.quantity import Fault, in_unit_of
 from rules.select import DeviceView
@@ -35,7 +37,7 @@ def moment_ns(value: object) -> int:
     """Of `+8.2s` or `+1h30m`: nanoseconds after the start of the case. Raises RuleError."""
     text = value.strip() if isinstance(value, str) else repr(value)
     if not _MOMENT.fullmatch(text):
-        raise RuleError(f"{text} is no time", "write e.g. +8.2s or +1h30m", 0, len(text))
+        raise RuleError(*fault("case.moment", value=text), 0, len(text))
     return sum(
         round(float(number) * SECONDS[unit] * SECOND) for number, unit in _PART.findall(text)
     )
@@ -54,7 +56,7 @@ def reading(text: str, devices: Mapping[str, DeviceView]) -> Given:
     """Of `smoke-1.alarm.smoke = true`. Raises RuleError."""
     match = _READING.fullmatch(text)
     if match is None:
-        raise RuleError("no reading", "write DEVICE.POINT = VALUE", 0, len(text))
+        raise RuleError(*fault("case.reading"), 0, len(text))
     device, point = place(match[1], devices, match.start(1))
     try:
         return Given(device, point.id, value_of(match[2], point, bad=True))
@@ -67,13 +69,13 @@ def place(name: str, devices: Mapping[str, DeviceView], at: int = 0) -> tuple[st
     device, _, point = name.partition(".")
     end = at + len(name)
     if device not in devices:
-        raise RuleError(
-            f"unknown device '{device}'", suggest(device, devices), at, at + len(device)
-        )
+        unknown = fault("value.no_device", name=device, fix=suggest(device, devices))
+        raise RuleError(*unknown, at, at + len(device))
     known = devices[device].profile.by_id
     if point not in known:
-        what = f"'{point}' is no point of {device} (profile {devices[device].profile.profile})"
-        raise RuleError(what, suggest(point, known), at + len(device) + 1, end)
+        profile = devices[device].profile.profile
+        none = fault("case.point", point=point, device=device, profile=profile, fix=suggest(point, known))  # fmt: skip
+        raise RuleError(*none, at + len(device) + 1, end)
     return device, known[point]
 
 
@@ -86,19 +88,20 @@ def value_of(written: object, point: Point, *, bad: bool = False) -> Value | Non
     if point.enum is not None:
         if text in point.enum.values():
             return text
-        wanted = f"one of {', '.join(point.enum.values())}"
+        wanted = text_("hint.texts", texts=list(point.enum.values()))
     elif numeric(point):
         number = _number(text, point)
         if number is not None:
             return number
-        wanted = "a number" if point.unit == "1" else f"a number with its unit, e.g. 5 {point.unit}"
+        quantity_ = text_("hint.quantity", unit=point.unit)
+        wanted = text_("hint.number") if point.unit == "1" else quantity_
     else:
         if text in {"true", "false"}:
             return text == "true"
-        wanted = "true or false"
+        wanted = text_("value.state")
     if bad and text == BAD:
         return None
-    raise RuleError(f"'{text}' is no value of {point.id}", f"write {wanted}", 0, len(text))
+    raise RuleError(*fault("case.value", value=text, point=point.id, fix=wanted), 0, len(text))
 
 
 def _number(text: str, point: Point) -> int | float | None:
@@ -112,8 +115,7 @@ def _number(text: str, point: Point) -> int | float | None:
     if isinstance(number, Fault):
         raise RuleError(*number, 0, len(text))
     if not (point.min is None or number >= point.min) or not (point.max is None or number <= point.max):  # fmt: skip
-        what = f"{text} is outside of what {point.id} may be: its driver would call it bad"
-        raise RuleError(what, f"write a value inside, or {BAD}", 0, len(text))
+        raise RuleError(*fault("case.outside", value=text, point=point.id, bad=BAD), 0, len(text))
     return number
 
 
@@ -132,8 +134,8 @@ def series(text: str, point: Point, unit: str) -> list[tuple[int, Value | None]]
         found += enumerate(run, number)
         number += count
         if number > MAX_SERIES:
-            fix = f"write at most {MAX_SERIES} values"
-            raise RuleError(f"{number} values", fix, match.start(), match.end())
+            many = fault("case.many", number=number, most=MAX_SERIES)
+            raise RuleError(*many, match.start(), match.end())
     return found
 
 
@@ -142,7 +144,7 @@ def _run(word: str, point: Point, unit: str) -> tuple[list[Value | None], int]:
     match = _REPEAT.fullmatch(word)
     first, step, count = (match[1], match[2], int(match[3])) if match else (word, None, 1)
     if count > MAX_SERIES:
-        raise RuleError(f"{count} values", f"write at most {MAX_SERIES}", 0, 0)
+        raise RuleError(*fault("case.many", number=count, most=MAX_SERIES), 0, 0)
     if first == "_":
         return [], count
     if first in {"stale", BAD}:
@@ -152,6 +154,6 @@ def _run(word: str, point: Point, unit: str) -> tuple[list[Value | None], int]:
     try:
         begin, each = float(first), float(step)
     except ValueError:
-        raise RuleError(f"'{word}' has a step but no number", "write e.g. 1+2x10", 0, 0) from None
+        raise RuleError(*fault("case.step", word=word), 0, 0) from None
     numbers = (f"{begin + index * each:.9f}".rstrip("0").rstrip(".") for index in range(count))
     return [value_of(f"{number} {unit}".strip(), point) for number in numbers], count

@@ -15,6 +15,7 @@ from gateway.settings import Duration, Id, Section, Text, wrong
 from gateway.site_limit import SiteLimit, read_limit
 from gateway.snapshot import StrangerPart
 from gateway.strategy import Strategy
+from gateway.words.text import fault
 
 GROUP = "gateway.drivers"
 
@@ -62,7 +63,7 @@ def _poll(value: object) -> object:
 
 def _strategy(value: object) -> object:
     if value is None:
-        raise wrong("no strategy", "write all, or e.g. {on_change: true, max_silence: 15m}")
+        raise wrong(*fault("setting.strategy"))
     return None if value == "all" else value
 
 
@@ -71,8 +72,7 @@ def _label(value: object) -> str | dict[str, str]:
         return value
     if isinstance(value, dict) and all(isinstance(text, str) for text in value.values()):
         return dict(value)
-    fix = 'write a text in quotes, or texts: {place: "3 號樓", type: detector}'
-    raise wrong(f"{value!r} is no label", fix)
+    raise wrong(*fault("setting.label", value=repr(value)))
 
 
 # What an element of an array is, for people.

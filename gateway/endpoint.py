@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, model_validator
 
 from gateway.settings import FilePath, Secret, Section, wrong
+from gateway.words.text import fault, text
 
 
 class MqttUrl(NamedTuple):
@@ -44,30 +45,36 @@ def address(value: object, plain: str, secure: str, *, example: str, keys: str) 
     Raises what a pydantic validator may raise.
     """
     if not isinstance(value, str):
-        raise wrong(f"{value!r} is no URL", f"write e.g. {secure}://{example}")
+        raise wrong(*fault("setting.url", value=repr(value), example=f"{secure}://{example}"))
     shown = re.sub(r"//.*@", "//***@", value)  # people do write passwords there
     port_of = example.rpartition(":")[2]
     try:
         parts = urlsplit(value)
         port = parts.port
     except ValueError:
-        fix = f"write e.g. {secure}://host:{port_of}, with a port of 1 to 65535"
-        raise wrong(f"'{shown}' is no URL", fix) from None  # its text would repeat the value
+        example = f"{secure}://host:{port_of}"
+        said = fault("setting.url_port", url=shown, example=example)
+        raise wrong(*said) from None  # its text would repeat the value
     if parts.scheme not in {plain, secure} or not parts.hostname or port == 0:
-        what = f"'{shown}' is no {plain.upper()} URL"
-        raise wrong(what, f"write {secure}://host:{port_of}, or {plain}:// on loopback")
+        other = fault(
+            "setting.url_kind", url=shown, kind=plain.upper(),
+            example=f"{secure}://host:{port_of}", plain=f"{plain}://",
+        )  # fmt: skip
+        raise wrong(*other)
     if "@" in parts.netloc or parts.path not in {"", "/"} or parts.query or parts.fragment:
-        raise wrong(f"'{shown}' has more than host and port", f"use {keys}")
+        raise wrong(*fault("setting.url_more", url=shown, keys=keys))
     tls = parts.scheme == secure
     if not tls and not is_loopback(parts.hostname):
-        raise wrong(f"'{shown}' is not encrypted", f"write {secure}://{parts.hostname}:{port_of}")
+        raise wrong(
+            *fault("setting.url_plain", url=shown, example=f"{secure}://{parts.hostname}:{port_of}")
+        )
     return Address(tls, parts.hostname, port)
 
 
 def _url(value: object) -> MqttUrl:
     """`mqtt://host[:1883]` or `mqtts://host[:8883]` (IANA service names)."""
     tls, host, port = address(
-        value, "mqtt", "mqtts", example="platform.example.com:8883", keys="the keys username and password"
+        value, "mqtt", "mqtts", example="platform.example.com:8883", keys=text("setting.keys_user")
     )  # fmt: skip
     return MqttUrl(tls, host, port or (8883 if tls else 1883))
 
@@ -85,7 +92,7 @@ class MqttEndpoint(Section):
     @model_validator(mode="after")
     def _pairs(self) -> Self:
         if (self.client_cert is None) != (self.client_key is None):
-            raise wrong("client_cert and client_key go together", "give both or neither")
+            raise wrong(*fault("setting.cert_pair"))
         if self.password is not None and self.username is None:
-            raise wrong("password without username", "add username")
+            raise wrong(*fault("setting.no_user"))
         return self

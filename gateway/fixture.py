@@ -12,6 +12,7 @@ from gateway.errors import ConfigError, Problem
 from gateway.own import own_device
 from gateway.profile import Profile, find, load_profile, names
 from gateway.validate import validate
+from gateway.words.text import fault
 from rules.load import DeviceView, load_rules
 from rules.model import RuleSet
 
@@ -74,8 +75,9 @@ def _devices(file: FilePart, document: Document, problems: list[Problem]) -> dic
     for name, part in file.devices.items():
         where = find(part.profile, folders)
         if where is None:
-            what, fix = f"unknown profile '{part.profile}'", suggest(part.profile, names(folders))
-            problems.append(document.problem(("devices", name, "profile"), what, fix))
+            fix = suggest(part.profile, names(folders))
+            unknown = fault("config.no_profile", name=part.profile, fix=fix)
+            problems.append(document.problem(("devices", name, "profile"), *unknown))
             continue
         if part.profile not in loaded:
             loaded[part.profile] = load_profile(where)[0]
@@ -97,8 +99,8 @@ def _rules(
         except ConfigError as error:
             problems += error.problems
             if file.rules:
-                what, fix = f"'{name}' cannot be used", "name a file of rules, seen from this one"
-                problems.append(document.problem(("rules", index), what, fix))
+                unusable = fault("case.rules", name=name)
+                problems.append(document.problem(("rules", index), *unusable))
     if problems:
         return RuleSet()
     rules, found = load_rules(

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, model_validator
 
 from gateway.document import suggest
 from gateway.settings import Duration, Id, Section, wrong
+from gateway.words.text import fault
 
 # What a payload template may name; `id` is the same on every repeat of one notification.
 PARTS = frozenset({"id", "gateway", "recipient", "severity", "text"})
@@ -20,18 +21,18 @@ _PART = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 def _topic(value: str) -> str:
     """A topic to publish to (MQTT 5.0, 4.7) that no device of the native dialect owns."""
     if not value or len(value.encode()) > MAX_TOPIC:
-        raise wrong("the topic is empty or too long", f"write 1 to {MAX_TOPIC} bytes")
+        raise wrong(*fault("setting.topic_length", most=MAX_TOPIC))
     if any(c in value for c in "+#\0"):
-        raise wrong(f"'{value}' has wildcards", "name one topic")
+        raise wrong(*fault("setting.wildcards", topic=value))
     if value.startswith(("$", "d/")):
-        what = "belongs to the broker itself" if value.startswith("$") else "belongs to devices"
-        raise wrong(f"'{value}' {what}", "choose another, e.g. site/guard-room")
+        id_ = "setting.topic_broker" if value.startswith("$") else "setting.topic_devices"
+        raise wrong(*fault(id_, topic=value))
     return value
 
 
 def _payload(value: str | dict[str, Any]) -> str | dict[str, Any]:
     if isinstance(value, str) and _PART.sub("x", value).lstrip()[:1] in {"{", "["}:
-        raise wrong("JSON in a text", "write the payload as a YAML mapping")
+        raise wrong(*fault("setting.json"))
     _look(value)
     return value
 
@@ -44,14 +45,14 @@ def _look(value: object) -> None:
     elif isinstance(value, str):
         for name in _PART.findall(value):
             if name not in PARTS:
-                raise wrong(f"unknown part '{name}' in braces", suggest(name, PARTS))
+                raise wrong(*fault("setting.part", name=name, fix=suggest(name, PARTS)))
     elif value is not None and not isinstance(value, bool | int | float):
-        raise wrong("a secret is not allowed here", "write the value itself")
+        raise wrong(*fault("value.secret"))
 
 
 def _expires(value: float) -> float:
     if not SHORTEST_S <= value <= LONGEST_S:
-        raise wrong(f"{value:g} s is not allowed", "write 1s to 7d")
+        raise wrong(*fault("setting.seconds", value=value, low="1s", high="7d"))
     return value
 
 
@@ -76,9 +77,9 @@ class RecipientSection(Section):
         if self.via == "upstream":
             mine, others = others, {*mine, "payload"}
         for key in sorted(others & self.model_fields_set):
-            raise wrong(f"via {self.via} has no '{key}'", "remove it")
+            raise wrong(*fault("setting.via_has_not", via=self.via, key=key))
         for key in sorted(key for key in mine if getattr(self, key) is None):
-            raise wrong(f"via {self.via} needs '{key}'", "add this key")
+            raise wrong(*fault("setting.via_needs", via=self.via, key=key))
         return self
 
     @property

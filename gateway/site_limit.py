@@ -6,6 +6,7 @@ from typing import NamedTuple
 from gateway.document import suggest
 from gateway.settings import wrong
 from gateway.units import SPELLINGS, UNITS, code_of
+from gateway.words.text import fault
 
 _QUANTITY = re.compile(r"(-?[0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([^\s0-9].*)?$")
 
@@ -25,11 +26,13 @@ def read_limit(value: object) -> SiteLimit:
         return SiteLimit(value)
     match = _QUANTITY.match(value.strip()) if isinstance(value, str) else None
     if match is None:
-        raise wrong(f"{value!r} is no number with a unit", "write e.g. 4.5 m")
+        raise wrong(*fault("setting.limit", value=repr(value)))
     number = float(match[1]) if "." in match[1] else int(match[1])
     if match[2] is None:
         return SiteLimit(number)
     unit = code_of(match[2].strip())
     if unit is None:
-        raise wrong(f"'{match[2].strip()}' is no unit", suggest(match[2].strip(), [*UNITS, *SPELLINGS]))  # fmt: skip
+        written = match[2].strip()
+        fix = suggest(written, [*UNITS, *SPELLINGS])
+        raise wrong(*fault("unit.unknown", unit=written, fix=fix))
     return SiteLimit(number, unit)

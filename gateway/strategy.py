@@ -5,8 +5,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from gateway.settings import Duration, Section, wrong
-
-_EXAMPLE = "write e.g. {on_change: true, max_silence: 15m}"
+from gateway.words.text import fault
 
 
 class Strategy(Section):
@@ -29,11 +28,11 @@ class Strategy(Section):
     def _whole(self) -> Self:
         criteria = [self.on_change, self.deadband is not None, self.deadband_percent is not None]
         if sum(criteria) > 1:
-            raise wrong("several criteria", "keep one of on_change, deadband, deadband_percent")
+            raise wrong(*fault("setting.criteria"))
         if not any(criteria) and not self.min_interval:
-            raise wrong("nothing that holds a value back", _EXAMPLE)
+            raise wrong(*fault("setting.no_criterion"))
         if self.max_silence is not None and self.max_silence <= self.min_interval:
-            raise wrong("max_silence within min_interval", "write a longer max_silence")
+            raise wrong(*fault("setting.silence"))
         return self
 
     @property

@@ -11,6 +11,7 @@ from gateway.case_text import shown
 from gateway.errors import Problem
 from gateway.fixture import Fixture
 from gateway.model import EMPTY, Level, Quality, Sample, Value
+from gateway.words.text import fault
 from rules.keep import everything
 from rules.load import DeviceView
 from rules.model import RuleSet
@@ -200,8 +201,9 @@ def judge(fixture: Fixture, case: Case) -> Verdict:
                 try:
                     trial.operate(one.operation)
                 except ValueError as error:
-                    what, fix = f"{shown(one.at)} {error}", f"mend the input `{one.operation.kind}`"
-                    problems.append(fixture.document.problem(case.path, what, fix))
+                    kind = one.operation.kind
+                    refused = fault("trial.refused", at=shown(one.at), why=str(error), kind=kind)
+                    problems.append(fixture.document.problem(case.path, *refused))
     trial.wait(case.end)
     problems += _faults(fixture, case, trial.happened)
     return Verdict(case, tuple(trial.happened), tuple(problems))
@@ -227,7 +229,7 @@ def _faults(fixture: Fixture, case: Case, happened: Sequence[Happened]) -> Itera
     for one in happened if case.only else ():
         if not any(_is(one, w) and w.when != "never" and _in_time(one, w) for w in case.expected):
             yield fixture.document.problem(
-                (*case.path, "only"), f"not expected: {one}", "expect it, or mend the rule"
+                (*case.path, "only"), *fault("trial.unexpected", happened=str(one))
             )
 
 

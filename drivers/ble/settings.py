@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field
 
 from gateway.driver import DeviceSection, LinkSection
 from gateway.settings import Duration, Secret, wrong
+from gateway.words.text import fault
 
 _ADDRESS = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){5}")
 KEY_BYTES = 16
@@ -17,7 +18,7 @@ def _address(value: str) -> str:
     upper = value.upper()
     if _ADDRESS.fullmatch(upper):
         return upper
-    raise wrong(f"'{value}' is no Bluetooth address", 'write six pairs in quotes: "54:48:E6:8F:80:A5"')  # fmt: skip
+    raise wrong(*fault("setting.ble_address", value=value))
 
 
 Address = Annotated[str, AfterValidator(_address)]

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, ValidationInfo, field_validator, model_vali
 
 from gateway.driver import DeviceSection, LinkSection
 from gateway.settings import Port, wrong
+from gateway.words.text import fault
 
 # Keys that later versions bring.
 NOT_YET = frozenset({"framer", "connections", "budget"})
@@ -33,25 +34,25 @@ _FOR = {
 def _unit(value: int) -> int:
     """0 is what some TCP devices answer to; 248 to 255 are reserved (Serial Line 1.02, 2.2)."""
     if not 0 <= value <= 247:
-        raise wrong(f"{value} is no Modbus unit", "write 0 to 247")
+        raise wrong(*fault("setting.modbus_unit", value=value))
     return value
 
 
 def _host(value: str) -> str:
     if not value or any(c.isspace() or c in "/@" for c in value):
-        raise wrong(f"'{value}' is no host", "write a host name or an IP address")
+        raise wrong(*fault("setting.host", value=value))
     return value
 
 
 def _device_file(value: str) -> str:
     if not value.startswith("/"):
-        raise wrong(f"'{value}' is no serial port", "write its whole path, e.g. /dev/serial/by-id/...")  # fmt: skip
+        raise wrong(*fault("setting.serial", value=value))
     return value
 
 
 def _bytesize(value: int) -> int:
     if value != 8:
-        raise wrong(f"{value} data bits", "write 8: RTU frames are bytes (Serial Line 1.02, 2.5.1)")
+        raise wrong(*fault("setting.bytesize", value=value))
     return value
 
 
@@ -77,16 +78,16 @@ class ModbusLink(LinkSection):
         transport = info.data.get("transport")
         fits = _FOR[info.field_name or ""]
         if transport is not None and transport not in fits:
-            fix = f"remove it, or write transport: {fits[0]}"
-            raise wrong(f"{info.field_name} means nothing to transport {transport}", fix)
+            key = info.field_name
+            raise wrong(*fault("setting.transport", key=key, transport=transport, fits=fits[0]))
         return value
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if self.transport == "rtu" and not self.path:
-            raise wrong("transport rtu without a port", "add path: /dev/serial/by-id/...")
+            raise wrong(*fault("setting.no_port"))
         if self.transport != "rtu" and not self.host:
-            raise wrong(f"transport {self.transport} without a host", "add e.g. host: 192.0.2.20")
+            raise wrong(*fault("setting.no_host", transport=self.transport))
         return self
 
     @property

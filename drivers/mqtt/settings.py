@@ -9,13 +9,14 @@ from drivers.mqtt.template import capture_fault
 from gateway.driver import Device, DeviceSection, LinkSection
 from gateway.endpoint import MqttEndpoint
 from gateway.settings import wrong
+from gateway.words.text import fault
 
 TOPIC_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def _topic_id(value: str) -> str:
     if not TOPIC_ID.fullmatch(value):
-        raise wrong(f"'{value}' is no topic id", "use 1 to 64 of A-Z, a-z, 0-9, '_' and '-'")
+        raise wrong(*fault("setting.topic_id", value=value))
     return value
 
 
@@ -32,13 +33,13 @@ class MqttLink(LinkSection, MqttEndpoint):
 def _capture(value: str) -> str:
     why = capture_fault(value)
     if why is not None:
-        raise wrong(f"'{value}' is no part of a topic", why)
+        raise wrong(*fault("setting.topic_part", value=value, why=why))
     return value
 
 
 def _user(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", value):
-        raise wrong(f"'{value}' is no user name", "use 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'")
+        raise wrong(*fault("setting.user", value=value))
     return value
 
 

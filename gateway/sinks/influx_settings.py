@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from gateway.endpoint import address, is_loopback
 from gateway.settings import Duration, Secret, Section, wrong
 from gateway.store.rewind import KEPT_S
+from gateway.words.text import fault, text
 
 # The sink's name in cursors, `status` and events: no upstream may have it.
 NAME = "influxdb"
@@ -31,14 +32,14 @@ class HttpUrl(NamedTuple):
 def _url(value: object) -> HttpUrl:
     """`http://host[:80]` or `https://host[:443]` (RFC 9110, 4.2)."""
     tls, host, port = address(
-        value, "http", "https", example="influx.example.com:8086", keys="the key token"
+        value, "http", "https", example="influx.example.com:8086", keys=text("setting.key_token")
     )
     return HttpUrl(tls, host, port or (443 if tls else 80))
 
 
 def _ack_lag(value: float) -> float:
     if not 0 <= value <= KEPT_S:
-        raise wrong(f"{value:g}s is no ack_lag", f"write 0s to {KEPT_S:g}s")
+        raise wrong(*fault("setting.ack_lag", value=value, most=KEPT_S))
     return value
 
 
@@ -59,6 +60,5 @@ class InfluxSection(Section):
     def _installed(self) -> Self:
         """The client is an extra of the package; without it the file is refused, not the start."""
         if find_spec("influxdb_client") is None or find_spec("aiohttp") is None:
-            what = "the package influxdb-client[async] is not installed"
-            raise wrong(what, "install community-gateway[influx]")
+            raise wrong(*fault("setting.influx_client"))
         return self

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field
 from gateway.endpoint import MqttEndpoint
 from gateway.model import LANES
 from gateway.settings import Duration, Section, wrong
+from gateway.words.text import fault
 
 LONGEST_LINGER_S = 60.0
 
@@ -14,21 +15,21 @@ LONGEST_LINGER_S = 60.0
 def _lanes(value: list[int]) -> list[int]:
     for lane in value:
         if lane not in LANES:
-            raise wrong(f"{lane} is no lane", "write 0 (alarms), 1 (events), 2 (samples) or 3 (diagnostics)")  # fmt: skip
+            raise wrong(*fault("setting.lane", lane=lane))
     if len(set(value)) != len(value):
-        raise wrong("the same lane twice", "name each lane once")
+        raise wrong(*fault("setting.lane_twice"))
     return value
 
 
 def _linger(value: float) -> float:
     if value > LONGEST_LINGER_S:
-        raise wrong(f"{value:g} s is too long", "write 0ms to 60s")
+        raise wrong(*fault("setting.too_long", value=value))
     return value
 
 
 def _max_life(value: float) -> float:
     if not 1 <= value <= 86_400:
-        raise wrong(f"{value:g} s is not allowed", "write 1s to 24h")
+        raise wrong(*fault("setting.seconds", value=value, low="1s", high="24h"))
     return value
 
 

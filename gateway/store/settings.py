@@ -5,29 +5,30 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from gateway.settings import Duration, Section, Size, wrong
+from gateway.words.text import fault
 
 
 def _group(value: float) -> float:
     if not 1 <= value <= 60:
-        raise wrong(f"{value:g} s is out of range", "write 1s to 60s")
+        raise wrong(*fault("setting.out_of_range", value=value, low="1s", high="60s"))
     return value
 
 
 def _linger(value: float) -> float:
     if not 0 <= value <= 60:
-        raise wrong(f"{value:g} s is out of range", "write 0s to 60s")
+        raise wrong(*fault("setting.out_of_range", value=value, low="0s", high="60s"))
     return value
 
 
 def _quota(value: int) -> int:
     if value < SMALLEST_QUOTA:
-        raise wrong(f"{value} bytes are too few", "write 1MB or more")
+        raise wrong(*fault("setting.few_bytes", value=value))
     return value
 
 
 def _events(value: int) -> int:
     if value > LARGEST_EVENTS:
-        raise wrong(f"{value} bytes are too many", "write 100MB or less")
+        raise wrong(*fault("setting.many_bytes", value=value))
     return value
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 # Who takes what is wrong and how to mend it: from which argument on.
 TAKERS = {
-    "RuleError": 0, "wrong": 0, "Fault": 0, "problem": 1, "note": 1, "_problem": 1, "_note": 1,
+    "RuleError": 0, "wrong": 0, "Fault": 0, "problem": 1, "note": 1, "_problem": 1, "_note": 1, "_tell": 1,
 }  # fmt: skip
 
 

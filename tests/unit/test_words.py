@@ -19,8 +19,12 @@ ENGLISH, CHINESE = CATALOGUES["en"], CATALOGUES["zh"]
 COVERED = [
     *sorted((ROOT / "rules").glob("*.py")),
     *(ROOT / f"gateway/{name}.py" for name in (
-        "config", "document", "section_checks", "sections", "settings", "validate",
+        "allow", "assemble", "case", "case_operation", "case_read", "case_text", "config", "document",
+        "driver", "endpoint", "fixture", "recipients", "section_checks", "sections", "settings",
+        "site_limit", "store/settings", "sinks/settings", "sinks/influx_settings", "strategy", "trial",
+        "validate",
     )),
+    *(ROOT / f"drivers/{name}/settings.py" for name in ("ble", "modbus", "mqtt")),
 ]  # fmt: skip
 SOURCES = [
     path

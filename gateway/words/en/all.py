@@ -2,6 +2,7 @@
 
 from gateway.words.en import (
     alarm,
+    case,
     config,
     expression,
     file,
@@ -9,12 +10,14 @@ from gateway.words.en import (
     live,
     page,
     rule,
+    settings,
     template,
     value,
 )
 
 TEXTS: dict[str, str | tuple[str, str]] = {
     **alarm.TEXTS,
+    **case.TEXTS,
     **config.TEXTS,
     **expression.TEXTS,
     **file.TEXTS,
@@ -22,6 +25,7 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     **live.TEXTS,
     **page.TEXTS,
     **rule.TEXTS,
+    **settings.TEXTS,
     **template.TEXTS,
     **value.TEXTS,
 }

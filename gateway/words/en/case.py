@@ -1,0 +1,25 @@
+"""What is said about cases of rules, in English."""
+
+TEXTS: dict[str, str | tuple[str, str]] = {
+    "case.start": ("{value} is no time", "write e.g. 2026-03-02T03:00:00+08:00"),
+    "case.zone": ("{value} has no time zone", "write e.g. 2026-03-02T03:00:00+08:00"),
+    "case.moment": ("{value} is no time", "write e.g. +8.2s or +1h30m"),
+    "case.reading": ("no reading", "write DEVICE.POINT = VALUE"),
+    "case.point": ("'{point}' is no point of {device} (profile {profile})", "{fix}"),
+    "case.value": ("'{value}' is no value of {point}", "{fix}"),
+    "case.outside": ("{value} is outside of what {point} may be: its driver would call it bad", "write a value inside, or {bad}"),
+    "case.many": ("{number} values", "write at most {most} values"),
+    "case.step": ("'{word}' has a step but no number", "write e.g. 1+2x10"),
+    "case.input": ("no input", "write e.g. +8.2s smoke-1.alarm.smoke = true"),
+    "case.every": ("no time between values", "write e.g. 10s"),
+    "case.times": ("{count} of at, by and never", "write one of them"),
+    "case.nothing": ("nothing is expected", "add raised, cleared, annunciated, written or told"),
+    "case.add_recipients": "add `recipients:`",
+    "case.never": ("'{text}' is not understood", "write e.g. raised RULE or written DEVICE.POINT"),
+    "case.no_alarm": ("{name} has no alarm: it is never raised", "expect what it writes"),
+    "case.unknown_alarm": ("unknown alarm '{name}'", "{fix}"),
+    "case.rules": ("'{name}' cannot be used", "name a file of rules, seen from this one"),
+    "trial.refused": ("{at} {why}", "mend the input `{kind}`"),
+    "case.no_time": ("no time", "write e.g. 2h"),
+    "trial.unexpected": ("not expected: {happened}", "expect it, or mend the rule"),
+}  # fmt: skip

@@ -1,0 +1,25 @@
+"""What is said about cases of rules, in Chinese."""
+
+TEXTS: dict[str, str | tuple[str, str]] = {
+    "case.start": ("{value} 不是时间", "例如：2026-03-02T03:00:00+08:00"),
+    "case.zone": ("{value} 没有时区", "例如：2026-03-02T03:00:00+08:00"),
+    "case.moment": ("{value} 不是时间", "例如：+8.2s 或 +1h30m"),
+    "case.reading": ("不是读数", "请写 DEVICE.POINT = VALUE"),
+    "case.point": ("“{point}”不是 {device} 的测点（设备模板 {profile}）", "{fix}"),
+    "case.value": ("“{value}”不是 {point} 的值", "{fix}"),
+    "case.outside": ("{value} 超出 {point} 的范围：驱动会判为坏值", "请写范围内的值，或 {bad}"),
+    "case.many": ("{number} 个值", "最多写 {most} 个值"),
+    "case.step": ("“{word}”有步长而没有数值", "例如：1+2x10"),
+    "case.input": ("不是输入", "例如：+8.2s smoke-1.alarm.smoke = true"),
+    "case.every": ("值之间没有间隔", "例如：10s"),
+    "case.times": ("at、by、never 写了 {count} 个", "请写其中一个"),
+    "case.nothing": ("没有期望", "请加 raised、cleared、annunciated、written 或 told"),
+    "case.add_recipients": "请加 `recipients:`",
+    "case.never": ("无法理解“{text}”", "例如：raised RULE 或 written DEVICE.POINT"),
+    "case.no_alarm": ("{name} 没有告警：不会触发", "请期望它写入的值"),
+    "case.unknown_alarm": ("没有告警“{name}”", "{fix}"),
+    "case.rules": ("“{name}”无法使用", "请写规则文件名（相对于本文件）"),
+    "trial.refused": ("{at} 未被接受：{why}", "请改正输入 `{kind}`"),
+    "case.no_time": ("不是时长", "例如：2h"),
+    "trial.unexpected": ("意外发生：{happened}", "请加入期望，或改正规则"),
+}  # fmt: skip
