@@ -79,4 +79,6 @@ def show(
 
 
 def _in_language(problem: Problem) -> dict[str, object]:
-    return problem._replace(what=say(problem.what), fix=say(problem.fix))._asdict()
+    """`id` is that of the catalogue, the same in each language; empty for a text beside it."""
+    said = problem._replace(what=say(problem.what), fix=say(problem.fix))
+    return {"id": problem.what.id if isinstance(problem.what, Said) else "", **said._asdict()}

@@ -199,7 +199,7 @@ def test_check_speaks_the_language_that_was_asked_for(
     assert english[3] == "1 problem: the configuration is refused"
     assert main([*check, "--json", "--lang", "zh"]) == 78
     (problem,) = json.loads(capsys.readouterr().out)["problems"]
-    assert problem["what"] == "数值没有单位，而另一边是电压"
+    assert (problem["id"], problem["what"]) == ("unit.missing", "数值没有单位，而另一边是电压")
     (tmp_path / "rules.yaml").write_text(RULES.replace("253", "253 V"))
     assert main(check) == 0
     assert "正常：1 台设备、1 条链路、1 条规则、0 个上级平台" in capsys.readouterr().out
