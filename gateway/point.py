@@ -12,6 +12,7 @@ from gateway.model import Severity
 from gateway.settings import Duration, Section, wrong
 from gateway.strategy import Strategy
 from gateway.units import UNITS, code_of
+from gateway.words.text import fault, text
 
 _PART = re.compile(r"[a-z][a-z0-9_]*")
 _POINT_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*(\[[0-9]{1,4}\])?")
@@ -21,17 +22,18 @@ def _unit(value: str) -> str:
     if value in UNITS:
         return value
     code = code_of(value)
-    raise wrong(f"'{value}' is no UCUM code", f"write {code}" if code else suggest(value, UNITS))
+    fix = text("hint.write", example=code) if code else suggest(value, UNITS)
+    raise wrong(*fault("profile.ucum", unit=value, fix=fix))
 
 
 def _decimal(value: object) -> Decimal:
     """Exact: `0.1` in quotes stays one tenth."""
     if not isinstance(value, str):
-        raise wrong(f"{value!r} is not a decimal text", f'write "{value}" in quotes, so that it stays exact')  # fmt: skip
+        raise wrong(*fault("profile.decimal_text", shown=repr(value), value=str(value)))
     try:
         return Decimal(value)
     except InvalidOperation:
-        raise wrong(f"'{value}' is no decimal number", 'write e.g. "0.1"') from None
+        raise wrong(*fault("profile.decimal", value=value)) from None
 
 
 def _factor(value: object) -> Decimal:
@@ -50,15 +52,15 @@ def _formula(value: object) -> Expression | None:
     try:
         return parse(value)
     except ValueError as error:
-        raise wrong(f"'{value}' is no expression: {error}", 'write e.g. "0.1 * ct" or "10 ** -dec"') from None  # fmt: skip
+        raise wrong(*fault("profile.expression", value=value, why=str(error))) from None
 
 
 def _severity(value: object) -> Severity:
     try:
         return Severity[str(value).upper()]
     except KeyError:
-        names = ", ".join(s.name.lower() for s in reversed(Severity))
-        raise wrong(f"'{value}' is no severity", f"write one of {names}") from None
+        names = [s.name.lower() for s in reversed(Severity)]
+        raise wrong(*fault("profile.severity", value=str(value), names=names)) from None
 
 
 def is_name(text: str) -> bool:
@@ -69,7 +71,7 @@ def is_name(text: str) -> bool:
 def point_name(value: str) -> str:
     if _POINT_NAME.fullmatch(value):
         return value
-    raise wrong(f"'{value}' is no point name", "use a-z, 0-9, '_' and dots, e.g. elec.voltage.a")
+    raise wrong(*fault("profile.point_name", value=value))
 
 
 Unit = Annotated[str, AfterValidator(_unit)]

@@ -7,27 +7,27 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from gateway.model import Severity
 from gateway.settings import Duration, Section, Text, wrong
+from gateway.words.text import fault
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
-_EXAMPLE = 'write a condition in quotes, e.g. "fire.bus == fault"'
 
 
 def _name(value: str) -> str:
     if _NAME.fullmatch(value):
         return value
-    raise wrong(f"'{value}' is no name", "use a-z, 0-9, '_' and dots, e.g. level.high")
+    raise wrong(*fault("profile.alarm_name", value=value))
 
 
 def _condition(value: object) -> object:
     if isinstance(value, str) and value.strip():
         return value
-    raise wrong(f"{value!r} is no condition", _EXAMPLE)
+    raise wrong(*fault("profile.alarm_condition", value=repr(value)))
 
 
 def _severity(value: object) -> Severity:
     if value in {"life", "safety", "operational"}:
         return Severity[str(value).upper()]
-    raise wrong(f"{value!r} is no severity of an alarm", "write life, safety or operational")
+    raise wrong(*fault("profile.alarm_severity", value=repr(value)))
 
 
 Condition = Annotated[

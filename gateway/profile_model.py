@@ -12,6 +12,7 @@ from gateway.model import Severity, Value
 from gateway.point import Address, Exact, Number, Point, PointName, point_name
 from gateway.profile_alarm import AlarmRule
 from gateway.settings import Duration, Section, wrong
+from gateway.words.text import fault
 from gateway.words.text import text as text_
 
 _ELEMENT = "[{n}]"  # at the end of an array's id
@@ -25,7 +26,7 @@ _FIRMWARE = re.compile(
 def _variable_name(value: str) -> str:
     if _VARIABLE.fullmatch(value):
         return value
-    raise wrong(f"'{value}' is no name of a variable", "use a-z, 0-9 and '_', e.g. ct")
+    raise wrong(*fault("profile.variable", value=value))
 
 
 VariableName = Annotated[str, AfterValidator(_variable_name)]
@@ -34,26 +35,26 @@ VariableName = Annotated[str, AfterValidator(_variable_name)]
 def _variant_name(value: str) -> str:
     if _VARIANT.fullmatch(value):
         return value
-    raise wrong(f"'{value}' is no name of a variant", "use a-z, 0-9, '_' and '-', e.g. gen2019")
+    raise wrong(*fault("profile.variant", value=value))
 
 
 def _firmware(value: str) -> str:
     if _FIRMWARE.fullmatch(value):
         return value
-    raise wrong(f"'{value}' is no range of versions", 'write e.g. ">=1.2" or ">=1.2, <2"')
+    raise wrong(*fault("profile.versions", value=value))
 
 
 def _array_name(value: str) -> str:
     if value.endswith(_ELEMENT):
         point_name(value.removesuffix(_ELEMENT))
         return value
-    raise wrong(f"'{value}' is no array", f"end it with {_ELEMENT}, e.g. fire.device{_ELEMENT}")
+    raise wrong(*fault("profile.array", value=value, end=_ELEMENT))
 
 
 def _range(value: list[int | float]) -> list[int | float]:
     low, high = value
     if low > high:
-        raise wrong(f"no number is in {low} to {high}", f"write [{high}, {low}]")
+        raise wrong(*fault("profile.range", low=low, high=high))
     return value
 
 

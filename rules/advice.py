@@ -12,6 +12,7 @@ from rules.check import Report
 from rules.hours import DAY_MIN, Hours
 from rules.limits import impossible
 from rules.model import Instance, RuleSet
+from rules.periods import BYTES_A_SAMPLE
 from rules.predicate import Predicate
 from rules.section import RuleSection
 from rules.sequence import Branches, Setting, Steps, Wait, WaitUntil, Watched
@@ -20,7 +21,7 @@ from rules.term import Both, Either, Not, Term, renumbered
 
 WEEK_MIN = 7 * DAY_MIN
 MOST_PAIRS = 5_000  # of claims that are compared: about 0.2 s
-WINDOWS_BYTES = 64_000_000  # an eighth of what the service may use (release/files/systemd)
+WINDOWS_BYTES = 400_000 * BYTES_A_SAMPLE  # as many are read again after a restart (gateway.recall)
 
 Place = tuple[str, str]  # device, point
 

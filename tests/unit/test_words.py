@@ -20,7 +20,7 @@ COVERED = [
     *sorted((ROOT / "rules").glob("*.py")),
     *(ROOT / f"gateway/{name}.py" for name in (
         "allow", "assemble", "case", "case_operation", "case_read", "case_text", "config", "document",
-        "driver", "endpoint", "fixture", "recipients", "section_checks", "sections", "settings",
+        "driver", "endpoint", "fixture", "point", "profile_alarm", "profile_model", "recipients", "section_checks", "sections", "settings",
         "site_limit", "store/settings", "sinks/settings", "sinks/influx_settings", "strategy", "trial",
         "validate",
     )),
