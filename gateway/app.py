@@ -10,7 +10,7 @@ from uuid import UUID
 
 from gateway import announce, control
 from gateway.audit import AuditLog
-from gateway.audit_hooks import audited, begin, refusals, telling
+from gateway.audit_hooks import LOOKS, audited, begin, refusals, telling
 from gateway.bus import Bus
 from gateway.clock import SystemClock
 from gateway.commands import Commands
@@ -31,7 +31,6 @@ from gateway.lag import Lag
 from gateway.loglevels import LogLevels
 from gateway.metrics import Metrics
 from gateway.model import (
-    LANE_ALARM,
     Event,
     EventKind,
     Severity,
@@ -44,6 +43,7 @@ from gateway.recall import recall
 from gateway.rekey import rekeying
 from gateway.reload import Reload
 from gateway.report import Reports
+from gateway.retiring import Retiring
 from gateway.safemode import SafeMode, reduced
 from gateway.sinks.downlink import Downlink
 from gateway.sinks.influx_settings import NAME as INFLUX
@@ -58,7 +58,7 @@ from gateway.snapshot import (
     StrangerPart,
 )
 from gateway.state import State
-from gateway.status import Alarm, Lane, readings, snapshot
+from gateway.status import Alarm, Lane, readings, snapshot, store_part
 from gateway.store.store import Store
 from gateway.supervise import Contained, Run, supervise
 from gateway.systemd import Systemd
@@ -144,6 +144,7 @@ class App:
         self.levels = LogLevels()
         self.tap = Tap(self.devices, partial(setattr, self.bus, "tap"))
         self.wall = Wall(self.clock, self.decider, self.bus, self.moments)
+        self.retiring = Retiring(self.journal, self.clock, config.store.group_commit + 1, self.tell)
         self.reload = Reload(self)
         self.metrics = Metrics(lambda: self.config.metrics, lambda: snapshot(self))
 
@@ -155,6 +156,7 @@ class App:
         await asyncio.to_thread(self.journal.open)
         await asyncio.to_thread(self.mode.begin)
         await asyncio.to_thread(self.moments.load)
+        await asyncio.to_thread(self.clock.remember, self.config.state_dir)
         if self.safe_mode:
             self.config = reduced(self.config)
             self.decider.restrict(self.config.rules)
@@ -175,7 +177,8 @@ class App:
         self.notifier.restore(self.journal.alarms)
         try:
             handlers = audited(self._handlers(), self.audit)
-            async with control.serve(self.config.state_dir, handlers):
+            access = control.Access(LOOKS, self.reload.operators)
+            async with control.serve(self.config.state_dir, handlers, access):
                 await self._run_core(stop)
             await asyncio.to_thread(self.mode.end)
         finally:
@@ -257,7 +260,10 @@ class App:
 
     @property
     def parts(self) -> Parts:
-        return Parts(self.journal, self.commands, self.groups, self.audit, self.clock, self.tell)
+        return Parts(
+            self.journal, self.commands, self.groups, self.audit, self.clock, self.tell,
+            self.reload.wish,
+        )  # fmt: skip
 
     def _stages(self) -> list[Stage]:
         """What has to get on for the gateway to be alive."""
@@ -301,6 +307,7 @@ class App:
             await asyncio.sleep(HOUSEKEEPING_S)
             self._report_losses()
             self.bus.report_losses()
+            self.retiring.look(sink_lanes(self.config))
             await asyncio.to_thread(self.clock.refresh)
 
     # -- what the control socket offers ---------------------------------------------------------
@@ -365,17 +372,7 @@ class App:
         return {name: (s.health, lanes(s)) for name, s in self.upstreams.items()}
 
     def store(self) -> StorePart:
-        stats = self.journal.stats()
-        return {
-            "state": stats.state, "reason": stats.reason, "directory": str(self.config.state_dir),
-            "epoch": stats.epoch, "queued": stats.queued, "bytes_on_disk": stats.bytes_on_disk,
-            "free_bytes": stats.free_bytes, "commit_ms_p99": stats.commit_ms_p99,
-            "written": stats.written,
-            "dropped": dict(stats.dropped), "evicted": dict(stats.evicted),
-            "undelivered": stats.undelivered, "reserve": stats.reserve,
-            "telemetry_bytes": stats.telemetry_bytes, "telemetry_quota": self.config.store.telemetry_quota,
-            "alarm_bytes": stats.event_bytes[LANE_ALARM], "alarm_quota": self.config.store.alarm_quota,
-        }  # fmt: skip
+        return store_part(self.journal.stats(), self.config.state_dir, self.config.store)
 
     def counters(self) -> dict[str, int]:
         return dict(self.bus.counters)

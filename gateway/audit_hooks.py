@@ -16,21 +16,9 @@ from rules.trace import Result, Traces
 
 log = logging.getLogger(__name__)
 
-# Verbs of the control socket that change nothing; `command` and `reload` tell their results themselves.
-LOOKS = frozenset(
-    {
-        "status",
-        "devices",
-        "cursors",
-        "command",
-        "reload",
-        "unknown",
-        "rules",
-        "explain",
-        "alarms",
-        "tail",
-    }
-)
+# Verbs of the control socket that change nothing; whoever may open the socket may ask them.
+LOOKS = frozenset({"status", "devices", "cursors", "unknown", "rules", "explain", "alarms", "tail"})
+TOLD = frozenset({"command", "reload"})  # they tell their results themselves
 
 
 def telling(audit: AuditLog, traces: Traces) -> Callable[[CommandResult], None]:
@@ -64,7 +52,7 @@ def refusals(audit: AuditLog) -> Callable[[Event], None]:
 def audited(handlers: Mapping[str, Handler], audit: AuditLog) -> dict[str, Handler]:
     """Handlers of the control socket: those that change something are told, refusals too."""
     return {
-        verb: handler if verb in LOOKS else _audited(verb, handler, audit)
+        verb: handler if verb in LOOKS | TOLD else _audited(verb, handler, audit)
         for verb, handler in handlers.items()
     }
 

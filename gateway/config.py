@@ -24,7 +24,14 @@ from gateway.own import own_device
 from gateway.profile import Profile, find, load_profile, names, own_files
 from gateway.recipients import RecipientSection
 from gateway.secret import resolve
-from gateway.sections import NOT_YET, File, GatewaySection, LogSection, ReloadSection
+from gateway.sections import (
+    NOT_YET,
+    ControlSection,
+    File,
+    GatewaySection,
+    LogSection,
+    ReloadSection,
+)
 from gateway.settings import Id, Section
 from gateway.sinks.influx_settings import InfluxSection
 from gateway.sinks.line import faults
@@ -71,6 +78,7 @@ class Config:
     files: tuple[Path, ...] = ()  # it, its parts, its rules and its own profiles, as they were read
     reload: ReloadSection = field(default=ReloadSection())
     metrics: MetricsSection | None = None
+    control: ControlSection = field(default=ControlSection())
     rule_files: tuple[Path, ...] = ()
     notes: tuple[Problem, ...] = field(default=())
     doubts: tuple[Problem, ...] = ()
@@ -166,7 +174,7 @@ class _Loader:
             path=Path(self.document.name), gateway=file.gateway, state_dir=state_dir, links=links,
             devices=active, own=own, rules=rules, store=file.store, influxdb=file.influxdb, upstream=file.upstream,
             recipients=file.recipients, commands=file.commands, log=file.log, report=file.report,
-            reload=file.reload, metrics=file.metrics, notes=tuple(self.notes),
+            reload=file.reload, metrics=file.metrics, control=file.control, notes=tuple(self.notes),
             doubts=tuple(doubts(self.document, links, file.upstream)),
             files=(*self.parts, *rule_files(file.rules), *own_files(self.folders)),
             rule_files=tuple(rule_files(file.rules)),

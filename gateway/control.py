@@ -21,6 +21,7 @@ from collections.abc import (
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
 import orjson
 
@@ -31,6 +32,9 @@ MAX_REQUEST = 64 * 1024
 MAX_CONNECTIONS = 8
 CLOSE_S = 1.0  # for the connections that are open when the daemon stops
 DEADLINE_S = 5.0  # to send the request, and again to read the answer
+ONLY_LOOK = "you may look, not change: that is for root, the gateway's user and control.operators"
+_SO_PEERGROUPS = 59  # asm-generic/socket.h, since Linux 4.13
+_GROUPS_BYTES = 1024  # the most that Python asks for: 256 groups
 LONGEST_PATH = 107  # bytes: sun_path of unix(7) less its NUL
 
 Handler = Callable[[Mapping[str, object], int], Awaitable[object]]
@@ -39,21 +43,47 @@ which each part is a line until the caller hangs up. Raises ValueError to refuse
 """
 
 
+class Peer(NamedTuple):
+    """Who is at the other end, as the kernel says (SO_PEERCRED, SO_PEERGROUPS, unix(7))."""
+
+    uid: int
+    groups: frozenset[int]
+
+    @property
+    def owner(self) -> bool:
+        return self.uid in {0, os.geteuid()}
+
+
+class Access(NamedTuple):
+    """Who may open the socket may ask the verbs `looks`; the others are for root, the daemon's own
+    user, and members of the group `operators()` (None: nobody else).
+    """
+
+    looks: Container[str]
+    operators: Callable[[], int | None]
+
+    def allows(self, verb: str, peer: Peer) -> bool:
+        return verb in self.looks or peer.owner or self.operators() in peer.groups
+
+
 @asynccontextmanager
-async def serve(directory: Path, handlers: Mapping[str, Handler]) -> AsyncIterator[None]:
+async def serve(
+    directory: Path, handlers: Mapping[str, Handler], access: Access | None = None
+) -> AsyncIterator[None]:
     """Listen on `directory`/control.sock for the time of the block, and on a socket without a file.
 
     The latter is there when the storage device fails: only for root and the daemon's own user.
+    Without `access` whoever can open the socket may do everything.
     """
     path = directory / NAME
     doors: list[tuple[socket.socket, _Server]] = []
     try:
-        doors.append((await asyncio.to_thread(_bind, path), _Server(handlers)))
+        doors.append((await asyncio.to_thread(_bind, path), _Server(handlers, access)))
     except OSError as error:
         extra = {"component": "control"}
         log.warning("%s: %s; only root and our own user may ask", path, error, extra=extra)
     with suppress(OSError):  # somebody has taken the name
-        doors.append((_bind_abstract(directory), _Server(handlers, {0, os.geteuid()})))
+        doors.append((_bind_abstract(directory), _Server(handlers, access, owners=True)))
     listeners = [
         await asyncio.start_unix_server(server.connected, sock=sock, limit=MAX_REQUEST)
         for sock, server in doors
@@ -110,9 +140,13 @@ def _address(directory: Path) -> Iterator[str]:
 
 
 class _Server:
-    def __init__(self, handlers: Mapping[str, Handler], uids: Container[int] | None = None) -> None:
+    def __init__(
+        self, handlers: Mapping[str, Handler], access: Access | None, *, owners: bool = False
+    ) -> None:
+        """`owners`: root and our own user alone may ask."""
         self._handlers = handlers
-        self._uids = uids  # who may ask; None: whoever can open the socket
+        self._access = access
+        self._owners = owners
         self._lives: set[asyncio.Timeout] = set()  # one for each open connection
         self._closing = False
         self._none_left = asyncio.Event()
@@ -151,7 +185,7 @@ class _Server:
         except ValueError as error:  # too long for the limit, or not JSON
             await self._send(writer, {"error": f"request not understood: {error}"})
             return
-        answer = await self._answer(request, _uid(writer))
+        answer = await self._answer(request, _peer(writer.get_extra_info("socket")))
         if isinstance(answer, AsyncGenerator):
             async with aclosing(answer):
                 async for part in answer:
@@ -159,15 +193,18 @@ class _Server:
             return
         await self._send(writer, answer)
 
-    async def _answer(self, request: object, uid: int) -> object:
-        if self._uids is not None and uid not in self._uids:
+    async def _answer(self, request: object, peer: Peer) -> object:
+        if self._owners and not peer.owner:
             return {"error": "storage fails: only root and the gateway's own user may ask now"}
         verb = request.get("verb") if isinstance(request, dict) else None
         handler = self._handlers.get(str(verb))
         if handler is None or not isinstance(request, dict):
             return {"error": f"unknown verb {verb!r}; known: {', '.join(self._handlers)}"}
+        if self._access is not None and not self._access.allows(str(verb), peer):
+            log.warning("uid %d may not ask %r", peer.uid, verb, extra={"component": "control"})
+            return {"error": f"{verb}: {ONLY_LOOK}"}
         try:
-            result = await handler(request, uid)
+            result = await handler(request, peer.uid)
             return result if isinstance(result, AsyncGenerator) else {"result": result}
         except ValueError as error:
             return {"error": str(error)}
@@ -179,16 +216,12 @@ class _Server:
             await writer.drain()
 
 
-def _uid(writer: asyncio.StreamWriter) -> int:
-    return _peer(writer.get_extra_info("socket"))
-
-
-def _peer(sock: socket.socket) -> int:
-    """Who is at the other end (SO_PEERCRED, unix(7))."""
-    _pid, uid, _gid = struct.unpack(
-        "3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-    )
-    return int(uid)
+def _peer(sock: socket.socket) -> Peer:
+    _pid, uid, gid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    raw = b""
+    with suppress(OSError):  # ERANGE, more groups: then the first one alone counts
+        raw = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_BYTES)
+    return Peer(uid, frozenset({gid, *(group for (group,) in struct.iter_unpack("I", raw))}))
 
 
 def ask(directory: Path, request: Mapping[str, object], timeout_s: float) -> object:
@@ -253,7 +286,7 @@ def _connect_abstract(sock: socket.socket, directory: Path) -> bool:
         sock.connect(_abstract(directory))
     except OSError:
         return False
-    return _peer(sock) in {0, owner, os.geteuid()}
+    return _peer(sock).uid in {0, owner, os.geteuid()}
 
 
 def _line(sock: socket.socket) -> bytes:

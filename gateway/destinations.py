@@ -10,7 +10,7 @@ from gateway.commands import Commands
 from gateway.config import Config
 from gateway.model import LANE_DIAGNOSTIC, LANES
 from gateway.sinks.build import upstreams
-from gateway.sinks.desired import Desired
+from gateway.sinks.desired import Apply, Desired
 from gateway.sinks.downlink import Downlink, GroupCommands
 from gateway.sinks.influx_settings import NAME as INFLUX
 from gateway.sinks.influx_types import FieldTypes
@@ -32,6 +32,7 @@ class Parts(NamedTuple):
     audit: AuditLog
     clock: Clock
     tell: Tell
+    apply: Apply  # a configuration that a platform wishes
 
 
 class Destinations(NamedTuple):
@@ -63,8 +64,9 @@ def _downlink(name: str, config: Config, parts: Parts) -> Downlink | None:
     desired = None
     if section.config:
         desired = Desired(
-            name, config.state_dir, config.path, gateway_id=config.gateway.id, audit=parts.audit
-        )
+            name, config.state_dir, config.path, gateway_id=config.gateway.id, audit=parts.audit,
+            apply=parts.apply if section.config == "apply" else None,
+        )  # fmt: skip
     return Downlink(
         name, section, gateway_id=config.gateway.id, commands=parts.commands, ledger=parts.store,
         audit=parts.audit, clock=parts.clock, desired=desired, groups=parts.groups,

@@ -27,19 +27,21 @@ async def exchange(app: "App", new: Config, plan: Plan) -> None:
     await app.links.stop(plan.links.gone)
     await app.outlets.stop(plan.sinks.gone)
     await app.ways.stop(plan.sinks.gone)
-    made = await destinations(_of_sinks(new, plan.sinks.fresh), app.parts)
+    app.retiring.keep(new.devices)
+    app.retiring.remove(app.devices[name] for name in plan.devices.removed)
+    made = await destinations(_of_sinks(app, new, plan.sinks.fresh), app.parts)
     _take_over(app, new, plan, built, made)
     app.run_links(plan.links.fresh)
     app.run_sinks(plan.sinks.fresh)
 
 
-def _of_sinks(config: Config, names: Iterable[str]) -> Config:
-    """With these destinations alone."""
+def _of_sinks(app: "App", config: Config, names: Iterable[str]) -> Config:
+    """With these destinations alone, and with devices whose records are still to be delivered."""
     wanted = set(names)
     upstream = {name: section for name, section in config.upstream.items() if name in wanted}
-    return replace(
-        config, upstream=upstream, influxdb=config.influxdb if INFLUX in wanted else None
-    )
+    influxdb = config.influxdb if INFLUX in wanted else None
+    devices = {**app.retiring.devices, **config.devices}
+    return replace(config, upstream=upstream, influxdb=influxdb, devices=devices)
 
 
 def _take_over(
@@ -74,7 +76,7 @@ def _take_points(app: "App", new: Config, plan: Plan) -> None:
         app.journal.describe(infos(new))
         app.state.adopt({name: device.profile for name, device in new.everything.items()})
         app.counted.adopt(*counters(new))
-        app.reports.adopt(new.everything.values())
+        app.reports.adopt(new.everything, {*plan.devices.fresh, new.own.id})
     if plan.engine:
         now_ns = app.clock.boottime_ns()
         app.decider.adopt(new.rules, app.state.samples(), now_ns, app.bus)

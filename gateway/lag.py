@@ -2,7 +2,10 @@
 
 import asyncio
 import math
+import time
 from collections import deque
+
+from gateway.stuck import watching
 
 TICK_S = 0.02
 KEPT = 3_000  # the last minute
@@ -14,10 +17,24 @@ class Lag:
     def __init__(self) -> None:
         self._late: deque[float] = deque(maxlen=KEPT)
         self._worst = 0.0
+        self._turned_at: float | None = None
+
+    def age_s(self) -> float:
+        """Since the last tick; 0 before the first. From any thread."""
+        at = self._turned_at
+        return 0.0 if at is None else time.monotonic() - at
 
     async def run(self) -> None:
+        with watching(self.age_s):
+            try:
+                await self._tick()
+            finally:
+                self._turned_at = None
+
+    async def _tick(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
+            self._turned_at = time.monotonic()
             due = loop.time() + TICK_S
             await asyncio.sleep(TICK_S)
             late = max(0.0, loop.time() - due) * 1e3

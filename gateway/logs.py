@@ -1,11 +1,12 @@
 """Log lines on standard error: JSON for machines, or plain for people."""
 
 import logging
-import sys
 import time
 from typing import Literal
 
 import orjson
+
+from gateway.log_writer import LineWriter, Lost
 
 
 class JsonFormatter(logging.Formatter):
@@ -38,10 +39,21 @@ class ConsoleFormatter(logging.Formatter):
 
 
 def setup(style: Literal["json", "console"], level: str) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if style == "json" else ConsoleFormatter())
+    """Also while it runs: with another style or level."""
+    writer = _writer() or LineWriter()
+    writer.setFormatter(JsonFormatter() if style == "json" else ConsoleFormatter())
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = [writer]
     root.setLevel(level.upper())
     for noisy in ("pymodbus", "aiomqtt", "mqtt", "paho"):  # they log attempts; we log transitions
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
+
+
+def lost() -> Lost:
+    """Of the log of this process."""
+    writer = _writer()
+    return Lost(0, "") if writer is None else writer.lost
+
+
+def _writer() -> LineWriter | None:
+    return next((h for h in logging.getLogger().handlers if isinstance(h, LineWriter)), None)

@@ -100,8 +100,10 @@ class EventKind(StrEnum):
     CERTIFICATE_RENEWED = "certificate_renewed"
     NOTIFICATION = "notification"  # to a recipient
     NOTIFIED = "notified"  # how it ended
+    CLOCK_STEP = "clock_step"  # the wall clock was set, or is trusted now, or no longer
     CONFIG_APPLIED = "config_applied"  # while running: `gateway.reload`
     CONFIG_REFUSED = "config_refused"  # the one before goes on
+    DEVICE_RETIRED = "device_retired"  # removed by a reload, and all its records are delivered
     CONFIG_ROLLED_BACK = "config_rolled_back"  # a link or upstream did not come up again
     DRILL = "drill"  # a linkage was run on demand: no alarm, `drill: true`
 
@@ -130,6 +132,22 @@ class Event(NamedTuple):
 
 
 Item = Sample | Event
+
+NO_OFFSETS: Mapping[int, int] = MappingProxyType({})
+
+
+def timed(item: Item, offsets: Mapping[int, int]) -> tuple[Item, str]:
+    """`item` with the time that it had, as far as that is known by now, and what that is worth: "" as
+    recorded with a trusted clock, `backfilled`, `unknown`.
+
+    `offsets`: wall minus boot time (ns) of the boots whose clock was trusted at some time.
+    """
+    if item.clock_ok:
+        return item, ""
+    offset = offsets.get(item.boot)
+    if offset is None:
+        return item, "unknown"
+    return item._replace(time_ns=item.received_ns + offset), "backfilled"
 
 
 def lane_of(item: Item) -> int:

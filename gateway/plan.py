@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from gateway.config import Config
-from gateway.driver import Device
+from gateway.profile import Profile
 from gateway.sinks.influx_settings import NAME as INFLUX
+
+SHOWN = 20  # names of a kind, for people and events
 
 
 class Change(NamedTuple):
@@ -51,30 +53,31 @@ class Plan(NamedTuple):
     def empty(self) -> bool:
         return not any(self)
 
-    @property
-    def restarted(self) -> frozenset[tuple[str, str]]:
-        """Links and upstreams that end and begin again: what the change may have broken."""
-        links = {("link", name) for name in self.links.changed}
-        return frozenset(links | {("upstream", name) for name in self.sinks.changed})
-
     def told(self) -> dict[str, object]:
         """For people and events: what is added, removed, changed, by kind; only what there is."""
         told: dict[str, object] = {}
         for kind, names in self._asdict().items():
             if isinstance(names, Change):
-                part = {how: list(which) for how, which in names._asdict().items() if which}
+                part = {how: _some(which) for how, which in names._asdict().items() if which}
                 told |= {kind: part} if part else {}
         return told | ({"sections": list(self.others)} if self.others else {})
 
 
+def _some(names: tuple[str, ...]) -> list[str]:
+    more = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
+    return [*names[:SHOWN], *more]
+
+
 def plan(old: Config, new: Config, *, rules: bool) -> Plan:
     """`rules`: the texts of the rule files are other ones."""
-    devices = _changes(old.devices, new.devices)
+    same = _same_profiles(old, new)
+    devices = _changes(_devices(old, same), _devices(new, same))
     recipients = _changes(old.recipients, new.recipients)
-    others = ("gateway", "commands", "log", "report", "reload", "metrics")
+    others = ("gateway", "commands", "log", "report", "reload", "metrics", "control")
+    links = _changes(_links(old, same), _links(new, same))
     return Plan(
         fixed=_fixed(old, new),
-        links=_changes(_links(old), _links(new)),
+        links=links,
         devices=devices,
         sinks=_changes(_sinks(old, devices), _sinks(new, devices)),
         rules=_changes({r.id: r for r in old.rules.rules}, {r.id: r for r in new.rules.rules}),
@@ -82,6 +85,19 @@ def plan(old: Config, new: Config, *, rules: bool) -> Plan:
         engine=rules or bool(devices) or bool(recipients) or old.gateway != new.gateway,
         others=tuple(name for name in others if getattr(old, name) != getattr(new, name)),
     )
+
+
+def watched(old: Config, new: Config, change: Plan) -> dict[tuple[str, str], tuple[str, str]]:
+    """What the change may have broken: links and upstreams that begin, each with the one that did its
+    work before: its own name, or the link that one of its devices was behind.
+    """
+    found = {("upstream", name): ("upstream", name) for name in change.sinks.changed}
+    found |= {("link", name): ("link", name) for name in change.links.changed}
+    for device in new.devices.values():
+        before, now = old.devices.get(device.id), device.section.link
+        if now in change.links.added and before is not None:
+            found["link", now] = ("link", before.section.link)
+    return found
 
 
 def _fixed(old: Config, new: Config) -> tuple[str, ...]:
@@ -94,11 +110,29 @@ def _fixed(old: Config, new: Config) -> tuple[str, ...]:
     return tuple(key for key, (before, after) in pairs.items() if before != after)
 
 
-def _links(config: Config) -> dict[str, object]:
+def _same_profiles(old: Config, new: Config) -> dict[int, Profile]:
+    """By id of a profile object the one to compare: thousands of devices share a few of them."""
+    before = {d.profile.profile: d.profile for d in old.devices.values()}
+    same = {id(profile): profile for profile in before.values()}
+    for device in new.devices.values():
+        profile, known = device.profile, before.get(device.profile.profile)
+        if id(profile) not in same:
+            same[id(profile)] = known if known is not None and known == profile else profile
+    return same
+
+
+def _devices(config: Config, same: Mapping[int, Profile]) -> dict[str, object]:
+    return {
+        name: (same.get(id(d.profile), d.profile), d.section) for name, d in config.devices.items()
+    }
+
+
+def _links(config: Config, same: Mapping[int, Profile]) -> dict[str, object]:
     """What a driver is made of, by link."""
-    behind: dict[str, list[Device]] = defaultdict(list)
-    for device in config.devices.values():
-        behind[device.section.link].append(device)
+    behind: dict[str, list[object]] = defaultdict(list)
+    made_of = _devices(config, same)
+    for name, device in config.devices.items():
+        behind[device.section.link].append((name, made_of[name]))
     return {
         name: (link.spec.name, link.section, behind[name])
         for name, link in config.links.items()

@@ -5,7 +5,7 @@ the way upstream. Nothing is invented: a report is a sample of its reader with t
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 
 from gateway.document import suggest
@@ -24,17 +24,14 @@ class Reports:
     """Remembers, for each point that has a strategy, what was reported last."""
 
     def __init__(self, devices: Iterable[Device]) -> None:
-        self._gates: dict[str, dict[str, _Gate]] = {}
-        self._made_of: dict[str, Device] = {}
-        self.adopt(devices)
+        found = ((device.id, _gates(device)) for device in devices)
+        self._gates = {name: gates for name, gates in found if gates}
 
-    def adopt(self, devices: Iterable[Device]) -> None:
-        """As at the construction; what was reported last is kept of devices that stay as they are."""
-        before, made_of = self._gates, self._made_of
-        self._made_of = {device.id: device for device in devices}
+    def adopt(self, devices: Mapping[str, Device], fresh: Collection[str]) -> None:
+        """As at the construction; only what was reported last of `fresh` ones, new or changed, is forgotten."""
         found = (
-            (name, before.get(name) if made_of.get(name) == device else _gates(device))
-            for name, device in self._made_of.items()
+            (name, _gates(device) if name in fresh else self._gates.get(name))
+            for name, device in devices.items()
         )
         self._gates = {name: gates for name, gates in found if gates}
 

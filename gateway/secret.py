@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from gateway.document import Document, Path_, Plain
 from gateway.errors import Problem
+from gateway.redact import remember
 from gateway.settings import REFERENCE
 
 MAX_BYTES = 4096  # the longest secret in use is a PEM-encoded key pair's password or a 2 KB token
@@ -33,10 +34,12 @@ def _resolve(document: Document, path: Path_, value: Plain, problems: list[Probl
     if not isinstance(value, str) or "${" not in value:
         return value
     try:
-        return SecretStr(_read(value, document.folder_of(path)))
+        secret = _read(value, document.folder_of(path))
     except _UnusableError as error:
         problems.append(document.problem(path, *error.args))
         return SecretStr("")
+    remember(secret)
+    return SecretStr(secret)
 
 
 def _read(reference: str, folder: Path) -> str:

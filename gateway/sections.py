@@ -1,6 +1,8 @@
 """The sections of the configuration file that belong to no single part, and its top level."""
 
+import grp
 import zoneinfo
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -63,6 +65,26 @@ def _rollback(value: float) -> float:
     return value
 
 
+def _group(value: str) -> str:
+    try:
+        grp.getgrnam(value)
+    except KeyError:
+        raise wrong(*fault("config.no_group", name=value)) from None
+    return value
+
+
+class ControlSection(Section):
+    """`operators`: a group whose members may change something through the control socket."""
+
+    operators: Annotated[str, AfterValidator(_group)] | None = None
+
+    def gid(self) -> int | None:
+        """None: nobody, or the group was deleted meanwhile."""
+        with suppress(KeyError):
+            return None if self.operators is None else grp.getgrnam(self.operators).gr_gid
+        return None
+
+
 class ReloadSection(Section):
     """`rollback_after`: how long links and upstreams may take to be up again after a reload; 0: for ever."""
 
@@ -101,6 +123,7 @@ class File(Section):
     report: ReportSection = ReportSection()
     reload: ReloadSection = ReloadSection()
     metrics: MetricsSection | None = None
+    control: ControlSection = ControlSection()
 
     @property
     def sinks(self) -> list[str]:

@@ -121,6 +121,12 @@ class StorePart(TypedDict):
 class ConfigPart(TypedDict):
     sha256: str  # of the files of what runs
     note: str  # why the files are not what runs, "" if they are or nobody has asked to reload them
+    retiring: list[str]  # devices that were removed and whose records are still to be delivered
+
+
+class LogPart(TypedDict):
+    lost: int  # lines since the start
+    failing: str  # why the last line was not written, "" if it was
 
 
 class ClockPart(TypedDict):
@@ -187,6 +193,7 @@ class Snapshot(TypedDict):
     audit: AuditPart
     notifications: NotificationsPart
     config: ConfigPart
+    log: LogPart
 
 
 class PointPart(TypedDict):

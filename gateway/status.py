@@ -4,13 +4,15 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from gateway.clock import Clock
 from gateway.driver import Device, stale_after_s
 from gateway.health import DeviceHealth, LinkHealth, LinkState, Word
 from gateway.lag import Lag
-from gateway.model import Level, Severity
+from gateway.logs import lost
+from gateway.model import LANE_ALARM, Level, Severity
 from gateway.snapshot import (
     VERSION,
     AlarmPart,
@@ -28,6 +30,8 @@ from gateway.snapshot import (
     StorePart,
 )
 from gateway.state import Reading, State
+from gateway.store.settings import StoreSettings
+from gateway.store.stats import StoreStats
 from gateway.words.text import text
 from gateway.words.wire import packed
 
@@ -125,7 +129,7 @@ def snapshot(source: Sources) -> Snapshot:
     links = [_link(source, name, now_ns) for name in source.drivers]
     sinks = [_sink(source, name, *parts) for name, parts in source.sinks().items()]
     store, audit, notices = source.store(), source.audit_part(), source.notifications()
-    config = source.config_part()
+    config, log = source.config_part(), lost()
     alarms = alarm_parts(source.alarms(), now_ns)
     return {
         "v": VERSION, "gateway": source.gateway_id, "name": source.gateway_name,
@@ -141,6 +145,7 @@ def snapshot(source: Sources) -> Snapshot:
         "links": links, "upstream": sinks, "alarms": alarms, "store": store,
         "counters": source.counters(), "commands": source.command_counters(),
         "audit": audit, "notifications": notices, "config": config,
+        "log": {"lost": log.lines, "failing": log.failing},
     }  # fmt: skip
 
 
@@ -169,6 +174,7 @@ def health(
     critical = [safe_mode] if safe_mode else []
     degraded: list[str] = [text("health.audit", why=audit)] if audit else []
     degraded += [text("health.config", why=config)] if config else []
+    degraded += [text("health.log", why=lost().failing)] if lost().failing else []
     if store["state"] != "ok":
         critical.append(text("health.storage", why=store["reason"]))
     if not store["reserve"]:
@@ -291,4 +297,17 @@ def _sink(source: Sources, name: str, link: LinkHealth, lanes: list[Lane]) -> Si
         "name": name, "state": link.state.value, "since_s": _since(link.since_ns, source.clock.boottime_ns()),
         "reason": link.reason, "note": link.note, "connects": link.connects,
         "counters": dict(link.counters), "lanes": parts,
+    }  # fmt: skip
+
+
+def store_part(stats: StoreStats, directory: Path, settings: StoreSettings) -> StorePart:
+    return {
+        "state": stats.state, "reason": stats.reason, "directory": str(directory),
+        "epoch": stats.epoch, "queued": stats.queued, "bytes_on_disk": stats.bytes_on_disk,
+        "free_bytes": stats.free_bytes, "commit_ms_p99": stats.commit_ms_p99,
+        "written": stats.written,
+        "dropped": dict(stats.dropped), "evicted": dict(stats.evicted),
+        "undelivered": stats.undelivered, "reserve": stats.reserve,
+        "telemetry_bytes": stats.telemetry_bytes, "telemetry_quota": settings.telemetry_quota,
+        "alarm_bytes": stats.event_bytes[LANE_ALARM], "alarm_quota": settings.alarm_quota,
     }  # fmt: skip

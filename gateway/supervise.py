@@ -12,6 +12,7 @@ from gateway.driver import Announcer
 from gateway.errors import GatewayError, LinkDown, Refused, TakenOver
 from gateway.health import LinkHealth, LinkState
 from gateway.model import Command, CommandResult
+from gateway.redact import redact
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +166,7 @@ def _delay_s(failures: int, state: LinkState, longest_s: float = LONGEST_DELAY_S
 def _change(
     name: str, health: LinkHealth, clock: Clock, transition: Transition, state: LinkState, why: str
 ) -> None:
-    before = health.state
+    before, why = health.state, redact(why)
     health.reason = why
     if before is state:
         log.debug("still %s: %s", state, why, extra={"component": name})

@@ -40,6 +40,17 @@ def context(endpoint: MqttEndpoint) -> Context:
     return made
 
 
+# X509_V_FLAG_NO_CHECK_TIME (openssl/x509_vfy.h): chain and host name are checked, dates are not.
+_NO_CHECK_TIME = 0x200000
+
+
+def dateless(endpoint: MqttEndpoint) -> Context:
+    """As `context`, for a gateway that does not know what day it is. Raises Refused."""
+    made = context(endpoint)
+    made.verify_flags |= _NO_CHECK_TIME
+    return made
+
+
 class Verdict(NamedTuple):
     """`renewed`: connect again. `complaint`: why new files are not used, "" if nothing is wrong."""
 

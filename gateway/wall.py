@@ -4,8 +4,9 @@ import asyncio
 import logging
 
 from gateway.bus import Bus
-from gateway.clock import Clock
+from gateway.clock import Clock, offset_of
 from gateway.decider import RuleDecider
+from gateway.model import EventKind, Severity
 from gateway.moments import Moments
 from gateway.timeline import offset
 
@@ -14,6 +15,7 @@ log = logging.getLogger(__name__)
 LOOK_S = 1.0
 BEAT_S = 60.0  # without a right wall clock a crash takes so much of the delays that are running
 STEP_NS = 50_000_000  # smaller changes are a time server's gentle corrections
+TOLD_NS = 500_000_000  # steps from here on are events
 
 
 class Wall:
@@ -24,6 +26,8 @@ class Wall:
         self._moments = moments
         self._failing = False
         self._beat_ns = clock.boottime_ns()
+        self._shown = offset_of(clock)  # wall minus boot time, whether it can be trusted or not
+        self._trusted = clock.ok
 
     async def run(self) -> None:
         """Works until cancelled."""
@@ -55,10 +59,24 @@ class Wall:
             self._failing = False
 
     def look(self) -> None:
+        self._tell()
         now, known = offset(self._clock), self._decider.wall_ns
         if now == known or (now is not None and known is not None and abs(now - known) < STEP_NS):
             return
-        if known is not None and now is not None:
-            log.warning("the wall clock was set by %.3f s", (now - known) / 1e9, extra={"component": "wall"})  # fmt: skip
         self._decider.turn(now, self._clock.boottime_ns(), self._bus)
         self._bus.rearm()
+
+    def _tell(self) -> None:
+        """An event for a clock that was set, or that can be trusted now, or no longer."""
+        shown, trusted = offset_of(self._clock), self._clock.ok
+        step_ns = shown - self._shown
+        self._shown = shown
+        if abs(step_ns) <= TOLD_NS and trusted == self._trusted:
+            return
+        self._trusted = trusted
+        what: dict[str, object] = {"seconds": round(step_ns / 1e9, 3), "trusted": trusted}
+        log.warning(
+            "the wall clock was set by %.3f s and is %s", step_ns / 1e9,
+            "trusted" if trusted else "not trusted", extra={"component": "wall"},
+        )  # fmt: skip
+        self._bus.emit(EventKind.CLOCK_STEP, Severity.OPERATIONAL, "gateway", what)

@@ -19,6 +19,7 @@ from gateway.cli.live import config_path
 from gateway.cli.main import ALREADY_RUNNING, CONFIG, STATE_REFUSED
 from gateway.config import Config, load_config
 from gateway.errors import AlreadyRunning, ConfigError, StateRefused
+from gateway.log_writer import fill_standard_files
 from gateway.logs import setup
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ M_ARENA_MAX = -8  # malloc.h of glibc, mallopt(3)
 
 
 def run(options: argparse.Namespace) -> int:
+    fill_standard_files()
     try:
         config = load_config(config_path(options))
     except ConfigError as error:

@@ -2,16 +2,17 @@
 
 import argparse
 import difflib
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from gateway import config_file
+from gateway.cli import reload
 from gateway.cli.files import show
-from gateway.cli.live import config_path
-from gateway.cli.main import CONFIG, USAGE
+from gateway.cli.live import config_path, with_daemon
+from gateway.cli.main import CONFIG, NOT_RUNNING, USAGE
 from gateway.config import load_new_config, state_dir_of
 from gateway.errors import ConfigError
 from gateway.sinks.desired import FOLDER
@@ -55,7 +56,7 @@ def _work(wish: Path, config: Path, options: argparse.Namespace) -> int:
         print(f"wrote {options.output}")
         return 0
     if options.apply:
-        return _apply(wish, config)
+        return _apply(wish, config, options)
     if options.json:
         print(orjson.dumps({**known, "from": wish.stem, "config": text}).decode())
         return 0
@@ -68,18 +69,13 @@ def _work(wish: Path, config: Path, options: argparse.Namespace) -> int:
     return 0
 
 
-def _apply(wish: Path, config: Path) -> int:
-    """Raises ConfigError. The running gateway goes on as it is until it is started again."""
+def _apply(wish: Path, config: Path, options: argparse.Namespace) -> int:
+    """Raises ConfigError. The running gateway takes it over; if it goes back, so does the file."""
     load_new_config(wish, config)
-    before, new = config.with_name(f"{config.name}.before"), config.with_name(f"{config.name}.new")
-    before.write_bytes(config.read_bytes())
-    with new.open("wb") as file:
-        file.write(wish.read_bytes())
-        file.flush()
-        os.fsync(file.fileno())
-    new.chmod(config.stat().st_mode & 0o777)
-    new.replace(config)
-    print(
-        f"{config} is the wish of {wish.stem} now, the old one is {before}: start the gateway again"
-    )
-    return 0
+    config_file.put(config, wish.read_bytes())
+    print(f"{config} is the wish of {wish.stem} now, the old one is {config_file.before(config)}")
+    code = with_daemon(options, lambda daemon: reload.ask(daemon, wait=True))
+    if code in {CONFIG, reload.ROLLED_BACK}:
+        config_file.take_back(config)
+        print(f"{config} is the old one again")
+    return 0 if code == NOT_RUNNING else code

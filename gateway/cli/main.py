@@ -245,7 +245,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     module, function = options.run.split(":")
     try:
         code = int(getattr(import_module(f"gateway.cli.{module}"), function)(options))
-        sys.stdout.flush()
+        print(end="", flush=True)  # also when standard output is closed
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

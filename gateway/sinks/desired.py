@@ -1,6 +1,6 @@
-"""The configuration that a platform wishes: kept, checked, reported; never applied by itself.
+"""The configuration that a platform wishes: kept, checked, reported; applied only where that is configured.
 
-`gateway config desired` shows it to the operator, who applies it or not.
+Else `gateway config desired` shows it to the operator, who applies it or not.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +21,7 @@ from gateway.audit import AuditLog
 from gateway.document import mapping_at, parse
 from gateway.errors import BadData, ConfigError
 from gateway.sinks.allowance import Allowance
+from gateway.snapshot import ReloadAnswer
 from gateway.store.identity import sync_directory
 
 log = logging.getLogger(__name__)
@@ -43,12 +44,19 @@ class Wish(BaseModel):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
 
 
+Apply = Callable[[bytes, str], Awaitable[ReloadAnswer]]
+"""Takes the content of a configuration and who wishes it; returns how that ended."""
+
+
 class Desired:
     """Of one upstream, in the folder `desired` of the state directory. `config` is the running file."""
 
     def __init__(
-        self, origin: str, directory: Path, config: Path, *, gateway_id: str, audit: AuditLog
-    ) -> None:
+        self, origin: str, directory: Path, config: Path, *, gateway_id: str, audit: AuditLog,
+        apply: Apply | None = None,
+    ) -> None:  # fmt: skip
+        """`apply`: without asking anybody."""
+        self._apply = apply
         self._origin = origin
         self._file = directory / FOLDER / f"{origin}.yaml"
         self._config = config
@@ -64,6 +72,15 @@ class Desired:
     def take(self, payload: bytes) -> None:
         """Only the newest one counts. Never waits."""
         self._newest = payload
+        self._arrived.set()
+
+    def now_runs(self, sha256: str) -> None:
+        """The gateway goes by this file from now on."""
+        self._running = sha256
+        if self._known.get("sha256") == sha256:
+            self._known["state"] = "applied"
+        elif self._known.get("state") == "applied":
+            self._known["state"] = "pending"
         self._arrived.set()
 
     def report(self) -> bytes | None:
@@ -120,6 +137,24 @@ class Desired:
             await asyncio.to_thread(self._keep, wish.config.encode(), known)
         except (OSError, TimeoutError) as error:
             known |= {"state": "refused", "errors": [{"what": f"not kept: {error}"}]}
+        self._settle(known)
+        if self._apply is not None and known["state"] == "pending":
+            await self._take_over(wish.config.encode(), known, self._apply)
+
+    async def _take_over(self, content: bytes, known: dict[str, Any], apply: Apply) -> None:
+        """The reload may end this task: then the next one finds the wish applied."""
+        try:
+            answer = await apply(content, self._origin)
+        except ValueError as error:  # too many wait
+            known |= {"state": "pending", "errors": [{"what": str(error)}]}
+        else:
+            if answer["outcome"] == "refused":
+                known |= {
+                    "state": "refused",
+                    "errors": _shown(answer["problems"], str(self._config)),
+                }
+            elif answer["outcome"] == "rolled_back":
+                known |= {"state": "rolled_back", "errors": [{"what": answer["reason"]}]}
         self._settle(known)
 
     def _settle(self, known: dict[str, Any]) -> None:

@@ -93,6 +93,11 @@ class Downlink:
                 await self._desired.run(self._report)
             await asyncio.Event().wait()
 
+    def now_runs(self, sha256: str) -> None:
+        """The gateway goes by a configuration file of this content from now on."""
+        if self._desired is not None:
+            self._desired.now_runs(sha256)
+
     async def answer(self, link: Connection) -> None:
         """Send answers over a connection for as long as it lives. Raises LinkDown."""
         self._report()

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import orjson
 
-from gateway.model import Event, Item, Sample
+from gateway.model import NO_OFFSETS, Event, Item, Sample, timed
 from gateway.store.store import Slice
 
 # Shipped and common brokers refuse packets above 65,536 bytes; topic and MQTT header need some.
@@ -63,7 +63,7 @@ def batches(
         return _batch(part, gateway_id, acked, (first, last), bodies, tuple(unsendable))
 
     for seq, item in part.items:
-        body = encode(seq, item, durable=part.durable)
+        body = encode(seq, item, durable=part.durable, offsets=part.offsets)
         if isinstance(body, bytes):
             if len(body) > MAX_PAYLOAD - size - _GAP:
                 body = Unsendable(seq, "too_large", body)
@@ -106,11 +106,16 @@ def _batch(
     return Batch(part.epoch, part.lane, first, last, len(items), payload, unsendable)
 
 
-def encode(seq: int, item: Item, *, durable: bool = True) -> bytes | Unsendable:
+def encode(
+    seq: int, item: Item, *, durable: bool = True, offsets: Mapping[int, int] = NO_OFFSETS
+) -> bytes | Unsendable:
     """One item as JSON; `Unsendable` for a value that JSON cannot hold, e.g. an integer above 2^64."""
+    item, worth = timed(item, offsets)
     view = _sample(seq, item) if isinstance(item, Sample) else _event(seq, item)
     if not durable:  # only in memory yet: it comes again when it is stored
         view["durable"] = False
+    if worth:
+        view["ts_quality"] = worth
     try:
         return orjson.dumps(view, default=_plain)
     except TypeError as error:

@@ -10,7 +10,7 @@ from math import isfinite
 from typing import NamedTuple
 
 from gateway.driver import Device
-from gateway.model import Event, Item, Sample
+from gateway.model import Event, Item, Sample, timed
 from gateway.sinks.influx_types import FieldTypes
 from gateway.sinks.line import NUMBER, field, field_key, kind, series, text
 from gateway.store.store import Slice
@@ -50,7 +50,8 @@ class Body:
         """Encode the next `count` records; False if the body is complete: full, or all of `part`."""
         part = self._part
         for seq, item in part.items[self._next : self._next + count]:
-            if not self._add(seq, self._encoder.line(part.lane, seq, item)):
+            line = self._encoder.line(part.lane, seq, timed(item, part.offsets)[0])
+            if not self._add(seq, line):
                 return False
             self.last = seq
         self._next += count

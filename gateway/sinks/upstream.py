@@ -26,7 +26,7 @@ from gateway.sinks.sink import LaneStatus
 from gateway.sinks.traffic import NO_SUBSCRIBER, Tell, Traffic
 from gateway.sinks.window import Timing
 from gateway.store.store import Store
-from gateway.tls import Certificates, Verdict
+from gateway.tls import Certificates, Context, Verdict, dateless
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +70,7 @@ class UpstreamSink:
         self._store, self._tell = store, tell
         self._component = {"component": f"upstream:{name}"}
         self._downlink = downlink
+        self._dateless = False  # how this connection was made
         self._synchronized_by = self._traffic.now() + CLOCK_WAIT_S
 
     @property
@@ -87,8 +88,23 @@ class UpstreamSink:
                 self._certificates.doubt()
                 raise
 
+    async def _context(self) -> Context | None:
+        """The dates of certificates mean nothing while nobody knows what day it is."""
+        lax = self._section.allow_unsynced_clock and self._section.url.tls
+        self._dateless = lax and not self._clock.ok
+        if not self._dateless:
+            return self._certificates.context
+        what = (
+            "the clock is not right: dates of certificates are not checked, alarms alone are sent"
+        )
+        log.warning("%s", what, extra=self._component)
+        return await asyncio.to_thread(dateless, self._section)
+
     async def _connected(self) -> None:
-        """Serve one connection; returns when there is a better certificate for the next one."""
+        """Serve one connection; returns when there is a better certificate for the next one, or the
+        clock is right at last.
+        """
+        context = await self._context()
         for lane in self._traffic.lanes.values():
             lane.window.restart()
         async with connect(
@@ -97,7 +113,7 @@ class UpstreamSink:
             clock=self._clock,
             subscriptions=self._subscriptions(),
             will=Will(f"{self._topic}/state", self._state(online=False)),
-            context=self._certificates.context,
+            context=context,
         ) as link:
             self.health.connects += 1
             try:
@@ -159,7 +175,7 @@ class UpstreamSink:
             await asyncio.sleep(WATCH_S)
             verdict = await asyncio.to_thread(self._certificates.look)
             self._judge(verdict)
-            if verdict.renewed:
+            if verdict.renewed or (self._dateless and self._clock.ok):
                 raise _Renewed
 
     def _judge(self, verdict: Verdict) -> None:
@@ -214,7 +230,8 @@ class UpstreamSink:
                     )
                 courier = self._courier(link, tasks)
                 tasks.create_task(self._meter.keep(), name=f"upstream:{self.name}:meter")
-                tasks.create_task(courier.bulk(), name=f"upstream:{self.name}:bulk")
+                if not self._dateless:
+                    tasks.create_task(courier.bulk(), name=f"upstream:{self.name}:bulk")
                 # In the body, not a task: a group whose child fails while it waits for its
                 # children leaves `cancelling()` raised (Python 3.11).
                 await courier.urgent()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import assert_never
 from weakref import WeakSet
 
-from gateway.clock import Clock
+from gateway.clock import Clock, offset_of
 from gateway.model import LANES, Event
 from gateway.store.files import OpenFiles
 from gateway.store.inbox import CursorMove, Inbox
@@ -55,6 +55,7 @@ class Books:
         self.state = files.state
         files.state.cursors |= before.cursors
         files.state.commands |= before.commands
+        files.state.offsets |= before.offsets
         self.segments = sorted(files.state.segments)
         self.alarms = files.alarms
         self.taken_ids = files.taken
@@ -71,6 +72,15 @@ class Books:
         """In its thread, when it is free; not when it is closed for good."""
         if self.reading:
             self.pool.submit(call, *arguments)
+
+    def offsets(self) -> Mapping[int, int]:
+        """As in `gateway.model.timed`. That of this boot is fixed when it is asked for first: what is sent
+        again has the same time.
+        """
+        offsets, clock = self.state.offsets, self._clock
+        if clock.ok and clock.boot not in offsets:
+            offsets[clock.boot] = offset_of(clock)
+        return offsets
 
     def stats(self) -> StoreStats:
         figures = self.figures

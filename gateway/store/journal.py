@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import orjson
 
-from gateway.clock import Clock
+from gateway.clock import Clock, offset_of
 from gateway.model import LANE_SAMPLE, LANES, Event, Sample, lane_of
 from gateway.store import kept, orders, replay
 from gateway.store.encode import Damaged, alarm_of, chunk_of, dedupe_key, event_of, event_row
@@ -377,7 +377,7 @@ class Journal:
 
     def _write_boot(self, db: sqlite3.Connection) -> None:
         """Wall minus monotonic time of this boot, once, at the first trusted wall time."""
-        offset_ns = self._clock.time_ns() - self._clock.boottime_ns()
+        offset_ns = offset_of(self._clock)
         set_once = "UPDATE boot SET offset_ns=? WHERE boot=? AND offset_ns IS NULL"
         db.execute(set_once, (offset_ns, self._boot))
 

@@ -3,12 +3,12 @@
 import logging
 import sqlite3
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from gateway.errors import StoreFailed
-from gateway.model import LANE_SAMPLE, Item, Sample
+from gateway.model import LANE_SAMPLE, NO_OFFSETS, Item, Sample
 from gateway.store.encode import CHUNK_SAMPLES, ChunkRow, Damaged, EventRow, event_of, samples_of
 from gateway.store.evictions import evicted_within
 from gateway.store.identity import DAMAGE, damaged
@@ -32,7 +32,7 @@ class Slice(NamedTuple):
     `base` is the first seq of this epoch and lane; `first` .. `last` is what is covered, gaps
     included; a gap is (first seq, last seq, "corrupt", "evicted" or "missing"); items are (seq, item).
     What is not `durable` comes from memory while storage fails: its positions are never stored,
-    and it comes again under others.
+    and it comes again under others. `offsets`: as in `timed`.
     """
 
     lane: int
@@ -43,6 +43,7 @@ class Slice(NamedTuple):
     gaps: tuple[Gap, ...]
     items: tuple[tuple[int, Item], ...]
     durable: bool = True
+    offsets: Mapping[int, int] = NO_OFFSETS
 
 
 class _Building:

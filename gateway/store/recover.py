@@ -43,6 +43,7 @@ from gateway.store.survey import Known, Survey, Tail, is_whole, read_tail
 
 log = logging.getLogger(__name__)
 
+OFFSETS = "SELECT boot, offset_ns FROM boot WHERE offset_ns IS NOT NULL"
 RESERVE = 10_000  # seqs of each lane, ahead of those in use
 MAX_IDS = 65_536  # message ids that are remembered
 MARKS = 256  # per lane of events
@@ -69,6 +70,7 @@ class State:
     keys: list[bytes] = field(default_factory=list)  # message ids, oldest first
     unsaved_keys: list[tuple[int, bytes]] = field(default_factory=list)
     last_n: int = 0
+    offsets: dict[int, int] = field(default_factory=dict)  # wall minus boot time (ns), by boot
     damage: Counter[str] = field(default_factory=Counter)
     store_uuid: str = ""  # of this core.db and its segments
     rescue: str = ""  # notes about a core.db that was put aside and is being taken over
@@ -112,6 +114,7 @@ def recover(
     write_epoch(directory, state.epoch)
     with transaction(db):
         state.boot = _boot(db, meta)
+        state.offsets = dict(db.execute(OFFSETS))
         _begin(db, state, gateway_id, new_epoch=not clean)
         orders.write(db, () if found is None else found.commands)
         orders.sweep(db, clock)

@@ -229,6 +229,12 @@ class Store:
         memory follows behind what is stored, or comes in its place if that cannot be read. Raises
         StoreFailed.
         """
+        part = await self._read(lane, after, max_items, max_bytes)
+        return None if part is None else part._replace(offsets=self._books.offsets())
+
+    async def _read(
+        self, lane: int, after: Position | None, max_items: int, max_bytes: int
+    ) -> Slice | None:
         ring = self._intake.ring
         span = self._books.state.index[lane].after(after)
         if span is None:

@@ -38,7 +38,7 @@ CONFIGURATION = {
     "influxdb": keys(InfluxSection), "upstream": keys(UpstreamSection), "upstream: downlink": keys(DownlinkSection),
     "recipients": keys(RecipientSection),
     "commands": keys(CommandsSection, Allow, Selector), "log": keys(sections.LogSection), "report": keys(ReportSection),
-    "reload": keys(sections.ReloadSection),
+    "reload": keys(sections.ReloadSection), "control": keys(sections.ControlSection),
     **{f"links: {name}": keys(spec.link) for name, spec in SPECS.items()},
     **{f"devices: {name}": keys(spec.device) - COMMON for name, spec in SPECS.items()},
 }  # fmt: skip

@@ -46,6 +46,7 @@ from gateway.supervise import Contained
 from gateway.systemd import Systemd
 from gateway.watchdog import Watchdog
 from rules.sequence import Run, Thread
+from tests.harness.sabotage_upkeep import SABOTAGES
 
 
 def ack_before_commit() -> None:
@@ -315,6 +316,7 @@ def bare_watchdog() -> None:
 
 if __name__ == "__main__":
     {
+        **SABOTAGES,
         "short_deadlines": short_deadlines,
         "block_on_signal": block_on_signal,
         "bare_watchdog": bare_watchdog,

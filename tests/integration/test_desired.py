@@ -12,8 +12,10 @@ from gateway.audit import AuditLog
 from gateway.audit_chain import newest_first
 from gateway.errors import BadData
 from gateway.sinks.desired import MAX_BYTES, Desired
+from simulators.platform import Platform
 from tests.harness.clock import FakeClock
 from tests.harness.compound import Site, site
+from tests.harness.ports import free_port
 from tests.integration.test_daemon import gateway, healthy
 
 
@@ -83,22 +85,69 @@ async def test_a_good_proposal_waits_for_the_operator_and_is_reported_as_applied
         await one.daemon.until(healthy)
         assert await gateway("config", "desired", "-c", config) == (1, "no platform has sent a configuration\n")  # fmt: skip
         old = config.read_text()
-        new = old.replace("group_commit: 1s", "group_commit: 2s")
+        new = old.replace("topic_id: l3", "topic_id: l4").replace("log:", "reload: {rollback_after: 1s}\nlog:")  # fmt: skip
         answer = await propose(one, wish(new))
         digest = hashlib.sha256(new.encode()).hexdigest()
         assert answer == {"id": "rev-1", "sha256": digest, "errors": [], "state": "pending"}
         assert config.read_text() == old
         code, text = await gateway("config", "desired", "-c", config)
-        assert (code, "+store: {group_commit: 2s}" in text) == (0, True), text
+        assert (code, "+reload: {rollback_after: 1s}" in text) == (0, True), text
         code, text = await gateway("config", "desired", "-o", tmp_path / "wish.yaml", "-c", config)
         assert (code, (tmp_path / "wish.yaml").read_text()) == (0, new), text
         code, text = await gateway("config", "desired", "--apply", "-c", config)
         assert (code, config.read_text()) == (0, new), text
         assert (tmp_path / "gateway.yaml.before").read_text() == old
-        await one.daemon.stop()
-        await one.daemon.start()
+        assert "links changed: lights" in text or "confirmed" in text
         async with asyncio.timeout(15):
             await one.platform.until(lambda p: p.reported["running"]["sha256"] == digest)
         assert one.platform.reported["desired"]["state"] == "applied"
-        assert ("config", "changed") in await audited(one)
+        assert ("reload", "applied") in await audited(one)
         assert (await audited(one)).count(("desired", "pending")) == 1, "retained, it came again"
+
+
+@pytest.mark.timeout(90)
+async def test_a_wish_with_which_a_link_stays_down_is_taken_back_file_and_all(
+    tmp_path: Path,
+) -> None:
+    async with site(tmp_path, meters=1) as one:
+        await one.daemon.until(healthy)
+        old = one.daemon.config.read_text()
+        lights = f"mqtt://127.0.0.1:{one.lights_port}"
+        new = old.replace(lights, f"mqtt://127.0.0.1:{free_port()}")
+        new = new.replace("log:", "reload: {rollback_after: 1s}\nlog:")
+        assert (await propose(one, wish(new)))["state"] == "pending"
+        code, text = await gateway("config", "desired", "--apply", "-c", one.daemon.config)
+        assert (code, "link lights was up" in text) == (1, True), text
+        assert one.daemon.config.read_text() == old
+
+
+@pytest.mark.timeout(90)
+async def test_a_platform_that_may_apply_does_so_and_what_breaks_a_link_goes_back(
+    tmp_path: Path,
+) -> None:
+    async with site(tmp_path, meters=1) as one:
+        config = one.daemon.config
+        await one.daemon.until(healthy)
+        old = config.read_text().replace("config: true", "config: apply")
+        old = old.replace("log:", "reload: {rollback_after: 1s}\nlog:")
+        config.write_text(old)
+        assert (await one.daemon.ask("reload", wait=True))["outcome"] == "confirmed"
+        new = old.replace("topic_id: l3", "topic_id: l4")
+        digest = hashlib.sha256(new.encode()).hexdigest()
+        await one.platform.say("config/desired", wish(new), retain=True)
+        async with asyncio.timeout(20):
+            await one.platform.until(lambda p: states(p) == ("applied", digest))
+        assert config.read_text() == new
+        lights = f"mqtt://127.0.0.1:{one.lights_port}"
+        bad = new.replace(lights, f"mqtt://127.0.0.1:{free_port()}")
+        await one.platform.say("config/desired", wish(bad, id="rev-2"), retain=True)
+        async with asyncio.timeout(20):
+            await one.platform.until(lambda p: states(p) == ("rolled_back", digest))
+        assert config.read_text() == new
+        await one.daemon.until(healthy)
+
+
+def states(platform: Platform) -> tuple[str, str]:
+    """Of the newest wish, and what runs."""
+    desired = platform.reported.get("desired") or {}
+    return desired.get("state", ""), platform.reported["running"]["sha256"]

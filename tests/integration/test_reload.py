@@ -95,11 +95,10 @@ def kinds(told: Sequence[dict[str, Any]]) -> list[str]:
     return [event["kind"] for event in told if event["kind"].startswith("config_")]
 
 
-@pytest.mark.timeout(60)
-async def test_a_reload_restarts_one_link_and_loses_nothing(tmp_path: Path) -> None:
-    async with running(tmp_path) as one:
-        (tmp_path / "more").mkdir()
-        (tmp_path / "more" / "power.yaml").write_text(RULE, encoding="utf-8")
+async def add_a_lamp_and_a_rule(folder: Path, sabotage: str | None = None) -> None:
+    async with running(folder, sabotage=sabotage) as one:
+        (folder / "more").mkdir()
+        (folder / "more" / "power.yaml").write_text(RULE, encoding="utf-8")
         before = await one.daemon.status()
         async with speaking(one):
             change(one, (LAMP_3, LAMP_4), ("rules: [", "rules: [more, "))
@@ -111,15 +110,29 @@ async def test_a_reload_restarts_one_link_and_loses_nothing(tmp_path: Path) -> N
         assert {d["id"] for d in after["devices"]} == {"meter-1", "light-1", "light-2", "light-4"}
         for name in ("meters", "platform"):  # nobody disturbed them
             was, now = state(before, name), state(after, name)
-            assert (was["connects"], was["state"]) == (now["connects"], now["state"])
-        code, text = await gateway("rules", "list", "-c", one.daemon.config)
-        assert "power-high" in text
-        code, text = await reload(one)
-        assert (code, text) == (0, "unchanged\n")
+            assert (was["since_s"] < now["since_s"], now["state"]) == (True, "up")
+            assert now["connects"] == was["connects"]
+        assert (await one.daemon.ask("reload"))["outcome"] == "unchanged"
+        assert "power-high[light-1]" in (await one.daemon.ask("rules"))["instances"]
         code, text = await gateway("audit", "list", "-c", one.daemon.config)
         assert "reload" in text
-    told = Arrived.read(tmp_path / "platform.jsonl").events
+    told = Arrived.read(folder / "platform.jsonl").events
     assert kinds(told) == ["config_applied"]
+
+
+@pytest.mark.timeout(60)
+async def test_a_reload_restarts_one_link_and_loses_nothing(tmp_path: Path) -> None:
+    await add_a_lamp_and_a_rule(tmp_path)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("sabotage", ["restart_everything", "forget_sessions"])
+async def test_teeth_a_reload_that_restarts_all_or_forgets_its_session_is_noticed(
+    tmp_path: Path, sabotage: str
+) -> None:
+    with pytest.raises((AssertionError, ExceptionGroup)):
+        await add_a_lamp_and_a_rule(tmp_path, sabotage)
 
 
 @pytest.mark.timeout(60)
@@ -143,9 +156,8 @@ async def test_an_alarm_goes_on_over_a_reload_and_ends_with_its_rule(tmp_path: P
     assert alarms[1]["attributes"]["reason"] == "no longer configured"
 
 
-@pytest.mark.timeout(60)
-async def test_a_link_that_does_not_come_back_is_rolled_back(tmp_path: Path) -> None:
-    async with running(tmp_path) as one:
+async def break_a_link(folder: Path, sabotage: str | None = None) -> None:
+    async with running(folder, sabotage=sabotage) as one:
         port = one.lights_port
         change(
             one,
@@ -156,10 +168,51 @@ async def test_a_link_that_does_not_come_back_is_rolled_back(tmp_path: Path) -> 
             code, text = await reload(one, "--wait")
             assert (code, "link lights was up" in text) == (1, True), text
             await one.daemon.until(lambda s: state(s, "lights")["state"] == "up")
-        code, text = await gateway("status", "-c", one.daemon.config)
-        assert (code, "rolled back" in text) == (1, True), text
-    told = Arrived.read(tmp_path / "platform.jsonl").events
+        status = await one.daemon.status()
+        assert "rolled back" in status["config"]["note"]
+        assert status["health"]["word"] == "degraded"
+    told = Arrived.read(folder / "platform.jsonl").events
     assert kinds(told) == ["config_applied", "config_rolled_back"]
+
+
+@pytest.mark.timeout(60)
+async def test_a_link_that_does_not_come_back_is_rolled_back(tmp_path: Path) -> None:
+    await break_a_link(tmp_path)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(90)
+async def test_teeth_a_gateway_that_never_goes_back_is_noticed(tmp_path: Path) -> None:
+    with pytest.raises((AssertionError, ExceptionGroup)):
+        await break_a_link(tmp_path, "never_go_back")
+
+
+@pytest.mark.timeout(60)
+async def test_what_the_journal_has_of_a_removed_device_is_delivered_then_it_is_retired(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path, sabotage="quick_housekeeping") as one:
+        one.platform.vanish()
+        lamp = one.running.lights[0].lamps["light-3"]
+        lamp.fail(failed=True)
+        await one.daemon.until(
+            lambda s: any(d["id"] == "light-3" and d["good"] for d in s["devices"])
+        )
+        change(one, (LAMP_3, ""))
+        assert (await one.daemon.ask("reload"))["outcome"] == "applied"
+        status = await one.daemon.until(lambda s: s["config"]["retiring"] == ["light-3"])
+        assert all(device["id"] != "light-3" for device in status["devices"])
+        await asyncio.sleep(2 * GROUP_COMMIT_S)
+        assert (await one.daemon.status())["config"]["retiring"] == ["light-3"]
+        one.platform.come_back()
+        await one.daemon.until(lambda s: not s["config"]["retiring"], 20)
+        await one.daemon.until(delivered)
+    arrived = Arrived.read(tmp_path / "platform.jsonl")
+    told = [e["kind"] for e in arrived.events if e["device"] == "light-3"]
+    assert "point_alarm" in told
+    assert any(sample["device"] == "light-3" for sample in arrived.samples)
+    (retired,) = [e for e in arrived.events if e["kind"] == "device_retired"]
+    assert retired["attributes"] == {"device": "light-3"}
 
 
 # Mistakes of an operator, one of each kind: what is written instead of what.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from gateway.errors import Refused
-from gateway.model import Event, EventKind
+from gateway.model import Event, EventKind, Severity
 from gateway.sinks.upstream import UpstreamSink
 from simulators.ledger import arrivals
 from simulators.platform import Platform, platform
@@ -157,3 +157,53 @@ async def renewed_untried(stage: Stage) -> None:
         stage.place.event()
         with suppress(TimeoutError):
             await until(lambda: stage.far.items, within_s=1.5)
+
+
+@asynccontextmanager
+async def expired(folder: Path, host: str, *, allow: bool) -> AsyncIterator[Stage]:
+    """A platform whose certificate is not good today, and a gateway that does not know the day."""
+    await make(folder, "ca ca; DAYS=-1 pair localhost ca")
+    port = free_port()
+    secure = [
+        f"listener {port} {HOST}", f"certfile {folder}/localhost.crt", f"keyfile {folder}/localhost.key",
+        "allow_anonymous true",
+    ]  # fmt: skip
+    async with (
+        Mosquitto(folder / "broker", secure) as broker,
+        site(folder / "state") as place,
+        platform(HOST, broker.port, GATEWAY, log=folder / "platform.jsonl") as far,
+    ):
+        place.clock.ok = False
+        sink = place.sink(
+            f"mqtts://{host}:{port}", ca=f"{folder}/ca.crt", lanes=[0, 1, 2], allow_unsynced_clock=allow
+        )  # fmt: skip
+        yield Stage(folder, broker, place, sink, far)
+
+
+async def test_while_the_day_is_not_known_alarms_go_out_and_nothing_else_until_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.sinks.upstream.WATCH_S", 0.2)
+    async with expired(tmp_path, "localhost", allow=True) as stage:
+        stage.place.event()
+        await stage.place.samples(5)
+        task = asyncio.create_task(stage.sink.run())
+        await until(lambda: stage.far.items == 1)
+        stage.place.event(Severity.OPERATIONAL)
+        stage.place.event()
+        await until(lambda: stage.far.items == 2)
+        assert [len(list(arrivals(tmp_path / "platform.jsonl", lane))) for lane in (0, 1, 2)] == [2, 0, 0]  # fmt: skip
+        stage.place.clock.ok = True
+        with pytest.raises(Refused, match="expired"):
+            await task
+
+
+@pytest.mark.parametrize(
+    ("host", "allow", "why"), [("127.0.0.1", True, "127.0.0.1"), ("localhost", False, "expired")]
+)
+async def test_the_name_is_checked_all_the_same_and_dates_too_where_it_is_not_allowed(
+    tmp_path: Path, host: str, *, allow: bool, why: str
+) -> None:
+    async with expired(tmp_path, host, allow=allow) as stage:
+        with pytest.raises(Refused, match=why):
+            await stage.sink.run()

@@ -96,6 +96,9 @@ async def test_a_loop_that_hangs_for_five_seconds_is_not_fed(
 ) -> None:
     assert await fed_while_blocked(tmp_path, hears, "block_on_signal") == 0
     assert longest(hears.times("WATCHDOG=1")) > max(BLOCKED_S, WATCHDOG_S)
+    log = (tmp_path / "gateway.log").read_text(encoding="utf-8")
+    assert log.count("the event loop hangs since") == 1
+    assert "time.sleep(5.2)" in log, "the stack says where"
 
 
 @pytest.mark.timeout(40)

@@ -121,7 +121,7 @@ class Site:
         return {"confirmed": 2}
 
     def config_part(self) -> ConfigPart:
-        return {"sha256": "c0ffee", "note": ""}
+        return {"sha256": "c0ffee", "note": "", "retiring": []}
 
     def notifications(self) -> NotificationsPart:
         return self.notices

@@ -51,3 +51,48 @@ def test_the_boot_has_an_id_or_none_where_it_is_hidden(monkeypatch: pytest.Monke
     assert boot_id() == boot_id()
     monkeypatch.setattr(clock, "_BOOT_ID", Path("/nonexistent"))
     assert boot_id() == ""
+
+
+def test_where_nobody_can_be_asked_a_clock_that_shows_less_than_it_did_is_not_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "_SYSTEMD", Path("/nonexistent"))
+    times = {"now": RELEASE_TIME_NS + 10**15}
+    monkeypatch.setattr(SystemClock, "time_ns", lambda _: times["now"])
+    SystemClock().remember(tmp_path)
+    times["now"] -= 10**12
+    one = SystemClock()
+    one.remember(tmp_path)
+    assert not one.ok
+    times["now"] += 10**12
+    one.refresh()
+    assert one.ok
+
+
+def test_a_clock_that_ran_ahead_by_decades_does_not_make_us_doubt_it_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "_SYSTEMD", Path("/nonexistent"))
+    times = {"now": RELEASE_TIME_NS + 56 * 365 * 86_400 * 10**9}
+    monkeypatch.setattr(SystemClock, "time_ns", lambda _: times["now"])
+    SystemClock().remember(tmp_path)
+    times["now"] = RELEASE_TIME_NS + 21 * 365 * 86_400 * 10**9
+    one = SystemClock()
+    one.remember(tmp_path)
+    assert one.ok
+
+
+@pytest.mark.parametrize(("says", "ok"), [("yes", True), ("no", False), ("", False)])
+def test_where_chrony_keeps_the_time_timedatectl_is_asked(
+    says: str, *, ok: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = tmp_path / "timedatectl"
+    tool.write_text(f"#!/bin/sh\necho {says}\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(clock, "_SYSTEMD", tmp_path)
+    monkeypatch.setattr(clock, "_SYNCHRONIZED", tmp_path / "nowhere")
+    one = SystemClock()
+    assert not one.ok
+    one.refresh()
+    assert one.ok is ok

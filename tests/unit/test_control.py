@@ -3,18 +3,21 @@
 import asyncio
 import logging
 import os
+import shutil
 import socket
 import stat
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from tempfile import mkdtemp
 from threading import Thread
 
 import orjson
 import pytest
 
 from gateway import control
-from gateway.control import MAX_CONNECTIONS, MAX_REQUEST, NAME, ask, serve
+from gateway.control import MAX_CONNECTIONS, MAX_REQUEST, NAME, Access, Peer, ask, serve
 
 
 class Verbs:
@@ -256,6 +259,52 @@ async def test_only_the_owner_and_the_group_may_use_the_socket(
     assert stat.S_IMODE(mode) == 0o660
 
 
+AS_SOMEBODY = """
+import os, sys
+sys.path.insert(0, {root!r})
+from gateway.control import ask
+from pathlib import Path
+os.setgroups({groups})
+os.setgid({gid})
+os.setuid({uid})
+for verb in ("echo", "bug"):
+    try:
+        print(verb, ask(Path({directory!r}), {{"verb": verb}}, 5.0))
+    except (ConnectionError, ValueError) as error:
+        print(verb, "refused", error)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
+@pytest.mark.parametrize(
+    ("groups", "sees", "does"),
+    [([], False, False), ([4001], True, False), ([4001, 4002], True, True)],
+)
+async def test_who_may_open_the_socket_may_look_and_operators_may_change(
+    tmp_path_factory: pytest.TempPathFactory, groups: list[int], *, sees: bool, does: bool
+) -> None:
+    """Group 4001 is that of the socket, 4002 that of operators; uid 4242 is nobody's."""
+    directory = Path(mkdtemp(dir="/tmp"))
+    one = Verbs()
+    access = Access({"echo"}, lambda: 4002)
+    try:
+        async with serve(directory, {"echo": one.echo, "bug": one.echo}, access):
+            os.chown(directory, 0, 4001)
+            directory.chmod(0o750)
+            os.chown(directory / NAME, 0, 4001)
+            code = AS_SOMEBODY.format(root=str(Path.cwd()), groups=groups, gid=4242, uid=4242, directory=str(directory))  # fmt: skip
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE
+            )
+            said = (await process.communicate())[0].decode().splitlines()
+    finally:
+        shutil.rmtree(directory)
+    assert ["refused" not in line for line in said] == [sees, does], said
+    if sees and not does:
+        assert "you may look, not change" in said[1]
+    assert set(one.uids) <= {4242}
+
+
 @pytest.mark.parametrize("stale", ["socket", "file"])
 async def test_what_a_killed_daemon_left_is_replaced(tmp_path: Path, stale: str) -> None:
     if stale == "file":
@@ -343,7 +392,7 @@ async def test_where_no_file_can_be_made_root_and_the_own_user_are_answered(
     async with Verbs().served(tmp_path):
         assert not (tmp_path / NAME).exists()
         await still_well(tmp_path)
-        monkeypatch.setattr(control, "_peer", lambda _sock: 12_345)
+        monkeypatch.setattr(control, "_peer", lambda _sock: Peer(12_345, frozenset()))
         with pytest.raises(ConnectionError, match="no gateway runs"):  # another user has the name
             await asked(tmp_path, {"verb": "echo"})
         monkeypatch.setattr(control, "_connect_abstract", connect_without_looking)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import pytest
 
+from gateway.log_writer import LineWriter
 from gateway.logs import ConsoleFormatter, JsonFormatter, setup
 
 
@@ -81,6 +82,9 @@ def untouched() -> Iterator[None]:
         name: logging.getLogger(name).level for name in ("pymodbus", "aiomqtt", "mqtt", "paho")
     }
     yield
+    for ours in root.handlers:
+        if isinstance(ours, LineWriter):
+            ours.close()
     root.handlers[:] = handlers
     root.setLevel(level)
     for name, before in noisy.items():
@@ -89,7 +93,7 @@ def untouched() -> Iterator[None]:
 
 @pytest.mark.parametrize("style", ["json", "console"])
 def test_setup_writes_to_standard_error_from_the_level_on(
-    untouched: None, style: Literal["json", "console"], capsys: pytest.CaptureFixture[str]
+    untouched: None, style: Literal["json", "console"], capfd: pytest.CaptureFixture[str]
 ) -> None:
     setup(style, "info")
     setup(style, "info")  # again: still one handler
@@ -97,7 +101,10 @@ def test_setup_writes_to_standard_error_from_the_level_on(
     log.debug("hidden")
     log.info("shown", extra={"component": "c"})
     logging.getLogger("pymodbus").error("an attempt failed")
-    captured = capsys.readouterr()
+    root = logging.getLogger().handlers
+    assert len(root) == 1
+    root[0].flush()
+    captured = capfd.readouterr()
     assert captured.out == ""
     (shown,) = captured.err.splitlines()
     assert "shown" in shown

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config import Config, load_config
-from gateway.plan import Change, plan
+from gateway.plan import Change, Plan, plan, watched
 
 TEXT = """\
 version: 1
@@ -84,3 +84,22 @@ def test_with_influxdb_every_device_that_changes_does_so_for_it(tmp_path: Path) 
     tags = ("link: a, unit: 1", "link: a, unit: 1, tags: {building: b1}")
     change = plan(config(tmp_path, influx), config(tmp_path, influx, tags), rules=False)
     assert change.sinks == Change(changed=("influxdb",))
+
+
+def test_a_link_that_takes_over_the_devices_of_another_one_must_come_up_as_that_was(
+    tmp_path: Path,
+) -> None:
+    before = config(tmp_path)
+    after = config(tmp_path, ("  b: {", "  c: {"), ("link: b", "link: c"))
+    change = plan(before, after, rules=False)
+    assert watched(before, after, change) == {("link", "c"): ("link", "b")}
+    own = config(tmp_path, ("link: a, unit: 1", "link: a, unit: 3"), (":1883", ":1884"))
+    assert watched(before, own, plan(before, own, rules=False)) == {
+        ("link", "a"): ("link", "a"), ("upstream", "platform"): ("upstream", "platform"),
+    }  # fmt: skip
+
+
+def test_of_many_names_the_first_are_told_and_how_many_more() -> None:
+    names = tuple(f"meter-{n}" for n in range(100))
+    change = Plan((), Change(), Change(added=names), Change(), Change(), Change(), False, ())
+    assert change.told() == {"devices": {"added": [*names[:20], "and 80 more"]}}

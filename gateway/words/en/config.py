@@ -21,6 +21,8 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "config.rollback": ("{seconds} s is too long", "write 0s (never roll back) to 1h"),
     "config.fixed": ("cannot change while the gateway runs", "restart the gateway"),
     "config.reload": ("{what}", "stop the gateway and start it"),
+    "config.no_group": ("there is no group '{name}' here", "make it with: groupadd --system {name}"),
+    "config.unwritable": ("the file cannot be replaced: {what}", "let the gateway's user write it, or apply the wish yourself: gateway config desired --apply"),
     "config.timezone": ("'{name}' is no time zone", "{fix}"),
     "config.no_file": ("{path} does not exist", "create it or correct the name"),
     "config.no_origin": ("unknown origin '{name}'", "{fix}"),

@@ -2,6 +2,7 @@
 
 TEXTS: dict[str, str | tuple[str, str]] = {
     "health.audit": "audit log: {why}",
+    "health.log": "log: {why}: lines are lost",
     "health.config": "configuration: {why}",
     "health.storage": "storage: {why}",
     "health.full": "storage: disk full: samples are not stored",

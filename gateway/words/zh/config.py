@@ -21,6 +21,8 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "config.rollback": ("{seconds} 秒太長", "請寫 0s（不回復）至 1h"),
     "config.fixed": ("網關運行時不能更改", "請重新啟動網關"),
     "config.reload": ("{what}", "請停止網關後再啟動"),
+    "config.no_group": ("本機沒有群組 '{name}'", "請以 groupadd --system {name} 建立"),
+    "config.unwritable": ("無法更換檔案：{what}", "請讓網關的使用者可寫入，或自行套用：gateway config desired --apply"),
     "config.timezone": ("“{name}”不是时区", "{fix}"),
     "config.no_file": ("{path} 不存在", "请创建它或更正名称"),
     "config.no_origin": ("没有来源“{name}”", "{fix}"),

@@ -2,6 +2,7 @@
 
 TEXTS: dict[str, str | tuple[str, str]] = {
     "health.audit": "审计日志：{why}",
+    "health.log": "日誌：{why}：有行遺失",
     "health.config": "配置：{why}",
     "health.storage": "存储：{why}",
     "health.full": "存储：磁盘已满，采样数据不再保存",
