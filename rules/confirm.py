@@ -19,6 +19,7 @@ def confirm(
         holds = False
     if holds is None:
         return _unknown(state, rank, now, outputs)
+    state.unknown.pop(rank, None)
     return _confirmed(state, rank, now, outputs) if holds else _over(state, rank, now, outputs)
 
 

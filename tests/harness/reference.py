@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from gateway.model import Level, Sample
 from rules.outputs import ClockStep
 from rules.tree import Binary, Call, In, Node, Number, Path, Text, Unary, Word
+from tests.harness.reference_terms import binary, calls, kleene_or, ns_of, paths
 
 SECOND = 1_000_000_000
-DURATIONS = {"ms": 1_000_000, "s": SECOND, "m": 60 * SECOND, "h": 3_600 * SECOND}
 
 
 class Heard(NamedTuple):
@@ -56,6 +56,9 @@ class Reference:
     since_unknown: int | None = None
     cursor: int = -1
     count: int = 0
+    offs: list[tuple[int, int]] = field(default_factory=list)  # when nobody listened, for how long
+    held: int | None = None  # since when an alarm that was due while it was off waits
+    told: bool = False  # that it waits
     said: list[str] = field(default_factory=list)
 
     def step(self, sample: Sample | ClockStep | None, now: int) -> list[str]:
@@ -70,6 +73,24 @@ class Reference:
         elif sample is not None and self._take(sample, now):
             self._decide(min(sample.received_ns, now), now)
         return self.said
+
+    def restart(self, now: int) -> list[str]:
+        """It was off from the last input until `now`."""
+        self.said = []
+        self.offs.append((self.cursor, now - self.cursor))
+        self.cursor = now
+        if self.phase == "P" and self.due <= now:
+            self.held, self.told = now, False
+        self._decide(now, now)
+        if self.phase == "C":
+            self._timers(now)
+        return self.said
+
+    def _listened(self, at: int) -> int:
+        """`at`, later by the time for which nobody listened since."""
+        for begin, ns in self.offs:
+            at += ns if at <= begin else 0
+        return at
 
     def _take(self, sample: Sample, now: int) -> bool:
         at = min(sample.received_ns, now)
@@ -93,14 +114,16 @@ class Reference:
             ends = {self.start} if self.cursor < self.start else set[int]()
             if self.phase in "PC":
                 ends.add(self.due)
+            if self.held is not None:
+                ends.add(self.held + self.rule.unknown_ns)
             if self.since_unknown is not None:
                 ends.add(self.since_unknown + self.rule.unknown_ns)
             spans = {*self._spans(self.rule.when), *self._spans(self.rule.until)}
             for (_, point), all_ in self.heard.items():
                 for one in all_:
-                    ends |= {one.at + span for span in spans}
+                    ends |= {at + span for span in spans for at in (one.at, self._listened(one.at))}
                     ends.add(one.at + self.stale[point])
-            ends |= {self.start + span for span in spans}
+            ends |= {self._listened(self.start) + span for span in spans}
             if self.rule.during is not None and self.wall is not None:
                 edge = self.rule.edge_ns
                 ends.add(((self.cursor + self.wall) // edge + 1) * edge - self.wall)
@@ -111,7 +134,7 @@ class Reference:
             yield self.cursor
 
     def _timers(self, moment: int) -> None:
-        if self.phase == "P" and self.due <= moment:
+        if self.phase == "P" and self.due <= moment and self.held is None:
             self.phase = "A"
             self.said.append("Raised")
         elif self.phase == "C" and self.due <= moment:
@@ -120,6 +143,9 @@ class Reference:
 
     def _decide(self, at: int, now: int) -> None:
         holds = self._condition(now)
+        if self.held is not None:
+            self._confirm(holds if self._inside(now) else False, now)
+            return
         if holds is None:
             if self.since_unknown is None and self.rule.on_unknown != "hold":
                 self.since_unknown = now
@@ -135,6 +161,19 @@ class Reference:
         if self._condition(now) is not None:
             self.since_unknown = None
         self._begin(at, now) if holds else self._end(at, now)
+
+    def _confirm(self, holds: bool | None, now: int) -> None:
+        if holds is not None:
+            self.since_unknown = None
+        elif self.told or self.held is None or now - self.held < self.rule.unknown_ns:
+            return
+        elif self.rule.on_unknown == "hold":
+            self.told = True
+            return
+        else:
+            holds = self.rule.on_unknown == "assume_true"
+        self.held, self.holds, self.phase = None, holds, "A" if holds else "N"
+        self.said += ["Raised"] if holds else []
 
     def _inside(self, now: int) -> bool:
         during = self.rule.during
@@ -170,7 +209,7 @@ class Reference:
             if until is None
             else not until
         )
-        return _or(when, stays)
+        return kleene_or(when, stays)
 
     # Values
 
@@ -197,7 +236,7 @@ class Reference:
             case Call():
                 return self._call(node, now)
             case Binary():
-                return _binary(node.op, self.value(node.left, now, member), self.value(node.right, now, member))  # fmt: skip
+                return binary(node.op, self.value(node.left, now, member), self.value(node.right, now, member))  # fmt: skip
 
     def _device(self, path: Path, member: str | None) -> str:
         device = self.aliases[path.alias]
@@ -239,11 +278,11 @@ class Reference:
             return abs(values[0]) if name == "abs" else round(values[0])
         assert isinstance(first, Path)
         device = self._device(first, None)
-        ns = _ns(node.arguments[1]) if len(node.arguments) > 1 else 0
+        ns = ns_of(node.arguments[1]) if len(node.arguments) > 1 else 0
         return self._about(name, device, first.point, ns, now)
 
     def _over(self, name: str, node: Node, now: int) -> Any:
-        (alias,) = {path.alias for path in _paths(node)}
+        (alias,) = {path.alias for path in paths(node)}
         members = self.aliases[alias]
         assert not isinstance(members, str)
         values = [self.value(node, now, device) for device in members]
@@ -276,7 +315,7 @@ class Reference:
                 good = [
                     one.at for one in self.heard.get((device, point), []) if one.value is not None
                 ]
-                return now - max([self.start, *good]) >= ns
+                return now - max(map(self._listened, [self.start, *good])) >= ns
             case "prev":
                 return order[-2].value if len(order) > 1 else None
             case "changed":
@@ -323,63 +362,6 @@ class Reference:
 
     def _spans(self, node: Node | None) -> Iterator[int]:
         if node is not None:
-            for call in _calls(node):
+            for call in calls(node):
                 if len(call.arguments) == 2 and call.name != "active":
-                    yield _ns(call.arguments[1])
-
-
-def _or(a: bool | None, b: bool | None) -> bool | None:
-    return True if True in (a, b) else None if None in (a, b) else False
-
-
-def _binary(op: str, a: Any, b: Any) -> Any:
-    match op:
-        case "and":
-            return False if False in (a, b) and (a is False or b is False) else None if a is None or b is None else True  # fmt: skip
-        case "or":
-            return True if a is True or b is True else None if a is None or b is None else False
-    if a is None or b is None:
-        return None
-    if op == "/":
-        return a / b if b else None
-    sums = {"+": a.__add__, "-": a.__sub__, "*": a.__mul__} if op in "+-*" else {}
-    if sums:
-        result = sums[op](b)
-        return result if result is not NotImplemented else float(a) + b if op == "+" else float(a) - b if op == "-" else float(a) * b  # fmt: skip
-    tests: Mapping[str, Callable[[], bool]] = {
-        "==": lambda: a == b, "!=": lambda: a != b, "<": lambda: a < b, "<=": lambda: a <= b,
-        ">": lambda: a > b, ">=": lambda: a >= b,
-    }  # fmt: skip
-    return tests[op]()
-
-
-def _ns(node: Node) -> int:
-    assert isinstance(node, Number)
-    return round(node.value * DURATIONS[node.unit])
-
-
-def _paths(node: Node) -> Iterator[Path]:
-    for each in _walk(node):
-        if isinstance(each, Path):
-            yield each
-
-
-def _calls(node: Node) -> Iterator[Call]:
-    for each in _walk(node):
-        if isinstance(each, Call):
-            yield each
-
-
-def _walk(node: Node) -> Iterator[Node]:
-    yield node
-    match node:
-        case Unary():
-            yield from _walk(node.operand)
-        case Binary():
-            yield from _walk(node.left)
-            yield from _walk(node.right)
-        case In():
-            yield from _walk(node.left)
-        case Call():
-            for one in node.arguments:
-                yield from _walk(one)
+                    yield ns_of(call.arguments[1])

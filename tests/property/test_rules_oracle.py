@@ -215,16 +215,20 @@ def engine(rules: RuleSet, taken: Sequence[Taken]) -> list[list[str]]:
     return said
 
 
-def oracle(case: Case, taken: Sequence[Taken]) -> list[list[str]]:
+def reference_of(case: Case) -> Reference:
     rule = Rule(
         parse(case.when), None if case.until is None else parse(case.until), case.for_s * SECOND,
         case.keep_s * SECOND, case.on_unknown, case.unknown_s * SECOND,
         None if case.during is None else Fast.daily(*map(mark, case.during)), lost=case.lost,
     )  # fmt: skip
-    reference = Reference(
+    return Reference(
         rule, {"it": "one", "near": NEAR}, STALE, frozenset({"d.mode"}), start=1_000 * SECOND,
         cursor=1_000 * SECOND - 1, wall=WALLS[0],
     )  # fmt: skip
+
+
+def oracle(case: Case, taken: Sequence[Taken]) -> list[list[str]]:
+    reference = reference_of(case)
     return [reference.step(seen, now) for now, seen in taken]
 
 
