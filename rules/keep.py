@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.model import Value
 from rules.flow import Phase, State
+from rules.ghost import remembered
 from rules.model import Instance
 from rules.sequence import (
     Branches,
@@ -51,7 +52,7 @@ def kept(state: State, rank: int) -> Kept | None:
     if rank in state.held:
         row["held"] = state.held[rank]
     if rank in state.latched:
-        row["latched"] = True
+        row["latched"], row["ghost"] = True, remembered(state.rules.instances[rank])
     if rank in state.latched or phase in {Phase.ACTIVE, Phase.CLEARING}:
         row["since"] = state.since[rank]
     if rank in state.unknown:
@@ -178,4 +179,6 @@ def _thread_of(instance: Instance, lists: Sequence[Steps], row: Mapping[str, Any
 
 def _rest(lists: Sequence[Steps], number: int, left: int) -> list[Step]:
     whole = lists[number]
+    if left > len(whole):
+        raise IndexError("more steps are left than there are")
     return list(whole[len(whole) - left :])

@@ -12,6 +12,7 @@ from rules.activation import become, clear, condition, inside
 from rules.deeds import hold_again
 from rules.due import arm
 from rules.flow import TOLD, Kind, Phase, State, Timer, alive, ask, expire, start, take
+from rules.ghost import NEVER, haunted
 from rules.keep import Kept, is_raised, queued_of, run_of
 from rules.model import NEVER_NS, RuleSet
 from rules.nodes import Stale
@@ -50,6 +51,7 @@ def restore(
 
     Claims are told again. What was due meanwhile waits to be confirmed (`rules.confirm`).
     """
+    rules = haunted(rules, past.rows)
     began = now - past.off_ns - horizon(rules) if past.began is None else past.began
     state = start(rules, began, wall_ns)
     _refill(state, past, now)
@@ -179,7 +181,8 @@ def _place(state: State, rank: int, row: Kept, past: Past, outputs: list[Output]
         state.holds[rank] = True
     elif phase in {Phase.PENDING, Phase.CLEARING}:
         _waits(state, rank, phase, row, past.off_ns)
-    run = run_of(state.rules.instances[rank], row.get("run"))
+    instance = state.rules.instances[rank]
+    run = None if instance.when is NEVER else run_of(instance, row.get("run"))
     if run is not None:
         state.runs[rank] = run
         state.queued[rank] = queued_of(row.get("run"))

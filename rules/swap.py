@@ -1,13 +1,14 @@
 """Other rules while the gateway runs: what is under way goes on where the rule means the same. Pure.
 
 The same hash: state and windows move over. Another: a running delay begins anew, an alarm is decided
-anew. Gone: the alarm is cleared and what it held is given back.
+anew. Gone: the alarm is cleared and what it held is given back; a latched one waits for its reset.
 """
 
 from collections.abc import Iterator
 from heapq import heappush
 
 from rules.flow import Kind, State, Timer, ask, start
+from rules.ghost import haunted
 from rules.keep import everything
 from rules.model import NEVER_NS, RuleSet
 from rules.nodes import Seen
@@ -19,11 +20,12 @@ GONE = "no longer configured"
 
 def reload(old: State, rules: RuleSet, now: int) -> tuple[State, list[Output]]:
     """The state under `rules` at engine time `now`, and what follows from the change. Consumes `old`."""
+    rows = everything(old)
+    rules = haunted(rules, rows)
     state = start(rules, now, old.wall_ns)
     state.now, state.base, state.late, state.activations = now, old.base, old.late, old.activations
     _move_values(old, state)
     _move_nodes(old, state)
-    rows = everything(old)
     known = {instance.id for instance in rules.instances}
     outputs: list[Output] = list(_gone(old, known))
     _move_moments(old, state)

@@ -11,7 +11,7 @@ from rules.flow import State
 from rules.keep import changes, everything
 from rules.outputs import Commanded, Held, Output, Raised
 from rules.restart import Past, late, restore
-from rules.step import Tick, active, next_due, start, step
+from rules.step import Tick, active, next_due, reset, start, step
 from rules.swap import reload
 from tests.unit.rules_site import SECOND, sample, usable
 from tests.unit.test_rules_language import said
@@ -310,6 +310,33 @@ def test_an_alarm_of_a_rule_that_is_gone_is_cleared_and_what_it_held_given_back(
     one.see(0, "light-1", LUX, 10.0)
     assert one.reload(WINDOW) == ["Cleared dark[light-1]", "light-1.light.level released"]
     assert changes(one.state).keys() == {"often[meter-1]", "silent[meter-1]"}
+
+
+LATCHED = STEPS.replace("\n  do:", "\n  alarm: {severity: safety, latch: true}\n  do:")
+
+
+def test_a_latched_alarm_of_a_rule_that_is_gone_waits_for_its_reset_and_holds_on() -> None:
+    one = Life(LATCHED, "guard")
+    one.see(0, "light-1", LUX, 10.0)
+    assert one.see(10, "light-1", LUX, 90.0) == []
+    assert one.reload(WINDOW) == ["light-1.light.level = 60"]
+    assert [(alarm.instance, alarm.latched) for alarm in active(one.state)] == [("dark[light-1]", True)]  # fmt: skip
+    assert one.off(20, 30) == ["light-1.light.level = 60"], "over a restart too"
+    one.state, outputs = reset(one.state, "dark[light-1]", one.now, "reset")
+    assert [said(output) for output in outputs] == [
+        "Cleared dark[light-1]", "light-1.light.level released",
+    ]  # fmt: skip
+    assert active(one.state) == []
+
+
+def test_a_rule_that_comes_back_takes_its_latched_alarm_over() -> None:
+    one = Life(LATCHED, "guard")
+    one.see(0, "light-1", LUX, 10.0)
+    one.see(10, "light-1", LUX, 90.0)
+    one.reload(WINDOW)
+    assert one.reload(LATCHED, "guard") == ["light-1.light.level = 60"]
+    assert [alarm.latched for alarm in active(one.state)] == [True]
+    assert one.see(20, "light-1", LUX, 10.0)[:1] == ["Raised dark[light-1]"], "as ever"
 
 
 def test_a_reload_of_the_same_rules_changes_nothing() -> None:
