@@ -12,10 +12,11 @@ from gateway.sections import Location, Timezone
 from gateway.settings import Duration, Id, Section, Text, wrong
 from gateway.site_limit import SiteLimit, read_limit
 from gateway.words.text import fault
+from rules.model import RuleSet
 from rules.outputs import Operation
 
 # What a case may hold in later versions: refused, never ignored.
-NOT_YET = frozenset({"reload", "result"})  # fmt: skip
+NOT_YET = frozenset({"result"})  # fmt: skip
 
 Kind = Literal["raised", "cleared", "annunciated", "written", "told"]
 When = Literal["at", "by", "never"]
@@ -38,6 +39,13 @@ class Reboot(NamedTuple):
     down: int
 
 
+class Reloaded(NamedTuple):
+    """The gateway goes by other rules from then on."""
+
+    at: int
+    rules: RuleSet
+
+
 class Operated(NamedTuple):
     """A person does something with an alarm."""
 
@@ -50,6 +58,9 @@ class Turn(NamedTuple):
 
     at: int
     by: int | None
+
+
+Given = Heard | Reboot | Reloaded | Operated | Turn
 
 
 class Expected(NamedTuple):
@@ -71,7 +82,7 @@ class Case(NamedTuple):
     name: str
     path: tuple[str | int, ...]
     start: int
-    inputs: tuple[Heard | Reboot | Operated | Turn, ...]
+    inputs: tuple[Given, ...]
     expected: tuple[Expected, ...]
     only: bool
     end: int

@@ -13,11 +13,13 @@ from gateway.case import (
     Kind,
     Operated,
     Reboot,
+    Reloaded,
     TestPart,
     Turn,
     When,
     Words,
 )
+from gateway.case import Given as Input
 from gateway.case_operation import OPERATIONS, OperationPart
 from gateway.case_text import SECOND, Given, moment_ns, place, reading, series, value_of
 from gateway.document import Document, Path_, Within, suggest
@@ -31,6 +33,7 @@ from rules.model import RuleSet
 from rules.tree import RuleError
 
 T = TypeVar("T")
+Others = Callable[[Sequence[str], Path_], RuleSet | None]
 
 
 class SetPart(Section):
@@ -52,6 +55,13 @@ class RebootPart(Section):
     reboot: Duration
 
 
+class ReloadPart(Section):
+    """`reload`: files of rules, seen from the file of the case."""
+
+    at: str
+    reload: Words
+
+
 class TurnPart(Section):
     at: str
     clock_step: str
@@ -71,6 +81,7 @@ class ExpectPart(Section):
 _INPUTS: Mapping[str, type[Section]] = {
     "series": SeriesPart,
     "reboot": RebootPart,
+    "reload": ReloadPart,
     "clock_step": TurnPart,
     **OPERATIONS,
 }
@@ -86,20 +97,28 @@ class Reader:
 
     def __init__(
         self, document: Document, rules: RuleSet, devices: Mapping[str, DeviceView],
-        problems: list[Problem], recipients: Sequence[str] = (),
+        problems: list[Problem], recipients: Sequence[str] = (), others: Others = lambda *_: None,
     ) -> None:  # fmt: skip
+        """`others` loads the rules of a reload; None after a problem, which it has told."""
+        self._others = others
         self._recipients = recipients
         self._document = document
         self._rules = rules
         self._devices = devices
         self._problems = problems
+        self._alarms: set[str] = set()
+        self._silent: set[str] = set()
+        self._know(rules)
+
+    def _know(self, rules: RuleSet) -> None:
+        """What may be expected of these rules."""
         alarms = [one for one in rules.instances if one.rule.severity is not None]
-        self._alarms = {one.id for one in alarms} | {one.rule.id for one in alarms}
-        self._silent = {one.rule.id for one in rules.instances} - self._alarms
+        self._alarms |= {one.id for one in alarms} | {one.rule.id for one in alarms}
+        self._silent |= {one.rule.id for one in rules.instances} - self._alarms
 
     def case(self, index: int, test: TestPart) -> Case:
         path: Path_ = ("tests", index)
-        inputs: list[Heard | Reboot | Operated | Turn] = []
+        inputs: list[Input] = []
         for number, value in enumerate(test.input):
             inputs += self._input(value, (*path, "input", number))
         expected: list[Expected] = []
@@ -127,7 +146,7 @@ class Reader:
 
     # Inputs
 
-    def _input(self, value: object, path: Path_) -> Iterator[Heard | Reboot | Operated | Turn]:
+    def _input(self, value: object, path: Path_) -> Iterator[Input]:
         if isinstance(value, str):
             moment, _, rest = value.strip().partition(" ")
             yield from self._line(path, value, moment, rest)
@@ -144,13 +163,22 @@ class Reader:
                 yield from self._set(path, part)
             case TurnPart():
                 yield from self._turn(path, part)
-            case RebootPart():
-                at = self._try((*path, "at"), part.at, lambda: moment_ns(part.at))
-                if at is not None:
-                    yield Reboot(at, round(part.reboot * SECOND))
-            case OperationPart():
-                at = self._try((*path, "at"), part.at, lambda: moment_ns(part.at))
-                if at is not None and self._alarm((*path, part.key), part.alarm):
+            case RebootPart() | ReloadPart() | OperationPart():
+                yield from self._done(path, part)
+
+    def _done(self, path: Path_, part: RebootPart | ReloadPart | OperationPart) -> Iterator[Input]:
+        """Something is done to the gateway, or with it."""
+        at = self._try((*path, "at"), part.at, lambda: moment_ns(part.at))
+        match part:
+            case RebootPart() if at is not None:
+                yield Reboot(at, round(part.reboot * SECOND))
+            case ReloadPart():
+                rules = self._others(part.reload, (*path, "reload"))
+                if at is not None and rules is not None:
+                    self._know(rules)
+                    yield Reloaded(at, rules)
+            case OperationPart() if at is not None:
+                if self._alarm((*path, part.key), part.alarm):
                     yield Operated(at, part.operation)
 
     def _line(self, path: Path_, text: str, moment: str, rest: str) -> Iterator[Heard]:

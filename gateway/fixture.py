@@ -7,7 +7,7 @@ from typing import NamedTuple
 from gateway.calendar import calendar_at
 from gateway.case import NOT_YET, Case, FilePart
 from gateway.case_read import Reader
-from gateway.document import Document, load, suggest
+from gateway.document import Document, Path_, load, suggest
 from gateway.errors import ConfigError, Problem
 from gateway.own import own_device
 from gateway.profile import Profile, find, load_profile, names
@@ -56,10 +56,16 @@ def load_fixture(path: Path) -> Fixture:
     if file is None:
         raise ConfigError(problems)
     devices = _devices(file, document, problems)
-    rules = _rules(file, document, devices, problems)
+    rules = _rules(file, file.rules or [], document, ("rules",), devices, problems, 0)
     if problems:
         raise ConfigError(problems)
-    reader = Reader(document, rules, devices, problems, file.recipients)
+
+    def others(names: Sequence[str], where: Path_) -> RuleSet | None:
+        before = len(problems)
+        found = _rules(file, names, document, where, devices, problems, before)
+        return found if len(problems) == before else None
+
+    reader = Reader(document, rules, devices, problems, file.recipients, others)
     cases = tuple(reader.case(index, test) for index, test in enumerate(file.tests))
     if problems:
         raise ConfigError(problems)
@@ -88,20 +94,25 @@ def _devices(file: FilePart, document: Document, problems: list[Problem]) -> dic
 
 
 def _rules(
-    file: FilePart, document: Document, devices: Mapping[str, DeviceView], problems: list[Problem]
-) -> RuleSet:
+    file: FilePart, files: Sequence[str], document: Document, where: Path_,
+    devices: Mapping[str, DeviceView], problems: list[Problem], before: int,
+) -> RuleSet:  # fmt: skip
+    """Of `files`, which stand at `where`; of the one that the fixture is named after, without any. None
+    of use with more than `before` problems.
+    """
     path = Path(document.name)
-    files = file.rules or [path.name.removesuffix(SUFFIX) + ".yaml"]
+    named = bool(files)
+    files = files or [path.name.removesuffix(SUFFIX) + ".yaml"]
     documents = []
     for index, name in enumerate(files):
         try:
             documents.append(load(path.parent / name))
         except ConfigError as error:
             problems += error.problems
-            if file.rules:
+            if named:
                 unusable = fault("case.rules", name=name)
-                problems.append(document.problem(("rules", index), *unusable))
-    if problems:
+                problems.append(document.problem((*where, index), *unusable))
+    if len(problems) > before:
         return RuleSet()
     rules, found = load_rules(
         documents,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import orjson
 
-from gateway.case import Case, Expected, Heard, Kind, Operated, Reboot, Turn
+from gateway.case import Case, Expected, Heard, Kind, Operated, Reboot, Reloaded, Turn
 from gateway.case_text import shown
 from gateway.errors import Problem
 from gateway.fixture import Fixture
@@ -29,6 +29,7 @@ from rules.outputs import (
 )
 from rules.restart import Past, horizon, restore
 from rules.step import NO_MOMENTS, Tick, next_due, occurred, operate, start, step
+from rules.swap import reload
 
 MOST = 400_000  # samples that a reboot reads again, as in the daemon
 _BAD = Quality(Level.BAD, "no reading")
@@ -105,6 +106,12 @@ class Trial:
         self._history.append((sample, self.now))
         while self._history[0][1] < self.now - self._horizon:
             self._history.popleft()
+
+    def reload(self, rules: RuleSet) -> None:
+        """Go by other rules from now on."""
+        self._rules, self._horizon = rules, horizon(rules)
+        self._state, outputs = reload(self._state, rules, self.now)
+        self._act(outputs)
 
     def turn(self, wall_ns: int | None) -> None:
         """The wall clock was set, or lost."""
@@ -192,6 +199,9 @@ def judge(fixture: Fixture, case: Case) -> Verdict:
                 trial.wait(one.at)
                 trial.reboot(one.down)
                 awake = one.at + one.down
+            case Reloaded():
+                trial.wait(one.at)
+                trial.reload(one.rules)
             case Turn():
                 trial.wait(one.at)
                 wall_ns += one.by or 0

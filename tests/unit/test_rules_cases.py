@@ -79,6 +79,28 @@ def test_the_strongest_claim_is_what_is_written(tmp_path: Path) -> None:
     ]
 
 
+def test_other_rules_take_over_what_means_the_same(tmp_path: Path) -> None:
+    (tmp_path / "other.yaml").write_text(
+        RULES.replace("title: x", "").replace("< 40 lx", "< 20 lx")
+    )
+    found = verdict(
+        tmp_path,
+        """\
+- name: reload
+  input:
+  - {series: m1.elec.voltage.a, every: 5s, values: "260x4", unit: V}
+  - +1s l1.env.illuminance = 30 lx
+  - {at: +7s, reload: other.yaml}
+  - {at: +20s, reload: [site.yaml]}
+""",
+    )
+    assert happened(found) == [
+        "+1s written l1.light.level = 60",
+        "+10s raised hot[m1]",
+        "+20s written l1.light.level = 60",
+    ]
+
+
 def test_an_alarm_goes_through_a_reboot_and_what_is_said_meanwhile_is_lost(tmp_path: Path) -> None:
     found = verdict(
         tmp_path,
@@ -153,7 +175,7 @@ def test_a_case_that_fails_says_where_and_what_happened_instead(
     ('{at: +5s, ack: "hot[m1]", set: x}', "unknown key 'set': write one of ack, at, by"),
     ('{at: +5s, ack: "hott[m1]"}', "unknown alarm 'hott[m1]': did you mean 'hot[m1]'?"),
     ('{at: +5s, shelve: "hot[m1]", for: 0s}', "no time: write e.g. 2h"),
-    ("{at: +5s, reload: 1h}", "'reload' is not in this version"),
+    ("{at: +5s, reload: other.yaml}", "'other.yaml' cannot be used"),
     ("{at: +5s, clock_step: away}", "away is no time"),
     ('{at: +5s, reset: "hott[m1]"}', "unknown alarm 'hott[m1]': did you mean 'hot[m1]'?"),
     ("{series: l1.light.level, every: 1s, values: 1+xx3, unit: '%'}", "'1+xx3 %' is no value"),
