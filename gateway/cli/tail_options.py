@@ -1,4 +1,4 @@
-"""What `gateway tail` and `log` take; cheap to import, for every start of the command line."""
+"""What `gateway tail`, `log` and `support-bundle` take; cheap to import, for every start of the command line."""
 
 from collections.abc import Callable
 from typing import Any
@@ -41,3 +41,10 @@ def add(commands: Any, command: Callable[..., Any], config_option: Callable[...,
     )
     log.add_argument("--for", dest="span", metavar="TIME", default="10m", help="default: 10m")
     config_option(log)
+
+    text = "Collect what somebody who helps wants to see, without secrets and names."
+    bundle = command(commands, "support-bundle", "bundle:run", text, "gateway support-bundle")
+    bundle.add_argument(
+        "-o", "--output", metavar="FILE", help="default: gateway-bundle-TIME.tar.gz here"
+    )
+    config_option(bundle)
