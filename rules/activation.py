@@ -4,7 +4,7 @@ from heapq import heappush
 
 from rules import alarming
 from rules.deeds import run_steps, stop
-from rules.flow import Kind, Phase, State, Timer, alive, ask
+from rules.flow import Kind, Phase, State, Timer, ask, tidy
 from rules.mode import activate
 from rules.model import Instance
 from rules.nodes import Running
@@ -62,8 +62,7 @@ def end(state: State, rank: int, at: int, now: int, outputs: list[Output]) -> li
 def _wait(state: State, rank: int, phase: Phase, due: int) -> None:
     state.phases[rank], state.marks[rank] = phase, due
     heappush(state.timers, Timer(due, Kind.INSTANCE, rank, due))
-    if len(state.timers) > 2 * len(state.phases) + len(state.values) + 64:  # mostly dead: it flaps
-        state.timers = sorted({timer for timer in state.timers if alive(state, timer)})
+    tidy(state)
 
 
 def raise_(state: State, rank: int, now: int, outputs: list[Output]) -> list[int]:

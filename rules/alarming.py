@@ -66,8 +66,10 @@ def tell_begin(state: State, rank: int, now: int, outputs: list[Output]) -> None
     one.told += loud
     one.told_ns = now if loud else None
     alarm = (instance.id, instance.rule.id, instance.device, one.severity, instance.shown)
-    about = dict(instance.about) | ({"count": one.count} if one.count > 1 else {})
-    about |= {"storm": instance.storm} if one.stormed else {}
+    about = instance.about
+    if one.count > 1 or one.stormed:
+        more = {"count": one.count} if one.count > 1 else {}
+        about = {**about, **more, **({"storm": instance.storm} if one.stormed else {})}
     outputs.append(Raised(*alarm, known(state, instance), about, loud))
     if one.suppressed and not was:
         changed(state, rank, "suppressed", outputs)

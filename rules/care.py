@@ -26,6 +26,9 @@ def look_after(state: State, rank: int, now: int, outputs: list[Output]) -> None
         one.flapping = False
         changed(state, rank, "steady", outputs)
     weighed(state, rank, now, outputs)
+    storm = state.rules.storms.get(rank)
+    if storm is not None:
+        weighed(state, storm, now, outputs)
     hush(state, rank, now, outputs, seen=ends)
     _escalate(state, rank, one, now, outputs)
     hush(state, rank, now, outputs)
@@ -37,7 +40,7 @@ def _put_back(state: State, rank: int, one: Incident, now: int, outputs: list[Ou
     if one.out_ns is not None and one.out_ns <= now:
         in_service(state, rank, now, outputs, {"why": "its time is over"})
     elif one.remind_ns is not None and one.remind_ns <= now:
-        one.remind_ns += REMIND_NS
+        one.remind_ns += (1 + (now - one.remind_ns) // REMIND_NS) * REMIND_NS
         more = {"by": one.out_by, "reason": one.out_reason, "reminder": True}
         changed(state, rank, "out_of_service", outputs, more)
 

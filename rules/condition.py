@@ -58,8 +58,10 @@ class Leveled(NamedTuple):
     until: Formula | None
 
 
-def levels_meant(section: RuleSection, scope: Scope, report: Report) -> tuple[Leveled, ...] | None:
-    """None after a problem."""
+def levels_meant(
+    section: RuleSection, base: Formula | None, scope: Scope, report: Report
+) -> tuple[Leveled, ...] | None:
+    """`base` is what begins the alarm. None after a problem."""
     found: list[Leveled] = []
     before = len(report.problems)
     for index, level in enumerate(section.alarm.levels if section.alarm else ()):
@@ -70,7 +72,20 @@ def levels_meant(section: RuleSection, scope: Scope, report: Report) -> tuple[Le
         )
         if when is not None:
             found.append(Leveled(when, until))
+            _check_implied((*path, "when"), when, base, scope, report)
     return None if len(report.problems) > before else tuple(found)
+
+
+def _check_implied(
+    path: Path_, level: Formula, base: Formula | None, scope: Scope, report: Report
+) -> None:
+    """A level counts only while the alarm stands: it should not hold where that does not begin."""
+    if base is None or level.inputs != base.inputs:
+        return
+    points = _points([base], scope.aliases)
+    alone = base._replace(term=Both(level.term, Not(base.term)))
+    if not never(alone, points):
+        report.note(path, *fault("life.not_implied", level=level.text, base=base.text))
 
 
 def _formula(path: Path_, condition: Condition, scope: Scope, report: Report) -> Formula | None:

@@ -4,6 +4,7 @@ from heapq import heappush
 
 from gateway.model import Outcome, Value
 from rules.flow import Kind, State, Timer
+from rules.listing import listed
 from rules.outputs import Answer, Claimed, Commanded, Logged, Notified, Output, Ref, Released
 from rules.sequence import Deed, Message, Note, Notice, Order, Run, Setting, Steps, Thread
 from rules.standing import muted, severity
@@ -110,10 +111,16 @@ def _done(state: State, rank: int, deed: Deed, now: int) -> Output:
             return Logged(instance.id, filled(state, text))
 
 
-def said(state: State, rank: int, notice: Notice) -> Notified:
-    """What a recipient is told, with the values as they are now."""
+def said(state: State, rank: int, notice: Notice) -> Notified | Logged:
+    """What a recipient is told, with the values as they are now; of a list with nothing in it only the log hears."""
     instance = state.rules.instances[rank]
     text = instance.shown if notice.text is None else filled(state, notice.text)
+    if notice.digest is not None:
+        rows = listed(notice.digest, lambda test: test.truth(state.values), _shown)
+        if not rows:
+            nothing = f"nothing to tell {notice.recipient}: its digest is empty"
+            return Logged(instance.id, nothing)
+        text = f"{text}\n{rows}"
     about = {"rule": instance.rule.id, **instance.about}
     told = (instance.id, instance.device, notice.recipient, text, severity(state, rank), about)
     return Notified(*told, _occasion(state, rank))

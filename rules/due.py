@@ -2,7 +2,7 @@
 
 from heapq import heappush
 
-from rules.flow import Kind, State, Timer
+from rules.flow import Kind, State, Timer, tidy
 from rules.incident import Incident
 from rules.standing import raised
 
@@ -16,6 +16,7 @@ def arm(state: State, rank: int) -> None:
     elif state.cares.get(rank) != due:
         state.cares[rank] = due
         heappush(state.timers, Timer(due, Kind.ALARM, rank))
+        tidy(state)
 
 
 def _due(state: State, rank: int, one: Incident) -> int | None:

@@ -261,3 +261,9 @@ def alive(state: State, timer: Timer) -> bool:
     if timer.kind is Kind.ALARM:
         return state.cares.get(timer.subject) == timer.due
     return timer.kind is not Kind.NODE or state.asked[timer.subject] == timer.due
+
+
+def tidy(state: State) -> None:
+    """Where an instance flaps, most timers are dead: they go before they are too many."""
+    if len(state.timers) > 4 * len(state.phases) + len(state.values) + 64:
+        state.timers = sorted({timer for timer in state.timers if alive(state, timer)})

@@ -14,6 +14,8 @@ from rules.check import Report, check_at, check_during
 from rules.condition import Leveled, levels_meant, meant
 from rules.formula import Alias, Formula, Scope, Windowed
 from rules.hours import Calendar
+from rules.listing import Digest
+from rules.listing_check import Listed, digest_bound, digest_meant
 from rules.model import Instance, Level, Rule, Stage
 from rules.periods import bytes_of, check_periods
 from rules.predicate import Predicate
@@ -75,6 +77,7 @@ class _Meant(NamedTuple):
     until: Formula | None
     steps: Checked
     levels: tuple[Leveled, ...]
+    digest: Listed | None
 
     @property
     def conditions(self) -> list[Formula]:
@@ -180,7 +183,8 @@ def _meaning(
 ) -> _Meant | None:
     before = len(report.problems)
     conditions = meant(section, scope, report)
-    levels = levels_meant(section, scope, report)
+    levels = levels_meant(section, None if conditions is None else conditions.when, scope, report)
+    digest = digest_meant(section, aliases, scope, report)
     steps = StepCheck(aliases, scope, making.recipients, making.scenes, report).run(section)
     if conditions is None or levels is None or len(report.problems) > before:
         return None
@@ -189,7 +193,7 @@ def _meaning(
     for formula in (*conditions, *leveled, *steps.formulas.values()):
         if formula is not None:
             making.asks.setdefault(section.id, set()).update(formula.asks)
-    return _Meant(*conditions, steps, levels)
+    return _Meant(*conditions, steps, levels, digest)
 
 
 def _scope(
@@ -225,7 +229,7 @@ def _instance(
     def bind(formula: Formula) -> Predicate:
         return making.binder.test(formula.of(target.element), aliases, target.key)
 
-    binding = Binding(meant.steps, aliases, bind)
+    binding = Binding(meant.steps, aliases, bind, _digest(section, target, aliases, meant, making))
     name = f"{rule.id}[{target.key}]{target.element}" if target.key else rule.id
     title = f"{rule.title}: {target.said}" if target.said else ""
     device = GATEWAY if target.it is None else target.it.id
@@ -234,6 +238,19 @@ def _instance(
         binding.steps(section.do, ("do",)), binding.steps(section.on_clear, ("on_clear",)), title, target.about,
         _during(section, making), _at(section, making), target.tags, *_life(section, meant, binding),
     )  # fmt: skip
+
+
+def _digest(
+    section: RuleSection, target: Target, aliases: Aliases, meant: _Meant, making: Making
+) -> Digest | None:
+    digest, listed = section.digest, meant.digest
+    if digest is None or listed is None:
+        return None
+
+    def bind(formula: Formula, device: DeviceView) -> Predicate:
+        return making.binder.test(formula, {**aliases, digest.list_: [device]}, target.key)
+
+    return digest_bound(listed, digest, aliases[digest.list_], bind)
 
 
 def _life(

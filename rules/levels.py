@@ -10,9 +10,12 @@ from rules.standing import effective, standing
 
 def weigh(state: State, rank: int, at: int) -> None:
     """Decide the levels of an instance anew, at event time `at`. What is unknown stays as it was."""
-    levels, one = state.rules.instances[rank].levels, incident(state, rank)
-    before = one.levels or [None] * len(levels)
+    levels, one = state.rules.instances[rank].levels, state.incidents.get(rank)
+    before = one.levels if one is not None and one.levels else [None] * len(levels)
     after = [_level(state, level, due, at) for level, due in zip(levels, before, strict=True)]
+    if after == before:
+        return
+    one = incident(state, rank)
     one.levels = after if any(due is not None for due in after) else []
     if one.blank:
         del state.incidents[rank]
@@ -53,6 +56,3 @@ def weighed(state: State, rank: int, now: int, outputs: list[Output]) -> None:
     review(state, rank, now, outputs)
     hush(state, rank, now, outputs)
     related(state, rank, now, outputs)
-    storm = state.rules.storms.get(rank)
-    if storm is not None:
-        weighed(state, storm, now, outputs)

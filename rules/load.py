@@ -20,7 +20,7 @@ from rules.instances import Making, made
 from rules.loops import loops
 from rules.model import LEVELS, Instance, Rule, RuleSet, Slots
 from rules.scenes import scenes_of
-from rules.section import NOT_YET, RuleFile, RuleSection
+from rules.section import RuleFile, RuleSection
 from rules.select import DeviceView, Site
 from rules.storms import storms
 from rules.suppress import Written, suppressions
@@ -118,7 +118,7 @@ def _file(document: Document, problems: list[Problem]) -> tuple[RuleFile, Docume
     if not mapping_at(document.value):
         problems.append(document.problem((), *fault("rule.no_rules")))
         return None
-    file = validate(RuleFile, document, (), document.value, problems, not_yet=NOT_YET)
+    file = validate(RuleFile, document, (), document.value, problems)
     return None if file is None else (file, document)
 
 
@@ -132,7 +132,7 @@ def _rules_of(
         if made_ is None:
             continue
         own, whole = made_
-        section = validate(RuleSection, own, path, whole, problems, not_yet=NOT_YET)
+        section = validate(RuleSection, own, path, whole, problems)
         if section is not None:
             written.append(Written(section, own, path, whole))
     return written

@@ -220,7 +220,7 @@ class RuleSet:
         """(instance, device, point) for each point that a rule reads and acts on to save lives."""
         for instance in self.instances:
             rule = instance.rule
-            vital = rule.level == LEVELS["life"] or rule.severity is Severity.LIFE
+            vital = rule.level == LEVELS["life"] or instance.worst is Severity.LIFE
             if instance.sets and vital:
                 yield from ((instance, *place) for place in self.reads(instance))
 

@@ -11,13 +11,10 @@ from gateway.words.text import fault
 from rules.alarm_section import AlarmSection
 from rules.clause import Condition, When
 from rules.hours import DAY_MIN, DAYS, At, Day, Hours, Mark, mark
+from rules.listing import MOST
 from rules.model import RESTART_MODE, Mode
 from rules.step_section import SceneEntry, Step
 
-# Keys of the rule language that later versions bring: refused, never ignored.
-NOT_YET = frozenset({
-    "digest",
-})  # fmt: skip
 MAX_TOGETHER = 10  # activations that wait, or run together
 RESERVED = frozenset({"it", "members"})
 
@@ -154,6 +151,15 @@ def _alias(value: str) -> str:
     return value
 
 
+class DigestSection(Section):
+    """Which devices of the group `list` a notice tells of: those of which `where` is true."""
+
+    list_: Annotated[str, Field(alias="list")]
+    where: When
+    columns: Annotated[list[str], Field(max_length=10)] = []
+    max: Annotated[int, Field(ge=1, le=MOST)] = MOST
+
+
 class RuleSection(Section):
     """One rule. `when` begins it, `until` ends it (without: `when` false), `for` delays the begin,
     `keep_for` the end.
@@ -179,6 +185,7 @@ class RuleSection(Section):
     alarm: AlarmSection | None = None
     do: list[Step] = []
     on_clear: list[Step] = []
+    digest: DigestSection | None = None
     allow_feedback: bool = False
     mode: Annotated[Mode, PlainValidator(_mode)] = RESTART_MODE
     max_run: Annotated[int, Field(ge=1, le=1000)] = 20

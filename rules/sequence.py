@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from gateway.model import Value
 from gateway.terms import AS_USUAL, Terms
+from rules.listing import Digest
 from rules.predicate import Predicate
 
 
@@ -52,10 +53,11 @@ class Message(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """Tell a recipient; without `text` the title of the rule."""
+    """Tell a recipient; without `text` the title of the rule. `digest`: and a list."""
 
     recipient: str
     text: Message | None
+    digest: Digest | None = None
 
 
 class Note(NamedTuple):
@@ -295,8 +297,9 @@ def _placed(step: Step, place: Callable[[Predicate], Predicate]) -> Step:
             new = Branches(tuple(placed(branch, place) for branch in branches))
         case Watched(writes, on_fail, awaited):
             new = Watched(writes, placed(on_fail, place), awaited)
-        case Notice(recipient, Message(parts)):
-            new = Notice(recipient, Message(_filled(parts, place)))
+        case Notice(recipient, text, digest):
+            said = None if text is None else Message(_filled(text.parts, place))
+            new = Notice(recipient, said, None if digest is None else digest.placed(place))
         case Note(Message(parts)):
             new = Note(Message(_filled(parts, place)))
     return new

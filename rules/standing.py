@@ -36,10 +36,11 @@ def effective(state: State, rank: int, now: int) -> Severity:
     member; what is latched keeps the highest.
     """
     instance, one = state.rules.instances[rank], state.incidents.get(rank, NONE)
+    base = instance.rule.severity or Severity.OPERATIONAL
     members = state.rules.members.get(rank, ())
-    found = [instance.rule.severity or Severity.OPERATIONAL]
-    if not (members or one.levels or one.open):
-        return found[0]
+    if not (members or one.levels or instance.rule.latch):
+        return base
+    found = [base]
     for level, due in zip(instance.levels, one.levels, strict=False):
         if due is not None and due <= now:
             found.append(level.severity)
@@ -51,11 +52,11 @@ def effective(state: State, rank: int, now: int) -> Severity:
 
 def suppressed(state: State, rank: int) -> bool:
     """A rule that makes it needless stands, and is at least as severe."""
+    others = state.rules.suppressors.get(rank)
+    if others is None:
+        return False
     own = severity(state, rank)
-    return any(
-        standing(state, other) and severity(state, other) >= own
-        for other in state.rules.suppressors.get(rank, ())
-    )
+    return any(standing(state, o) and severity(state, o) >= own for o in others)
 
 
 def out(state: State, rank: int) -> bool:

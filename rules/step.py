@@ -186,8 +186,16 @@ def evaluate_all(state: State, ranks: Sequence[int], at: int, now: int, outputs:
         for other in _evaluate(state, rank, at, now, outputs):
             if other not in waiting:
                 heappush(waiting, other)
-        if rank in state.incidents:
-            weighed(state, rank, now, outputs)
+        _weighed(state, rank, now, outputs)
+
+
+def _weighed(state: State, rank: int, now: int, outputs: list[Output]) -> None:
+    """The severity of an alarm with levels, and of the storm that it is a member of."""
+    if state.rules.instances[rank].levels:
+        weighed(state, rank, now, outputs)
+    storm = state.rules.storms.get(rank)
+    if storm is not None:
+        weighed(state, storm, now, outputs)
 
 
 def _evaluate(state: State, rank: int, at: int, now: int, outputs: list[Output]) -> list[int]:
@@ -261,6 +269,7 @@ def _fire(state: State, due: int, now: int, outputs: list[Output]) -> None:
             act = raise_ if state.phases[subject] is Phase.PENDING else clear
             done = partial(act, state, subject, now, outputs)
             evaluate_all(state, moved(state, subject, done, outputs), now, now, outputs)
+            _weighed(state, subject, now, outputs)
         elif kind is Kind.ALARM:
             del state.cares[subject]
             alarms.add(subject)

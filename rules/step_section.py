@@ -84,8 +84,11 @@ class SceneSection(Section):
 
 
 class NotifySection(Section):
+    """`digest`: with the list of the rule."""
+
     to: str
     text: Words | None = None
+    digest: bool = False
 
 
 class UntilSection(Section):

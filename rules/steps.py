@@ -13,6 +13,7 @@ from rules.alarm_section import StageSection
 from rules.check import Report, confirm_value, inner, setting_value
 from rules.clause import Condition, Part, Template
 from rules.formula import Formula, Scope
+from rules.listing import Digest
 from rules.meaning import meaning, meanings
 from rules.model import LEVELS
 from rules.predicate import Predicate
@@ -32,7 +33,7 @@ from rules.sequence import (
     WaitUntil,
     Watched,
 )
-from rules.step_section import SceneSection, SetSection, Step, WriteSection
+from rules.step_section import NotifySection, SceneSection, SetSection, Step, WriteSection
 from rules.tree import RuleError
 
 Bound = Setting | Order | Watched | Notice | Note | Wait | WaitUntil | Choice | Branches
@@ -70,10 +71,12 @@ class StepCheck:
         self._parts: dict[Path_, tuple[Setting | Order, ...]] = {}
         self._values: dict[tuple[Path_, str], Value] = {}
         self._formulas: dict[Path_, Formula] = {}
+        self._digest = False  # whether the rule has one
 
     def run(self, section: RuleSection) -> Checked:
         self._life = LEVELS[section.effective_priority] == LEVELS["life"]
         self._single = section.at is not None
+        self._digest = section.digest is not None
         self._steps(section.do, ("do",), set())
         self._steps(section.on_clear, ("on_clear",), set())
         for index, stage in enumerate(section.alarm.escalate if section.alarm else ()):
@@ -94,7 +97,7 @@ class StepCheck:
         if step.writes:
             self._written(step, path, seen)
         elif step.notify is not None:
-            self._notice(step.notify.to, step.notify.text, (*path, "notify"))
+            self._notice(step.notify, (*path, "notify"))
         elif step.log is not None:
             self._template(step.log, (*path, "log"))
         elif step.wait_until is not None:
@@ -189,7 +192,10 @@ class StepCheck:
             if value is not None:
                 self._values[path, profile.profile] = value
 
-    def _notice(self, recipient: str, text: Template | None, path: Path_) -> None:
+    def _notice(self, section: NotifySection, path: Path_) -> None:
+        recipient, text = section.to, section.text
+        if section.digest and not self._digest:
+            self._report.problem((*path, "digest"), *fault("digest.none"))
         if recipient not in self._recipients:
             known = self._recipients
             fix = suggest(recipient, known) if known else text_("rule.add_recipient")
@@ -235,6 +241,7 @@ class Binding(NamedTuple):
     checked: Checked
     aliases: Aliases
     bind: Bind
+    digest: Digest | None = None
 
     def steps(self, sections: Sequence[Step], path: Path_) -> Steps:
         return tuple(
@@ -254,7 +261,8 @@ class Binding(NamedTuple):
         elif step.notify is not None:
             text = step.notify.text
             at = (*path, "notify", "text")
-            yield Notice(step.notify.to, None if text is None else self._message(text, at))
+            said = None if text is None else self._message(text, at)
+            yield Notice(step.notify.to, said, self.digest if step.notify.digest else None)
         elif step.log is not None:
             yield Note(self._message(step.log, (*path, "log")))
         elif step.wait is not None:

@@ -36,6 +36,8 @@ class Alarms:
         self._closed_s: list[float] = []
         self._raised: dict[UUID, tuple[int, int]] = {}  # boot and CLOCK_BOOTTIME
         self._reacted: list[tuple[UUID, int, int]] = []
+        self._seen: dict[UUID, tuple[int, int]] = {}  # the first acknowledgement of each raise
+        self._rule_alarms = 0
         self._outcomes: Counter[str] = Counter()
         self._losses: Counter[str] = Counter()
         names = (severity.name.lower() for severity in SEVERITIES)
@@ -50,6 +52,10 @@ class Alarms:
             case EventKind.ALARM_RAISED | EventKind.ALARM_CLEARED:
                 subject = str(event.attributes.get("instance"))
                 self._change(event, subject, active=event.kind is EventKind.ALARM_RAISED)
+            case EventKind.ALARM_ACKED if event.cause is not None and self._period.holds(
+                event.time_ns
+            ):
+                self._seen.setdefault(event.cause, (event.boot, event.received_ns))
             case EventKind.COMMAND_RESULT if self._period.holds(event.time_ns):
                 self._outcomes[str(event.attributes.get("outcome"))] += 1
                 if event.cause is not None:
@@ -71,6 +77,7 @@ class Alarms:
         self._open.setdefault(subject, event.time_ns)
         self._raised[event.event_id] = (event.boot, event.received_ns)
         if inside:
+            self._rule_alarms += event.kind is EventKind.ALARM_RAISED
             self._counts[event.severity] += 1
             self._subjects[subject] += 1
             self._times.append(event.time_ns // NS)
@@ -93,8 +100,8 @@ class Alarms:
         most = _most(self._times)
         yield Indicator("flood", "", most, most, None, coverage)
         yield from self._notices.indicators()
-        # The journal does not hold that a person has seen an alarm.
-        yield Indicator("acknowledge", "s", None, why="not_recorded")
+        acked = self._since_raise([(cause, *when) for cause, when in self._seen.items()])
+        yield from spread("acknowledge", acked, self._rule_alarms, "none_seen")
         yield from spread("close", self._closed_s, total, "no_end")
         yield from self._commands(coverage)
 
@@ -110,12 +117,16 @@ class Alarms:
             target=goal,
             why="no_command",
         )
-        reactions = [
+        reactions = self._since_raise(self._reacted)
+        yield from spread("reaction", reactions, len(self._reacted), "no_reaction")
+
+    def _since_raise(self, found: list[tuple[UUID, int, int]]) -> list[float]:
+        """Seconds from the raise that each is about, of the same boot: else no clock is known to fit."""
+        return [
             (received - self._raised[cause][1]) / NS
-            for cause, boot, received in self._reacted
+            for cause, boot, received in found
             if cause in self._raised and self._raised[cause][0] == boot
         ]
-        yield from spread("reaction", reactions, len(self._reacted), "no_reaction")
 
     def losses(self) -> Iterator[Indicator]:
         total = sum(self._losses.values())

@@ -8,10 +8,23 @@ from gateway.indicators.words import GROUPS, Language, formula_of, name_of, text
 MINUTE_S, HOUR_S = 60, 3600
 # Their subjects are words of the catalogue; those of others are names that people gave.
 WORDED = frozenset(
-    {"online", "alarms", "close", "notify", "reaction", "energy", "peak", "valley", "night_load"}
+    {
+        "online",
+        "alarms",
+        "acknowledge",
+        "close",
+        "notify",
+        "reaction",
+        "energy",
+        "peak",
+        "valley",
+        "night_load",
+    }
 )
 # Their count is a part of a whole, though their value is not.
-SHARES = frozenset({"close", "reaction", "notify", "unsent", "loss", "refused", "energy_household"})
+SHARES = frozenset(
+    {"acknowledge", "close", "reaction", "notify", "unsent", "loss", "refused", "energy_household"}
+)
 
 
 class Phrase(NamedTuple):

@@ -171,7 +171,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "nothing": ("nothing to count", "沒有可計的數據"), "not_polled": ("no polled devices", "沒有輪詢設備"),
     "no_households": ("no device is in a household", "沒有住戶設備"),
     "no_alarm": ("no alarm", "沒有報警"), "no_end": ("no alarm ended", "沒有報警解除"),
-    "not_recorded": ("not recorded by this version", "此版本未記錄"),
+    "none_seen": ("nobody acknowledged one", "沒有人確認報警"),
     "no_notice": ("nobody was to be notified", "沒有通知"),
     "no_command": ("no command", "沒有指令"), "no_reaction": ("no rule acted", "沒有聯動"),
     "too_few": ("too few households: not shown, for privacy", "戶數太少，為保護隱私不顯示"),

@@ -45,7 +45,10 @@ from gateway.store.sweep import Sweep
 from gateway.supervise import Contained
 from gateway.systemd import Systemd
 from gateway.watchdog import Watchdog
+from rules import alarming
+from rules.flow import State
 from rules.sequence import Run, Thread
+from rules.standing import standing
 from tests.harness.sabotage_upkeep import SABOTAGES
 
 
@@ -244,6 +247,18 @@ def drill_believes_itself() -> None:
     setattr(drill, "_written", written)  # noqa: B010 -- as above
 
 
+def nobody_need_see_alarms() -> None:
+    """An alarm is over when its condition is, whether somebody has acknowledged it or not."""
+    proper = alarming.settle
+
+    def settle(state: State, rank: int) -> None:
+        if not standing(state, rank) and rank in state.incidents:
+            state.incidents[rank].acked_ns = 0
+        proper(state, rank)
+
+    setattr(alarming, "settle", settle)  # noqa: B010 -- as above
+
+
 def short_safe_mode() -> None:
     """No sabotage of a promise: safe mode lasts for 2 s instead of 10 min."""
     safemode.STABLE_S = 2.0
@@ -341,6 +356,7 @@ if __name__ == "__main__":
         "believe_every_write": believe_every_write,
         "write_once": write_once,
         "fail_for_each": fail_for_each,
+        "nobody_need_see_alarms": nobody_need_see_alarms,
         "short_safe_mode": short_safe_mode,
         "no_memory_of_commands": no_memory_of_commands,
         "everything_is_allowed": everything_is_allowed,

@@ -165,10 +165,8 @@ def check_events(found: Figures, again: Recount) -> None:
     assert found["close", "p50"]["value"] == ends[1]  # of four
     assert found["close", "p95"]["value"] == ends[3]
     assert parts(found, "close", "p50") == (len(ends), len(raised))
-    assert (found["acknowledge", ""]["value"], found["acknowledge", ""]["why"]) == (
-        None,
-        "not_recorded",
-    )
+    seen = found["acknowledge", "p50"]
+    assert (seen["value"], seen["why"]) == (None, "none_seen")
     check_notices(found, again)
     results = [event for event in again.day if event.kind == "command_result"]
     good = sum(event.body["outcome"] == "confirmed" for event in results)

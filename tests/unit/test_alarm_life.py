@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.model import Value
+from rules.explain import explained, named
 from rules.incident import Incident
 from rules.keep import everything
 from rules.outputs import Cleared, Operation, OperationKind, Output, Raised
@@ -258,6 +259,16 @@ def test_everybody_is_reminded_each_hour_of_a_life_alarm_that_is_out_of_service(
     assert found == ["3600s out_of_service", "7200s out_of_service", "7200s in_service"]
 
 
+def test_after_a_restart_one_reminder_is_enough() -> None:
+    text = rule().replace("operational", "life")
+    desk = Desk(text)
+    desk.do("out_of_service", ns=8 * HOUR_NS, reason="x")
+    rows, again = everything(desk.state), Desk(text)
+    again.state, _ = restore(again.state.rules, Past(rows), 5 * HOUR_NS + SECOND)
+    assert again.wait(5 * 3_600 + 2) == ["3600s out_of_service"]
+    assert again.wait(6 * 3_600) == ["21600s out_of_service"]
+
+
 TWO = """
 rules:
 - id: fire
@@ -333,6 +344,18 @@ def test_after_a_restart_alarms_stand_as_before() -> None:
     assert again.letter == "D"
     assert again.do("ack") == ["acked"]
     assert again.volts(21, 260) == ["claimed"]
+
+
+def test_explain_says_why_nobody_hears_of_an_alarm() -> None:
+    desk = Desk(TWO)
+    desk.volts(1, 290)
+    desk.do("shelve", "smoke[meter-1]", ns=HOUR_NS)
+    desk.do("out_of_service", "smoke[meter-1]", ns=HOUR_NS, reason="rewired")
+    (rank,) = named(desk.state, "smoke[meter-1]")
+    told_of = explained(desk.state, rank, desk.now)
+    assert told_of.aside == (
+        "suppressed by fire[1]", "out of service: ann, rewired", "shelved by ann",
+    )  # fmt: skip
 
 
 def test_teeth_a_mute_that_mutes_nothing_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,12 @@
 
 import pytest
 
+from rules.keep import everything
 from rules.outputs import Changed, Notified
+from rules.restart import Past, restore
 from rules.standing import severity
 from rules.step import active
-from tests.unit.rules_site import SECOND, load
+from tests.unit.rules_site import SECOND, load, usable
 from tests.unit.test_alarm_life import BEGIN, END, OVER, Desk, rule
 
 LEVELS = (
@@ -130,6 +132,25 @@ def test_while_a_storm_is_open_its_alarms_are_not_heard() -> None:
     assert desk.volts(90, 260) == ["raised quietly"]
 
 
+def test_a_storm_is_as_severe_as_the_worst_of_its_alarms() -> None:
+    desk = Desk(
+        STORM.replace(
+            "ack: required,", "levels: [{when: it.elec.voltage.a > 270 V, severity: life}],"
+        )
+    )
+    desk.volts(1, 260)
+    desk.volts(2, 260, "meter-2")
+    severities = {one.instance: one.severity.name for one in active(desk.state)}
+    assert severities["many"] == "OPERATIONAL"
+    found = desk.see(3, 275, "meter-2")
+    changes = [(one.instance, one.change) for one in found if isinstance(one, Changed)]
+    assert changes == [
+        (SECOND_METER, "severity"), (SECOND_METER, "annunciated"), ("many", "severity"), ("many", "annunciated"),
+    ]  # fmt: skip
+    desk.volts(4, 230, "meter-2")
+    assert {one.instance: one.severity.name for one in active(desk.state)}["many"] == "OPERATIONAL"
+
+
 @pytest.mark.parametrize(("said", "when"), [("unacked", True), ("active", False)])
 def test_what_nobody_sees_is_told_to_others(said: str, *, when: bool) -> None:
     stages = (
@@ -201,3 +222,28 @@ def test_a_level_says_what_the_severity_was() -> None:
     assert [(one.change, dict(one.more), one.letter) for one in found] == [
         ("severity", {"was": "operational"}, "B"), ("annunciated", {}, "B"),
     ]  # fmt: skip
+
+
+def test_an_escalation_that_waits_goes_on_after_a_restart() -> None:
+    stages = ", escalate: [{after: 60s, if: unacked, do: [{wait: 30s}, {notify: {to: guard, text: Go}}]}]"
+    desk = Desk(rule(stages))
+    desk.volts(0, 260)
+    assert desk.wait(70) == ["60s escalated"]
+    again = Desk(rule(stages))
+    kept = everything(desk.state)
+    again.state, _ = restore(again.state.rules, Past(kept), desk.now)
+    assert again.wait(200) == ["90s notified"]
+
+
+def test_a_level_that_can_hold_without_its_alarm_is_warned_of() -> None:
+    for limit, warned in ((270, False), (240, True)):
+        text = rule(f", levels: [{{when: it.elec.voltage.a > {limit} V, severity: life}}]")
+        notes = [note.what for note in usable(text, recipients=["guard"]).notes]
+        assert any("can hold while" in note for note in notes) is warned
+
+
+def test_an_alarm_that_flaps_leaves_no_heap_of_timers() -> None:
+    desk = Desk(rule(", ack: required, escalate: [{after: 8h, if: unacked, notify: {to: guard}}]"))
+    for at in range(1, 2_000):
+        desk.volts(at, 260 if at % 2 else 230)
+    assert len(desk.state.timers) < 200

@@ -28,20 +28,6 @@ def test_a_wrong_shape_is_refused_at_its_place(text: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "key"),
-    [
-        (f"{key}: {{}}", key)
-        for key in ("digest",)
-    ]
-)  # fmt: skip
-def test_what_later_versions_bring_is_refused_not_ignored(keys: str, key: str) -> None:
-    problems = load(f"{LAMP}  {keys}\n")[1]
-    assert [(p.line, p.what, p.fix) for p in problems] == [
-        (5, f"'{key}' is not in this version", "remove it")
-    ]
-
-
-@pytest.mark.parametrize(
     ("selector", "problem"),
     [
         ("{}", "a.yaml:3:13: rules[0].for_each: selects nothing in particular: give type, has, profile, tags or id"),

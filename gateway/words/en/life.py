@@ -11,4 +11,8 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "life.levels": ("severities that do not rise", "order levels so that each is more severe than the one before, and than the alarm"),
     "life.stages": ("stages that are not in order", "write the one that comes first first"),
     "life.storm_name": ("'{name}' is a rule or a storm already", "give the storm another name"),
+    "digest.no_group": ("'{name}' is no group of `with`", "{fix}"),
+    "digest.no_column": ("'{name}' is neither a point nor a tag of these devices", "{fix}"),
+    "digest.none": ("the rule has no `digest`", "write digest: {{list: ..., where: ...}} beside do"),
+    "life.not_implied": ("'{level}' can hold while '{base}' does not: the level counts only while the alarm stands", "choose a limit beyond that of the alarm"),
 }  # fmt: skip
