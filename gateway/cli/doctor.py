@@ -1,8 +1,10 @@
 """`gateway doctor`: everything that is easily got wrong on the machine, and how to mend it."""
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import orjson
 
@@ -15,6 +17,7 @@ from gateway.cli.live import config_path
 from gateway.cli.main import USAGE
 
 VERSION = 1
+CREDENTIALS = Path("/run/credentials/community-gateway.service")  # systemd.exec(5), LoadCredential=
 CODES = {WARN: 1, FAIL: 2}
 COLOURS = {WARN: "\x1b[33m", FAIL: "\x1b[31m"}
 PLAIN = "\x1b[0m"
@@ -26,6 +29,8 @@ def run(options: argparse.Namespace) -> int:
     if user is None:
         print(f"there is no user {options.user}: see getent passwd", file=sys.stderr)
         return USAGE
+    if CREDENTIALS.is_dir():  # of the running service; for root to see
+        os.environ.setdefault("CREDENTIALS_DIRECTORY", str(CREDENTIALS))
     found = []
     for finding in findings(options, Host(user)):
         found.append(finding)

@@ -20,6 +20,12 @@ UNIT = "community-gateway"
 HOME = Path("usr/lib/community-gateway")
 ROLLBACK_S = 90.0
 CUTS = 20
+CREDENTIAL = """\
+version: 1
+gateway: {id: gw-site-01, timezone: UTC}
+links: {lights: {driver: mqtt, url: "mqtt://127.0.0.1", username: gateway, password: "${credential:lights}"}}
+devices: {light-1: {profile: streetlight-native, link: lights, topic_id: l1}}
+"""
 SIMULATION = """\
 [Service]
 ExecStart=/usr/bin/gateway simulate /etc/gateway/gateway.yaml
@@ -83,6 +89,21 @@ def test_the_daemon_works_in_its_sandbox_and_is_restarted_when_it_hangs(site: Ma
     site.run("systemctl", "stop", UNIT)
     (result,) = shown(site, "Result")
     assert result == "success"
+
+
+def test_a_secret_of_root_alone_comes_as_a_credential(site: Machine) -> None:
+    etc, secret = site.path / "etc", site.path / "etc/gateway/secrets/lights"
+    secret.write_text("the password")
+    secret.chmod(0o600)
+    (etc / "gateway/gateway.yaml").write_text(CREDENTIAL)
+    drop_in = etc / "systemd/system/community-gateway.service.d/secret.conf"
+    drop_in.parent.mkdir()
+    drop_in.write_text("[Service]\nLoadCredential=lights:/etc/gateway/secrets/lights\n")
+    site.run("systemctl", "daemon-reload")
+    site.run("systemctl", "restart", UNIT)
+    assert shown(site, "ActiveState") == ["active"]
+    told = json.loads(site.call("gateway", "doctor", "--json").stdout)["findings"]
+    assert ("configuration", "ok") in {(one["check"], one["state"]) for one in told}, told
 
 
 @pytest.mark.parametrize("change", [dies_at_once, dies_soon])
