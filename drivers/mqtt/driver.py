@@ -98,6 +98,13 @@ class MqttDriver:
         return "-".join(part for part in ("gw", self._link.username, self.name) if part)
 
     async def run(self, bus: Publisher) -> None:
+        try:
+            await self._connected(bus)
+        except LinkDown as error:
+            self._dropped.blame(str(error))
+            raise
+
+    async def _connected(self, bus: Publisher) -> None:
         async with connect(
             self._link,
             client_id=self.client_id,
@@ -107,7 +114,7 @@ class MqttDriver:
             subscriptions=[
                 *map(Subscription, self._filters),
                 self._echo.subscription,
-                self._dropped.subscription,
+                *self._dropped.subscriptions,
             ],
         ) as connection:
             await self._count_connect(bus, connection)

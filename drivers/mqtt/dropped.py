@@ -14,11 +14,23 @@ class Dropped:
     """Counts as `broker_dropped` what was dropped since we looked first, for whomever it was."""
 
     # No message of a device waits behind it, and a broker may have nothing to tell or not tell it.
-    subscription = Subscription(TOPIC, qos=0, needed=False)
+    SUBSCRIPTION = Subscription(TOPIC, qos=0, needed=False)
 
     def __init__(self, health: LinkHealth) -> None:
         self._health = health
         self._last: int | None = None
+        self._asks = True
+
+    @property
+    def subscriptions(self) -> tuple[Subscription, ...]:
+        return (self.SUBSCRIPTION,) if self._asks else ()
+
+    def blame(self, error: str) -> None:
+        """The connection failed: if it was for our question, it is not asked again.
+
+        rumqttd, the broker inside iotcore, hangs up on whoever subscribes below `$`.
+        """
+        self._asks = self._asks and f"subscribing {TOPIC}:" not in error
 
     def take(self, message: Received) -> bool:
         """False: it is no such message. A total that fell is that of a broker that was restarted."""

@@ -7,13 +7,24 @@ from pathlib import Path
 
 import pytest
 
+from drivers.mqtt.driver import MqttDriver
+from drivers.mqtt.settings import MqttDevice, MqttLink
+from gateway.driver import Device
 from gateway.endpoint import MqttEndpoint
+from gateway.errors import LinkDown
 from gateway.mqtt import Subscription, connect
 from simulators import broker as launcher
 from simulators.broker import BrokerError, broker, listens
 from tests.harness.broker import HOST
 from tests.harness.clock import FakeClock
 from tests.harness.ports import free_port
+from tests.harness.recorder import Recorder
+from tests.integration.test_mqtt_driver import LAMP, LIGHT
+from tests.integration.test_mqtt_driver import running as driving
+
+LAMP_SECTION = MqttDevice.model_validate(
+    {"profile": "streetlight-native", "link": "field", "topic_id": "b3-01"}
+)
 
 
 @pytest.mark.both_loops
@@ -81,3 +92,19 @@ async def test_what_cannot_start_says_why(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(BrokerError, match="no MQTT broker: install Mosquitto"):
         async with broker(HOST, free_port(), tmp_path):
             pass
+
+
+async def test_a_broker_that_hangs_up_when_it_is_asked_for_its_counters_is_used_without_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launcher, "mosquitto", lambda: None)
+    async with broker(HOST, free_port(), tmp_path / "broker") as running:
+        assert running.kind == "iotcore"
+        section = MqttLink.model_validate(
+            {"driver": "mqtt", "url": f"mqtt://{HOST}:{running.port}"}
+        )
+        driver = MqttDriver("field", section, [Device(LIGHT, LAMP, LAMP_SECTION)], FakeClock())
+        with pytest.raises(LinkDown, match="dropped"):
+            await driver.run(Recorder())
+        async with driving(driver, Recorder()):
+            assert driver.health.connects == 1

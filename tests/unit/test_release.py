@@ -9,6 +9,7 @@ import pytest
 from gateway.app import AUDIT_S, CLOSE_S, DRAIN_S
 from gateway.control import CLOSE_S as CONTROL_S
 from gateway.supervise import STOP_S
+from release import target
 from release.deb import FILES, ROOT
 from release.lock import read
 
@@ -52,3 +53,9 @@ def test_the_sandbox_of_the_unit_scores_at_most_2() -> None:
     asked = ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(UNIT)]
     done = subprocess.run(asked, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout.splitlines()[-1]
+
+
+def test_a_release_that_fails_is_gone_back_from_within_90_seconds() -> None:
+    # Stopping it may take as long as systemd allows, but then it has answered, and the old one is not waited for.
+    assert target.TRIAL_S + target.BACK_S + 2 * target.POLL_S + SLACK_S <= 90.0
+    assert target.STEADY_S < target.BACK_S
