@@ -14,6 +14,7 @@ from gateway.endpoint import is_loopback
 from gateway.openmetrics import exposition
 from gateway.settings import FilePath, Section, wrong
 from gateway.snapshot import Snapshot
+from gateway.words.text import fault
 
 log = logging.getLogger(__name__)
 
@@ -31,12 +32,9 @@ def _listen(value: object) -> tuple[str, int]:
     host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
     host = host.removeprefix("[").removesuffix("]")
     if not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
-        raise wrong(f"{value!r} is no address", "write e.g. 127.0.0.1:9464")
+        raise wrong(*fault("metrics.address", value=repr(value)))
     if not is_loopback(host):
-        fix = (
-            f"write 127.0.0.1:{port}; from elsewhere read it through ssh or a proxy with a password"
-        )
-        raise wrong(f"'{value}' is open to the network", fix)
+        raise wrong(*fault("metrics.open", value=value, port=port))
     return host, int(port)
 
 
@@ -49,7 +47,7 @@ class MetricsSection(Section):
     @model_validator(mode="after")
     def _one(self) -> Self:
         if self.listen is None and self.textfile is None:
-            raise wrong("neither listen nor textfile", "write e.g. listen: 127.0.0.1:9464")
+            raise wrong(*fault("metrics.nothing"))
         return self
 
 

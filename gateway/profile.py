@@ -26,6 +26,7 @@ from gateway.profile_model import (
     Vector,
 )
 from gateway.validate import validate
+from gateway.words.text import fault
 
 __all__ = [
     "FACILITIES", "NOT_YET", "Address", "Array", "CommandSpec", "Confirm", "Exact", "Identity", "Limits",
@@ -70,7 +71,7 @@ def load_profile(path: Path) -> tuple[Profile, Document]:
     if profile is not None:
         problems += problems_of(profile, document, path)
     elif not mapping_at(document.value):
-        problems = [document.problem((), "not a profile", "begin with `profile: NAME`")]
+        problems = [document.problem((), *fault("profile.none"))]
     if problems or profile is None:
         raise ConfigError(problems)
     return profile, document

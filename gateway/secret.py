@@ -10,6 +10,7 @@ from gateway.document import Document, Path_, Plain
 from gateway.errors import Problem
 from gateway.redact import remember
 from gateway.settings import REFERENCE
+from gateway.words.text import fault
 
 MAX_BYTES = 4096  # the longest secret in use is a PEM-encoded key pair's password or a 2 KB token
 
@@ -45,23 +46,16 @@ def _resolve(document: Document, path: Path_, value: Plain, problems: list[Probl
 def _read(reference: str, folder: Path) -> str:
     match = REFERENCE.fullmatch(reference)
     if not match:
-        raise _UnusableError(
-            "not a reference to a secret",
-            "write ${file:/path}, ${env:NAME} or ${credential:NAME}, nothing around it",
-        )
+        raise _UnusableError(*fault("secret.reference"))
     kind, name = match.groups()
     if kind == "env":
         if not os.environ.get(name):
-            raise _UnusableError(
-                f"environment variable {name} is not set", f"set {name} before the start"
-            )
+            raise _UnusableError(*fault("secret.environment", name=name))
         return os.environ[name]
     if kind == "credential":
         where = os.environ.get("CREDENTIALS_DIRECTORY")  # systemd.exec(5), LoadCredential=
         if not where:
-            raise _UnusableError(
-                "no credentials directory", f"add LoadCredential={name}:... to the unit"
-            )
+            raise _UnusableError(*fault("secret.credentials", name=name))
         return _file(Path(where, name))
     return _file(Path(folder, name))
 
@@ -73,19 +67,13 @@ def _file(path: Path) -> str:
             raw = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         why = error.strerror if isinstance(error, OSError) else str(error)
-        raise _UnusableError(
-            f"secret file {path}: {why}", "create it, readable for the gateway's user"
-        ) from error
+        raise _UnusableError(*fault("secret.file", path=str(path), why=why)) from error
     if mode & stat.S_IRWXO:
-        raise _UnusableError(f"secret file {path} is open to every user", f"chmod o= {path}")
+        raise _UnusableError(*fault("secret.open", path=str(path)))
     try:
         text = raw.decode().removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError as error:
-        raise _UnusableError(
-            f"secret file {path} is not UTF-8", "write the secret as text"
-        ) from error
+        raise _UnusableError(*fault("secret.encoding", path=str(path))) from error
     if not text or "\n" in text or len(raw) > MAX_BYTES:
-        raise _UnusableError(
-            f"secret file {path} is empty or has several lines", "keep the secret in one line"
-        )
+        raise _UnusableError(*fault("secret.lines", path=str(path)))
     return text

@@ -22,6 +22,7 @@ from gateway.driver import Device, Finding, LinkSection
 from gateway.model import Severity
 from gateway.point import Point
 from gateway.profile import Profile, Vector
+from gateway.words.text import fault
 
 Fault = tuple[tuple[str | int, ...], str, str]  # (path, what, fix)
 
@@ -34,8 +35,7 @@ def check(name: str, link: LinkSection, devices: Sequence[Device]) -> Iterable[F
     """Libraries that are missing, two devices with one address, keys, what anybody could forge."""
     for library in ("bleak", "cryptography"):
         if find_spec(library) is None:
-            fix = 'install it: pip install "community-gateway[ble]"'
-            yield Finding("links", name, ("driver",), f"{library} is not installed", fix)
+            yield Finding("links", name, ("driver",), *fault("ble.library", name=library))
     owners: dict[str, str] = {}
     for device in devices:
         section = device.section
@@ -43,8 +43,8 @@ def check(name: str, link: LinkSection, devices: Sequence[Device]) -> Iterable[F
             continue
         owner = owners.setdefault(section.address, device.id)
         if owner != device.id:
-            what = f"{section.address} is the address of {owner} too"
-            yield Finding("devices", device.id, ("address",), what, "correct one of them")
+            same = fault("ble.address", address=section.address, device=owner)
+            yield Finding("devices", device.id, ("address",), *same)
         for path, what, fix in _device(device, section):
             yield Finding("devices", device.id, path, what, fix)
         yield from _notes(device, section)
@@ -55,19 +55,18 @@ def _device(device: Device, section: BleDevice) -> Iterator[Fault]:
     given = section.model_fields_set
     if dialect == gatt.DIALECT:
         for key in given & {"key", "require_encryption", "supervise"}:
-            yield (key,), f"a connected device has no use for '{key}'", "remove it"
+            yield (key,), *fault("ble.connected_key", key=key)
         return
     for key in given & {"heartbeat", "grace"}:
-        yield (key,), f"a device that only advertises has no use for '{key}'", "remove it"
+        yield (key,), *fault("ble.advertising_key", key=key)
     if section.key is not None and section.secret is None:
-        yield ("key",), f"no key of {KEY_BYTES} bytes", f"write {2 * KEY_BYTES} hex digits into the secret"  # fmt: skip
+        yield ("key",), *fault("ble.key", bytes=KEY_BYTES, digits=2 * KEY_BYTES)
     sealable = dialect in SEALING
     if section.key is not None and not sealable:
-        yield ("key",), f"{dialect} encrypts nothing", "remove it"
+        yield ("key",), *fault("ble.plain_dialect", dialect=dialect)
     if section.key is None and section.sealed(life=is_life(device.profile)):
-        what = "points of severity life, and no key: anybody could send its frames, or record them"
-        fix = "add `key: ${file:...}`, or write `require_encryption: false`"
-        yield ("require_encryption",) if "require_encryption" in given else (), what, fix
+        where = ("require_encryption",) if "require_encryption" in given else ()
+        yield where, *fault("ble.no_key")
 
 
 def _notes(device: Device, section: BleDevice) -> Iterator[Finding]:
@@ -76,12 +75,11 @@ def _notes(device: Device, section: BleDevice) -> Iterator[Finding]:
     if profile.dialect == gatt.DIALECT or not alarms:
         return
     if not section.sealed(life=is_life(profile)):
-        what = f"{device.id} sends in plain: anybody can raise and clear its alarms"
-        yield Finding("devices", device.id, (), what, "use a device with a key", note=True)
+        yield Finding(
+            "devices", device.id, (), *fault("ble.sends_plain", device=device.id), note=True
+        )
     if SILENT_POINT in profile.by_id and device.supervise is None:
-        what = f"nobody notices when {device.id} falls silent"
-        fix = "write `supervise:` if it sends at intervals"
-        yield Finding("devices", device.id, (), what, fix, note=True)
+        yield Finding("devices", device.id, (), *fault("ble.silent", device=device.id), note=True)
 
 
 def forgeable(device: Device) -> str | None:

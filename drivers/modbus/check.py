@@ -22,6 +22,7 @@ from gateway.document import suggest
 from gateway.driver import Device, Finding, LinkSection
 from gateway.profile import CommandSpec, Identity, Profile
 from gateway.profile_choice import parts
+from gateway.words.text import fault
 
 _LINK_KEYS = ("baud", "parity", "stop", "unit")
 
@@ -35,18 +36,17 @@ def check(link: str, section: LinkSection, devices: Sequence[Device]) -> Iterabl
     for device in devices:
         settings = device.section
         if settings.supervise is not None:
-            what = "a polled device is missing when it does not answer"
-            yield Finding("devices", device.id, ("supervise",), what, "remove it")
+            yield Finding("devices", device.id, ("supervise",), *fault("modbus.supervise"))
         for name, period in (("fast", settings.poll.fast), ("slow", settings.poll.slow)):
             if period < SHORTEST_POLL_S:
-                what = f"a poll every {period * 1000:g} ms"
-                yield Finding("devices", device.id, ("poll", name), what, "write 100ms or more")
+                often = fault("modbus.poll", ms=period * 1000)
+                yield Finding("devices", device.id, ("poll", name), *often)
         if not isinstance(settings, ModbusDevice):
             continue
         first = taken.setdefault(settings.unit, device.id)
         if first != device.id:
-            what = f"unit {settings.unit} is {first} already"
-            yield Finding("devices", device.id, ("unit",), what, "give each device its own unit")
+            taken_by = fault("modbus.unit_taken", unit=settings.unit, device=first)
+            yield Finding("devices", device.id, ("unit",), *taken_by)
         for path, what, fix in _choices(settings, device.profile):
             yield Finding("devices", device.id, path, what, fix)
 
@@ -55,22 +55,24 @@ def _choices(section: ModbusDevice, profile: Profile) -> Iterator[tuple[tuple[st
     names = [variant.name for variant in profile.variants]
     for name in section.variants:
         if name not in names:
-            what = f"profile '{profile.profile}' has no variant '{name}'"
-            yield ("variant",), what, suggest(name, names)
+            fix = suggest(name, names)
+            none = fault("modbus.variant", profile=profile.profile, name=name, fix=fix)
+            yield ("variant",), *none
     for part in parts(profile):
         both = [v.name for v in part.variants if v.name in section.variants]
         if len(both) > 1:
-            yield ("variant",), f"{' and '.join(both)} exclude each other", "remove one"
+            yield ("variant",), *fault("modbus.exclude", both=" and ".join(both))
     for name, number in section.vars.items():
         variable = profile.variables.get(name)
         if variable is None:
-            what = f"profile '{profile.profile}' has no variable '{name}'"
-            yield ("vars", name), what, suggest(name, profile.variables)
+            fix = suggest(name, profile.variables)
+            none = fault("modbus.variable", profile=profile.profile, name=name, fix=fix)
+            yield ("vars", name), *none
             continue
         low, high = variable.min, variable.max
         if (low is not None and number < low) or (high is not None and number > high):
             limits = f"{'' if low is None else f'{low:g}'} to {'' if high is None else f'{high:g}'}"
-            yield ("vars", name), f"{number} is outside {limits}", "look at the type plate"
+            yield ("vars", name), *fault("modbus.outside", number=number, limits=limits)
 
 
 def check_profile(profile: Profile) -> Iterable[Fault]:

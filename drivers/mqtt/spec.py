@@ -15,6 +15,7 @@ from gateway.driver import Device, Driver, DriverSpec, Finding, LinkSection
 from gateway.errors import BadData
 from gateway.model import Severity
 from gateway.profile import Point, Profile, Vector
+from gateway.words.text import fault
 
 
 def build(name: str, link: LinkSection, devices: Sequence[Device], clock: Clock) -> Driver:
@@ -37,16 +38,14 @@ def check(name: str, link: LinkSection, devices: Sequence[Device]) -> Iterable[F
         for topic in _topics(device, section):
             owner = owners.setdefault(topic, device.id)
             if owner != device.id:
-                what = f"{topic} is a topic of {owner} too"
-                fix = f"give {device.id} a topic id of its own"
-                yield Finding("devices", device.id, ("topic_id",), what, fix)
+                same = fault("mqtt.topic", topic=topic, owner=owner, device=device.id)
+                yield Finding("devices", device.id, ("topic_id",), *same)
                 break
         yield from _check_level(device)
         if isinstance(link, MqttLink) and section.login == link.username:
-            what = f"'{section.login}' is the gateway's own user name at this broker"
-            fix = f"give {device.id} another topic id, or its own `user`"
             key = "user" if section.user is not None else "topic_id"
-            yield Finding("devices", device.id, (key,), what, fix)
+            ours = fault("mqtt.login", login=section.login, device=device.id)
+            yield Finding("devices", device.id, (key,), *ours)
 
 
 def _topics(device: Device, section: MqttDevice) -> list[str]:
@@ -59,27 +58,23 @@ def _topics(device: Device, section: MqttDevice) -> list[str]:
 def _captures(device: Device, section: MqttDevice) -> Iterable[Finding]:
     wanted = device.profile.captures
     for name in section.captures.keys() - wanted.keys():
-        what = f"profile '{device.profile.profile}' has no part '{name}' in its topics"
-        yield Finding("devices", device.id, ("captures", name), what, suggest(name, wanted))
+        fix = suggest(name, wanted)
+        none = fault("mqtt.capture", profile=device.profile.profile, name=name, fix=fix)
+        yield Finding("devices", device.id, ("captures", name), *none)
     for name, value in captures(device.profile, section).items():
         if not value:
-            what, fix = f"topics need '{name}'", f"add e.g. captures: {{{name}: text}}"
-            yield Finding("devices", device.id, ("topic_id",), what, fix)
+            yield Finding("devices", device.id, ("topic_id",), *fault("mqtt.needs", name=name))
 
 
 def _check_level(device: Device) -> Iterable[Finding]:
     vital = [name for name, how in device.profile.alarms.items() if how >= Severity.SAFETY]
     level = level_of(device)
     if level == "L3" and device.profile.dialect != "native":
-        what = f"a device of profile {device.profile.profile} cannot wait for our acknowledgement"
-        yield Finding("devices", device.id, ("delivery",), what, "write broker, or remove it")
+        cannot = fault("mqtt.cannot_wait", profile=device.profile.profile)
+        yield Finding("devices", device.id, ("delivery",), *cannot)
     elif vital and level == "L1":
-        what = (
-            f"{vital[0]} is acknowledged by the broker only (L1): a kill of the broker may lose it"
-        )
-        fix = "use a device that waits for d/<topic_id>/ack, and remove `delivery: broker`"
         path = ("delivery",) if "delivery" in device.section.model_fields_set else ("profile",)
-        yield Finding("devices", device.id, path, what, fix, note=True)
+        yield Finding("devices", device.id, path, *fault("mqtt.level", point=vital[0]), note=True)
 
 
 def check_profile(profile: Profile) -> Iterable[Fault]:
