@@ -70,7 +70,7 @@ def _some(names: tuple[str, ...]) -> list[str]:
 
 def plan(old: Config, new: Config, *, rules: bool) -> Plan:
     """`rules`: the texts of the rule files are other ones."""
-    same = _same_profiles(old, new)
+    same, own = _same_profiles(old, new), old.own != new.own  # rules read the gateway's own points
     devices = _changes(_devices(old, same), _devices(new, same))
     recipients = _changes(old.recipients, new.recipients)
     others = ("gateway", "commands", "log", "report", "reload", "metrics", "control")
@@ -82,7 +82,7 @@ def plan(old: Config, new: Config, *, rules: bool) -> Plan:
         sinks=_changes(_sinks(old, devices), _sinks(new, devices)),
         rules=_changes({r.id: r for r in old.rules.rules}, {r.id: r for r in new.rules.rules}),
         recipients=recipients,
-        engine=rules or bool(devices) or bool(recipients) or old.gateway != new.gateway,
+        engine=rules or bool(devices or recipients) or old.gateway != new.gateway or own,
         others=tuple(name for name in others if getattr(old, name) != getattr(new, name)),
     )
 

@@ -74,6 +74,12 @@ def test_an_upstream_ends_and_begins_with_its_own_section_or_the_time_zone(tmp_p
     assert own.sinks == zone.sinks == Change(changed=("platform",))
     assert not own.engine
     assert not own.links
+    more = ("recipients:", '  second: {url: "mqtt://127.0.0.1:1885"}\nrecipients:')
+    added = plan(before, config(tmp_path, more), rules=False)
+    assert (added.sinks, added.engine) == (
+        Change(added=("second",)),
+        True,
+    )  # rules may read its state
 
 
 def test_with_influxdb_every_device_that_changes_does_so_for_it(tmp_path: Path) -> None:
