@@ -10,7 +10,7 @@ from functools import partial
 from gateway.attempt import Writer, plan
 from gateway.claims import LIFE_LEVEL, MANUAL, MANUAL_LEVEL, MAX_HOLD_S, Claim, Place, Told
 from gateway.execution import Execution
-from gateway.guard import LATE_S, Flight, Guard
+from gateway.guard import LATE_S, UNDER_WAY, Carried, Flight, Guard
 from gateway.model import Command, CommandResult, Outcome, uuid7
 from gateway.state import Reading
 from gateway.terms import AS_USUAL, Terms
@@ -130,7 +130,20 @@ class Commands(Execution):
             self._watches.flights[place] = flight
         command = command or self._command(place, claim)
         carry = self._carry(command, claim, flight, held=held)
-        self._group.create_task(carry, name=f"command:{'.'.join(place)}")
+        task = self._group.create_task(carry, name=f"command:{'.'.join(place)}")
+        oldest = self._watches.carry(place, Carried(task, command, claim, flight))
+        if oldest is not None:
+            self._overtake(oldest)
+
+    def _overtake(self, oldest: Carried) -> None:
+        """Too many writes of the point are under way: the oldest ends here."""
+        oldest.task.cancel()
+        why = f"{UNDER_WAY} newer writes of the point are under way"
+        result = CommandResult(oldest.command, Outcome.SUPERSEDED, why)
+        self._tell(result, oldest.claim.level)
+        for told in oldest.flight.told:
+            self._answer(told, result)
+        oldest.flight.told.clear()
 
     def _command(self, place: Place, claim: Claim) -> Command:
         not_after_ns = self._clock.boottime_ns() + int(COMMAND_LIFE_S * 1e9)

@@ -4,16 +4,20 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from gateway.attempt import Plan
-from gateway.claims import Place, Told
-from gateway.model import RETAINED, CommandResult, Outcome, Value
+from gateway.claims import Claim, Place, Told
+from gateway.model import RETAINED, Command, CommandResult, Outcome, Value
 from gateway.state import Reading, State
 
 LATE_S = 600.0  # so long after its end a write that was not confirmed may still be
 REWRITE_S = 30.0  # at least between two writes of a held value that the device does not keep
 REWRITES = 10  # of them in an hour; then somebody else wants another value, and wins
 HOUR_S = 3600.0
+UNDER_WAY = (
+    8  # writes of one point; a device that is slow, and a rule that flaps, could pile them up
+)
 LIFE_S = 60.0  # what saves lives is written again so often, without end
 
 
@@ -47,12 +51,36 @@ class Flight:
         return len(self.again) == REWRITES and self.again[0] > now - HOUR_S
 
 
+class Carried(NamedTuple):
+    """A write of a rule that is under way, and the task that carries it out."""
+
+    task: asyncio.Task[None]
+    command: Command
+    claim: Claim
+    flight: Flight
+
+
 class Watches:
     """Who watches a point after its write, and the writes of the values that rule."""
 
     def __init__(self) -> None:
         self.flights: dict[Place, Flight] = {}
+        self._carried: dict[Place, list[Carried]] = {}
         self._tasks: dict[Place, asyncio.Task[object]] = {}
+
+    def carry(self, place: Place, one: Carried) -> Carried | None:
+        """Until its task ends it is under way; the oldest, if there are too many of the point."""
+        line = self._carried.setdefault(place, [])
+        line.append(one)
+        one.task.add_done_callback(lambda _task: self._carried_out(place, one))
+        return line.pop(0) if len(line) > UNDER_WAY else None
+
+    def _carried_out(self, place: Place, one: Carried) -> None:
+        line = [other for other in self._carried.get(place, ()) if other.task is not one.task]
+        if line:
+            self._carried[place] = line
+        else:
+            self._carried.pop(place, None)
 
     def enter(self, place: Place) -> None:
         """The current task watches the point from now on; `leave` cancels it."""

@@ -213,6 +213,22 @@ async def test_what_failed_is_written_again_for_another_who_asks() -> None:
 
 
 @virtual_time
+async def test_writes_of_a_slow_device_do_not_pile_up() -> None:
+    rig = Rig()
+    rig.lamp.faults = [3600.0] * 50
+    ends: list[CommandResult] = []
+    async with rig.running():
+        for number in range(40):
+            terms = Terms(timeout=60.0)
+            rig.commands.order("lamp-1", ON, Claim("r", number % 2 == 0, 2, 0, None, terms, ends.append))  # fmt: skip
+            await asyncio.sleep(0.1)
+        assert len(rig.written) == 40
+        assert len([t for t in asyncio.all_tasks() if t.get_name() == f"command:lamp-1.{ON}"]) == 8
+        assert [end.outcome for end in ends] == [Outcome.SUPERSEDED] * 32
+        assert rig.outcomes() == [Outcome.SUPERSEDED] * 32
+
+
+@virtual_time
 async def test_a_device_that_is_configured_no_more_is_given_back_and_left() -> None:
     rig = Rig()
     rig.lamp.mute = True
