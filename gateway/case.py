@@ -7,16 +7,13 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import BeforeValidator, Field, PlainValidator
 
 from gateway.case_text import SECOND
-from gateway.model import Value
+from gateway.model import Outcome, Value
 from gateway.sections import Location, Timezone
 from gateway.settings import Duration, Id, Section, Text, wrong
 from gateway.site_limit import SiteLimit, read_limit
 from gateway.words.text import fault
 from rules.model import RuleSet
 from rules.outputs import Operation
-
-# What a case may hold in later versions: refused, never ignored.
-NOT_YET = frozenset({"result"})  # fmt: skip
 
 Kind = Literal["raised", "cleared", "annunciated", "written", "told"]
 When = Literal["at", "by", "never"]
@@ -53,6 +50,14 @@ class Operated(NamedTuple):
     operation: Operation
 
 
+class Ends(NamedTuple):
+    """From then on writes of these points (DEVICE.POINT) end so; else they are confirmed at once."""
+
+    at: int
+    places: tuple[str, ...]
+    outcome: Outcome
+
+
 class Turn(NamedTuple):
     """The wall clock is set by so many ns; None: it cannot be trusted any more."""
 
@@ -60,7 +65,7 @@ class Turn(NamedTuple):
     by: int | None
 
 
-Given = Heard | Reboot | Reloaded | Operated | Turn
+Given = Heard | Reboot | Reloaded | Operated | Ends | Turn
 
 
 class Expected(NamedTuple):

@@ -1,13 +1,13 @@
 """From the lines of a test case to what is fed and what is expected; every fault with its place."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import Field
 
 from gateway.case import (
-    NOT_YET,
     Case,
+    Ends,
     Expected,
     Heard,
     Kind,
@@ -24,6 +24,7 @@ from gateway.case_operation import OPERATIONS, OperationPart
 from gateway.case_text import SECOND, Given, moment_ns, place, reading, series, value_of
 from gateway.document import Document, Path_, Within, suggest
 from gateway.errors import Problem
+from gateway.model import Outcome
 from gateway.settings import Duration, Section
 from gateway.validate import validate
 from gateway.words.text import fault
@@ -67,6 +68,17 @@ class TurnPart(Section):
     clock_step: str
 
 
+Result = Literal[
+    "confirmed", "unconfirmed", "failed", "refused", "expired", "superseded", "overridden", "unknown",
+]  # fmt: skip
+
+
+class ResultPart(Section):
+    at: str
+    result: Result
+    of: Words
+
+
 class ExpectPart(Section):
     at: str | None = None
     by: str | None = None
@@ -83,6 +95,7 @@ _INPUTS: Mapping[str, type[Section]] = {
     "reboot": RebootPart,
     "reload": ReloadPart,
     "clock_step": TurnPart,
+    "result": ResultPart,
     **OPERATIONS,
 }
 
@@ -155,7 +168,7 @@ class Reader:
             self._tell(path, *fault("case.input"))
             return
         model = next((_INPUTS[key] for key in value if key in _INPUTS), SetPart)
-        part = validate(model, self._document, path, value, self._problems, not_yet=NOT_YET)
+        part = validate(model, self._document, path, value, self._problems)
         match part:
             case SeriesPart():
                 yield from self._series(path, part)
@@ -163,10 +176,12 @@ class Reader:
                 yield from self._set(path, part)
             case TurnPart():
                 yield from self._turn(path, part)
-            case RebootPart() | ReloadPart() | OperationPart():
+            case RebootPart() | ReloadPart() | ResultPart() | OperationPart():
                 yield from self._done(path, part)
 
-    def _done(self, path: Path_, part: RebootPart | ReloadPart | OperationPart) -> Iterator[Input]:
+    def _done(
+        self, path: Path_, part: RebootPart | ReloadPart | ResultPart | OperationPart
+    ) -> Iterator[Input]:
         """Something is done to the gateway, or with it."""
         at = self._try((*path, "at"), part.at, lambda: moment_ns(part.at))
         match part:
@@ -177,9 +192,19 @@ class Reader:
                 if at is not None and rules is not None:
                     self._know(rules)
                     yield Reloaded(at, rules)
+            case ResultPart() if at is not None:
+                yield from self._ends(path, part, at)
             case OperationPart() if at is not None:
                 if self._alarm((*path, part.key), part.alarm):
                     yield Operated(at, part.operation)
+
+    def _ends(self, path: Path_, part: ResultPart, at: int) -> Iterator[Ends]:
+        found = [
+            self._try((*path, "of"), name, lambda name=name: place(name, self._devices))  # type: ignore[misc]
+            for name in part.of
+        ]
+        if None not in found:
+            yield Ends(at, tuple(part.of), Outcome(part.result))
 
     def _line(self, path: Path_, text: str, moment: str, rest: str) -> Iterator[Heard]:
         at = self._try(path, text, lambda: moment_ns(moment))
@@ -226,7 +251,7 @@ class Reader:
     # Expectations
 
     def _expect(self, value: object, path: Path_) -> Iterator[Expected]:
-        part = validate(ExpectPart, self._document, path, value, self._problems, not_yet=NOT_YET)
+        part = validate(ExpectPart, self._document, path, value, self._problems)
         if part is None:
             return
         times = [key for key in ("at", "by", "never") if getattr(part, key) is not None]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gateway.calendar import calendar_at
-from gateway.case import NOT_YET, Case, FilePart
+from gateway.case import Case, FilePart
 from gateway.case_read import Reader
 from gateway.document import Document, Path_, load, suggest
 from gateway.errors import ConfigError, Problem
@@ -52,7 +52,7 @@ def load_fixture(path: Path) -> Fixture:
     """Read a fixture and the rules that it tests. Raises ConfigError that holds every problem."""
     document = load(path)
     problems: list[Problem] = []
-    file = validate(FilePart, document, (), document.value, problems, not_yet=NOT_YET)
+    file = validate(FilePart, document, (), document.value, problems)
     if file is None:
         raise ConfigError(problems)
     devices = _devices(file, document, problems)

@@ -6,16 +6,17 @@ from typing import NamedTuple
 
 import orjson
 
-from gateway.case import Case, Expected, Heard, Kind, Operated, Reboot, Reloaded, Turn
+from gateway.case import Case, Ends, Expected, Heard, Kind, Operated, Reboot, Reloaded, Turn
 from gateway.case_text import shown
 from gateway.errors import Problem
 from gateway.fixture import Fixture
-from gateway.model import EMPTY, Level, Quality, Sample, Value
+from gateway.model import EMPTY, Level, Outcome, Quality, Sample, Value
 from gateway.words.text import fault
 from rules.keep import everything
 from rules.load import DeviceView
 from rules.model import RuleSet
 from rules.outputs import (
+    Answer,
     Changed,
     Claimed,
     Cleared,
@@ -25,6 +26,7 @@ from rules.outputs import (
     Operation,
     Output,
     Raised,
+    Ref,
     Released,
 )
 from rules.restart import Past, horizon, restore
@@ -69,6 +71,7 @@ class Trial:
         self._rules = rules
         self._wall_ns = wall_ns
         self._claims: dict[tuple[str, str], dict[str, Claimed]] = {}
+        self.ends: dict[str, Outcome] = {}  # of writes, by DEVICE.POINT; else confirmed
         self._history: deque[tuple[Sample, int]] = deque(maxlen=MOST)
         self._horizon = horizon(rules)
         self._state = start(rules, now, wall_ns)
@@ -124,24 +127,43 @@ class Trial:
         self._state, outputs = operate(self._state, operation, self.now)
         self._act(outputs)
 
-    def _act(self, outputs: Iterable[Output]) -> None:
+    def _act(self, outputs: Sequence[Output]) -> None:
         for output in outputs:
             match output:
-                case Raised():
-                    raised = Happened(self.now, "raised", output.instance, None, output.annunciate)
-                    self.happened.append(raised)
-                case Changed(change="annunciated"):
-                    self._tell("annunciated", output.instance)
-                case Cleared():
-                    self._tell("cleared", output.instance)
                 case Claimed():
                     self._claim(output)
                 case Released():
                     self._release(output)
                 case Commanded():
                     self._tell("written", f"{output.device}.{output.point}", output.value)
-                case Notified():
-                    self._tell("told", output.recipient, output.text)
+                case _:
+                    self._hear(output)
+        for output in outputs:
+            if isinstance(output, Claimed | Commanded) and output.ref is not None:
+                self._answer(output, output.ref)
+
+    def _hear(self, output: Output) -> None:
+        """What people may hear of."""
+        match output:
+            case Raised():
+                raised = Happened(self.now, "raised", output.instance, None, output.annunciate)
+                self.happened.append(raised)
+            case Changed(change="annunciated"):
+                self._tell("annunciated", output.instance)
+            case Cleared():
+                self._tell("cleared", output.instance)
+            case Notified():
+                self._tell("told", output.recipient, output.text)
+
+    def _answer(self, write: Claimed | Commanded, ref: Ref) -> None:
+        """At once; what a stronger rule holds is not written at all."""
+        held = self._claims.get((write.device, write.point), {})
+        ruling = _strongest(held.values())
+        outdone = ruling is not None and ruling.value != write.value and ruling.level <= write.level
+        outcome = self.ends.get(f"{write.device}.{write.point}", Outcome.CONFIRMED)
+        answer = Answer(ref, write.device, write.point, Outcome.SUPERSEDED if outdone else outcome)
+        self._state, outputs = step(self._state, answer, self.now)
+        self._act(outputs)
 
     def _tell(self, kind: Kind, name: str, value: Value | None = None) -> None:
         self.happened.append(Happened(self.now, kind, name, value))
@@ -206,6 +228,9 @@ def judge(fixture: Fixture, case: Case) -> Verdict:
                 trial.wait(one.at)
                 wall_ns += one.by or 0
                 trial.turn(None if one.by is None else wall_ns)
+            case Ends():
+                trial.wait(one.at)
+                trial.ends |= dict.fromkeys(one.places, one.outcome)
             case Operated():
                 trial.wait(one.at)
                 try:

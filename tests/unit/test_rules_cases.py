@@ -329,3 +329,41 @@ def test_who_is_told_too_much_or_is_nobody_is_a_fault(tmp_path: Path) -> None:
     assert "guard: told all the same: it was at +1m1s = dark at 20 lx" in str(found.problems[0])
     with pytest.raises(ConfigError, match="unknown recipient 'gard': did you mean 'guard'"):
         night(tmp_path, "  expect: [{at: +1s, told: [gard]}]\n")
+
+
+FAILING = """\
+rules:
+- id: dark
+  for_each: {type: light, has: env.illuminance}
+  when: it.env.illuminance < 40 lx
+  do:
+  - set: {device: it, point: light.level, value: 60 %, await_confirm: true, on_fail: [{command: {device: it, point: light.level, value: 7 %}}]}
+  - notify: {to: guard, text: next}
+"""
+
+
+@pytest.mark.parametrize(
+    ("result", "then"),
+    [
+        ("", ["told guard = next"]),
+        ("  - {at: +1s, result: confirmed, of: l1.light.level}\n", ["told guard = next"]),
+        ("  - {at: +1s, result: unconfirmed, of: l1.light.level}\n", ["written l1.light.level = 7", "told guard = next"]),
+        ("  - {at: +1s, result: superseded, of: [l1.light.level]}\n", ["told guard = next"]),
+    ],
+)  # fmt: skip
+def test_a_case_says_how_writes_end(tmp_path: Path, result: str, then: list[str]) -> None:
+    case = f"- name: dark\n  input:\n{result}  - +2s l1.env.illuminance = 5 lx\n"
+    path = written(tmp_path, case)
+    (tmp_path / "site.yaml").write_text(FAILING)
+    path.write_text(f"recipients: [guard]\n{DEVICES}{case}")
+    fixture = load_fixture(path)
+    assert happened(judge(fixture, fixture.cases[0])) == [
+        f"+2s {what}" for what in ("written l1.light.level = 60", *then)
+    ]
+
+
+def test_a_case_says_so_of_points_that_there_are(tmp_path: Path) -> None:
+    case = "- name: x\n  input:\n  - {at: +1s, result: failed, of: l1.light.colour}\n  - {at: +1s, result: lost, of: l1.light.level}\n"
+    with pytest.raises(ConfigError) as refused:
+        load_fixture(written(tmp_path, case))
+    assert [p.path for p in refused.value.problems] == ["tests[0].input[0].of", "tests[0].input[1].result"]  # fmt: skip
