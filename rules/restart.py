@@ -178,7 +178,7 @@ def _place(state: State, rank: int, row: Kept, past: Past, outputs: list[Output]
         due = max(state.now, unknown + state.rules.instances[rank].rule.unknown_ns)
         heappush(state.timers, Timer(due, Kind.UNKNOWN, rank, unknown))
     if phase is Phase.ACTIVE:
-        state.holds[rank] = True
+        state.holds[rank] = rank not in state.rules.members  # a storm has no condition of its own
     elif phase in {Phase.PENDING, Phase.CLEARING}:
         _waits(state, rank, phase, row, past.off_ns)
     instance = state.rules.instances[rank]
@@ -267,7 +267,7 @@ def _raised(
     """Raised by a rule of another meaning, or by one of which no more than that is known."""
     told = (row or {}).get("since")
     become(state, rank, Phase.ACTIVE, told if isinstance(told, int) else since or state.now)
-    state.holds[rank] = True
+    state.holds[rank] = rank not in state.rules.members
     state.touched.add(rank)
     if row is not None and row.get("latched") and state.rules.instances[rank].rule.latch:
         state.latched.add(rank)

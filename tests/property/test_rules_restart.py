@@ -12,8 +12,11 @@ from rules.keep import everything
 from rules.model import RuleSet
 from rules.outputs import Cleared, ClockStep, Output, Raised, Tick
 from rules.restart import Past, restore
+from rules.standing import letter
 from rules.step import start, step
 from tests.harness.reference import SECOND
+from tests.harness.reference_alarm import Alarm, Terms
+from tests.property.test_alarm_oracle import STEPS, TERMS, Engine, Step, naive, said
 from tests.property.test_rules_oracle import (
     NARROW,
     NARROW_FOR,
@@ -30,6 +33,7 @@ from tests.property.test_rules_oracle import (
     oracle,
     reference_of,
 )  # fmt: skip
+from tests.unit.rules_site import sample
 
 BEGIN = 1_000 * SECOND
 
@@ -170,3 +174,38 @@ def test_a_gateway_that_was_off_goes_on_as_it_is_written_in_20000_cases(
     case: Case, taken: list[Taken], data: st.DataObject
 ) -> None:
     off_somewhere(case, taken, data)
+
+
+class Stopped(Engine):
+    """Alarms with a life of their own, that go on after a restart with what was kept."""
+
+    def __init__(self, terms: Terms) -> None:
+        super().__init__(terms)
+        self.history: list[tuple[Sample, int]] = []
+
+    def take(self, one: Step) -> list[str] | None:
+        if one.what in {"show", "other"}:
+            point = "elec.voltage.a" if one.what == "show" else "elec.pf.total"
+            now = self.now * SECOND
+            self.history.append((sample("meter-1", self.now, {point: one.number}), now))
+        return super().take(one)
+
+    def restart(self) -> None:
+        rows = orjson.loads(orjson.dumps(everything(self.state)))
+        past = Past(rows, history=self.history, began=0)
+        self.state, outputs = restore(self.state.rules, past, self.now * SECOND)
+        assert set(said(outputs)) <= {"claimed"}, "nothing is told anew"
+
+
+@pytest.mark.timeout(120)
+@settings(max_examples=300, deadline=None)
+@given(TERMS, STEPS, st.sets(st.integers(1, 12)))
+def test_alarms_stand_through_restarts_as_without_them(
+    terms: Terms, steps: list[Step], cuts: set[int]
+) -> None:
+    engine, alarm = Stopped(terms), Alarm(terms)
+    for number, one in enumerate(steps):
+        if number in cuts:
+            engine.restart()
+        assert engine.take(one) == naive(alarm, one), (number, steps[: number + 1])
+        assert letter(engine.state, engine.rank) == alarm.letter, (number, steps[: number + 1])

@@ -367,3 +367,24 @@ def test_teeth_an_alarm_that_nobody_confirmed_is_noticed(monkeypatch: pytest.Mon
     monkeypatch.setattr("rules.step.confirm", trust)
     with pytest.raises(AssertionError):
         test_an_alarm_that_was_due_meanwhile_and_does_not_hold_is_a_line_in_the_log()
+
+
+STORM = """
+rules:
+- id: high
+  for_each: {type: meter}
+  when: it.elec.power.total > 250 W
+  alarm: {severity: safety, storm: {as: all-high, more_than: 1, in: 5m}}
+"""
+
+
+def test_a_storm_goes_on_and_ends_with_the_last_of_its_alarms() -> None:
+    one = Life(STORM)
+    one.see(0, "meter-1", POWER, 300.0)
+    assert one.see(1, "meter-2", POWER, 300.0) == ["Raised all-high", "Raised high[meter-2]"]
+    assert one.off(10, 20) == []
+    assert {alarm.instance for alarm in active(one.state)} == {
+        "high[meter-1]", "high[meter-2]", "all-high",
+    }  # fmt: skip
+    assert one.see(21, "meter-1", POWER, 200.0) == ["Cleared high[meter-1]"]
+    assert one.see(22, "meter-2", POWER, 200.0) == ["Cleared high[meter-2]", "Cleared all-high"]
