@@ -32,9 +32,10 @@ from gateway.execution import LOCAL
 from gateway.indicators import gather
 from gateway.indicators.energy import Energy
 from gateway.indicators.settings import ReportSection
-from gateway.model import LANE_ALARM, Command, CommandResult, Event, EventKind, Item, Outcome
+from gateway.model import LANE_ALARM, Command, CommandResult, Event, EventKind, Item, Outcome, Value
 from gateway.notice import Notice
 from gateway.notify import Notifier
+from gateway.pulse import Pulse
 from gateway.recipients import RecipientSection
 from gateway.sinks.downlink import Downlink
 from gateway.store.ballast import Ballast
@@ -59,6 +60,16 @@ def ack_before_commit() -> None:
         return
 
     setattr(Bus, "commit", commit)  # noqa: B010 -- replaced on purpose, behind the type checker
+
+
+def deaf_to_itself() -> None:
+    """The gateway tells nothing of its uplinks after its start."""
+    proper = Pulse.states
+
+    def states(self: Pulse) -> dict[str, Value]:
+        return {k: v for k, v in proper(self).items() if not k.startswith("uplink.") or v is True}
+
+    setattr(Pulse, "states", states)  # noqa: B010 -- as above
 
 
 def no_ballast() -> None:
@@ -336,6 +347,7 @@ if __name__ == "__main__":
         "block_on_signal": block_on_signal,
         "bare_watchdog": bare_watchdog,
         "ack_before_commit": ack_before_commit,
+        "deaf_to_itself": deaf_to_itself,
         "no_ballast": no_ballast,
         "no_quarantine": no_quarantine,
         "no_identity_check": no_identity_check,

@@ -9,6 +9,7 @@ from gateway.backtest import Move, Raise, backtest, diff
 from gateway.cli.main import main
 from gateway.config import load_config, view
 from gateway.model import Event, EventKind, Sample, Severity, uuid7
+from gateway.profile import shipped_folder
 from gateway.store.store import Store
 from tests.harness.stores import NOW_NS, opened
 
@@ -98,6 +99,34 @@ def test_the_rules_that_ran_give_the_alarms_that_were(
         "gone: 0 the same, 0 added, 1 removed, 0 moved\n  - 2026-03-01T19:08:20Z gone[meter-1]"
         in out
     )
+
+
+PROFILE_ALARM = """\
+alarms:
+  - {id: high, when: "elec.voltage.a > limit.high and good(elec.voltage.a)", hold: 2s, severity: operational}
+"""
+
+
+@pytest.mark.parametrize(
+    ("limit", "told"),
+    [(250, "0 the same, 1 added, 0 removed"), (240, "0 the same, 2 added, 0 removed")],
+)
+def test_alarms_of_profiles_are_tried_as_rules_are(
+    site: Path, capsys: pytest.CaptureFixture[str], limit: int, told: str
+) -> None:
+    (site / "own").mkdir()
+    shipped = (shipped_folder() / "eastron-sdm120.yaml").read_text()
+    own = shipped.replace("profile: eastron-sdm120\n", "profile: acme-120\n") + PROFILE_ALARM
+    (site / "own" / "acme-120.yaml").write_text(own)
+    config = configured(site, 250)
+    device = f"profile: acme-120, limits: {{high: {limit} V}}"
+    text = config.read_text().replace("profile: eastron-sdm120", device)
+    config.write_text(text + "profiles: [own]\n")
+    assert command(config, "--diff", "current") == 0
+    out = capsys.readouterr().out
+    assert f"acme-120.high: {told}, 0 moved" in out
+    assert "overvoltage: 1 the same, 0 added, 0 removed, 0 moved" in out
+    assert "+ 2026-03-01T19:00:12Z acme-120.high[meter-1]" in out
 
 
 def test_a_lower_limit_shows_what_it_would_add(
