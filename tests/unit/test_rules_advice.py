@@ -150,7 +150,9 @@ def test_the_shipped_rules_are_not_warned_of_together() -> None:
         device._replace(poll=(1.0, 60.0), tags={**tags, **device.tags})
         for device in devices.values()
     ]
-    documents = [load(path) for path in sorted(RULES.glob("*.yaml")) if ".test" not in path.name]
+    alternatives = {"street-base"}  # instead of lights-dusk: together they are warned of
+    files = [path for path in sorted(RULES.glob("*.yaml")) if ".test" not in path.name]
+    documents = [load(path) for path in files if path.stem not in alternatives]
     recipients = {name for document in documents for name in re.findall(r"to: ([a-z-]+)", Path(document.name).read_text("utf-8"))}  # fmt: skip
     found, problems = load_rules(documents, polled, recipients, SHANGHAI)
     assert problems == []
