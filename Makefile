@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 FOR ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup screenshots schema run test test-fast lint fmt types imports bench chaos test-ble-real docs-check lock deb deb-test arm64 sbom audit clean
+.PHONY: help setup screenshots schema screens run test test-fast lint fmt types imports bench chaos test-ble-real docs-check lock deb deb-test arm64 sbom audit clean
 
 help: ## print this help
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ schema: $(STAMP) ## schemas for editors, where the shipped files name them
 
 screenshots: $(STAMP) ## the pictures in docs/ anew (needs Chromium)
 	$(BIN)/python -m tests.docs.screenshots
+
+screens: $(STAMP) ## what `gateway status --watch` shows, in docs/screens/ anew (needs tmux)
+	$(BIN)/python -m tests.docs.screens
 
 bench: $(STAMP) ## ratios against a named baseline in the same run
 	@sh tests/need.sh

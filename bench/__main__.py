@@ -21,6 +21,7 @@ ENTRIES = (
     "ble",
     "fire",
     "config",
+    "cli",
 )
 
 
