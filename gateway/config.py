@@ -3,7 +3,6 @@
 Loading reads files and does nothing else. docs/configuration.md is the reference.
 """
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from gateway.allow import CommandsSection
 from gateway.assemble import Assembled, assemble, rule_files
 from gateway.calendar import calendar_of
 from gateway.certificate_check import doubts
-from gateway.document import Document, Plain, load, mapping_at, suggest
+from gateway.document import Document, load, mapping_at, suggest
 from gateway.driver import NOT_YET as DEVICE_NOT_YET
 from gateway.driver import Device, DriverSpec, LinkSection, installed
 from gateway.errors import ConfigError, Problem
@@ -36,6 +35,7 @@ from gateway.settings import Id, Section
 from gateway.sinks.influx_settings import InfluxSection
 from gateway.sinks.line import faults
 from gateway.sinks.settings import UpstreamSection
+from gateway.statedir import default_state_dir
 from gateway.store.settings import StoreSettings
 from gateway.validate import validate
 from gateway.vital import dependent, forged
@@ -95,15 +95,6 @@ class Config:
         """A device or a recipient of notifications is behind it."""
         named = any(one.link == link for one in self.recipients.values())
         return named or bool(self.devices_of(link))
-
-
-def default_state_dir(gateway_id: str) -> Path:
-    """/var/lib/gateway for root and for its owner, else a folder of the user's own."""
-    system = Path("/var/lib/gateway")
-    if os.geteuid() == 0 or os.access(system, os.W_OK):
-        return system
-    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(base, "community-gateway", gateway_id)
 
 
 def load_config(path: Path, at: Path | None = None) -> Config:
@@ -406,18 +397,3 @@ class _Named(Section):
 
 def _entries(raw: object) -> Iterable[tuple[str, object]]:
     return raw.items() if isinstance(raw, dict) else ()
-
-
-def state_dir_of(path: Path) -> Path:
-    """Where the daemon of this configuration keeps its state; reads only what it must.
-
-    Raises ConfigError when the file cannot be read or has no gateway id.
-    """
-    document = load(path)
-    section: Mapping[str, Plain] = mapping_at(mapping_at(document.value).get("gateway"))
-    state_dir, gateway_id = section.get("state_dir"), section.get("id")
-    if isinstance(state_dir, str):
-        return Path(path.parent, state_dir)
-    if isinstance(gateway_id, str):
-        return default_state_dir(gateway_id)
-    raise ConfigError([document.problem(("gateway", "id"), *fault("config.no_gateway_id"))])

@@ -13,8 +13,8 @@ from gateway.audit_chain import FOLDER, NOTHING_KNOWN, files, lines_of, verify
 from gateway.cli.live import config_path
 from gateway.cli.main import CONFIG
 from gateway.cli.say import refuse
-from gateway.config import state_dir_of
 from gateway.errors import ConfigError
+from gateway.statedir import state_dir_of
 
 BROKEN, UNREADABLE = 1, 75
 

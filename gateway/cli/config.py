@@ -15,12 +15,13 @@ from gateway.assemble import assemble
 from gateway.cli.live import config_path
 from gateway.cli.main import CONFIG, STATE_REFUSED, USAGE
 from gateway.cli.say import refuse
-from gateway.config import load_config, state_dir_of
+from gateway.config import load_config
 from gateway.config_diff import SIGNS, Change, changes, whole
 from gateway.config_history import ConfigHistory
 from gateway.document import Plain
 from gateway.dump import yaml_text
 from gateway.errors import ConfigError
+from gateway.statedir import state_dir_of
 
 SHOWN = 60  # characters of a value in a line of a difference
 REMOVED = ".removed"

@@ -13,9 +13,10 @@ from gateway.cli import reload
 from gateway.cli.files import show
 from gateway.cli.live import config_path, with_daemon
 from gateway.cli.main import CONFIG, NOT_RUNNING, USAGE
-from gateway.config import load_new_config, state_dir_of
+from gateway.config import load_new_config
 from gateway.errors import ConfigError
 from gateway.sinks.desired import FOLDER
+from gateway.statedir import state_dir_of
 
 NONE, UNREADABLE = 1, 75
 

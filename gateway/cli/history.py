@@ -17,9 +17,10 @@ from gateway.cli.live import config_path
 from gateway.cli.main import CONFIG, STATE_REFUSED, USAGE
 from gateway.cli.moment import moment_ns, seconds
 from gateway.cli.say import refuse
-from gateway.config import load_config, state_dir_of
+from gateway.config import load_config
 from gateway.document import load, mapping_at, suggest
 from gateway.errors import ConfigError, LinkDown, Refused, StoreFailed
+from gateway.statedir import state_dir_of
 from gateway.store.history import SECOND, Historian, History, HistoryRow, Query
 from gateway.store.readonly import core
 from gateway.store.window import WINDOW_NS, WINDOW_S

@@ -12,13 +12,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from gateway.cli.main import CONFIG, NOT_RUNNING, USAGE
 from gateway.cli.say import refuse
-from gateway.config import state_dir_of
 from gateway.control import ask
 from gateway.document import plain_scalar
 from gateway.errors import ConfigError
 from gateway.health import Word
 from gateway.settings import Duration
 from gateway.snapshot import CommandAnswer, NotifyAnswer, Snapshot
+from gateway.statedir import state_dir_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

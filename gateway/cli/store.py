@@ -18,11 +18,11 @@ from gateway.cli.main import CONFIG, STATE_REFUSED, USAGE
 from gateway.cli.moment import moment_ns
 from gateway.cli.progress import progress
 from gateway.cli.say import refuse
-from gateway.config import state_dir_of
 from gateway.control import ask
 from gateway.document import load, mapping_at
 from gateway.errors import AlreadyRunning, ConfigError, StateRefused
 from gateway.model import LANES
+from gateway.statedir import state_dir_of
 from gateway.store.audit import Auditor
 from gateway.store.export import FOREVER_NS, Export
 from gateway.store.index import Position
