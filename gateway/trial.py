@@ -33,7 +33,7 @@ from rules.restart import Past, horizon, restore
 from rules.step import NO_MOMENTS, Tick, next_due, occurred, operate, start, step
 from rules.swap import reload
 
-MOST = 400_000  # samples that a reboot reads again, as in the daemon
+MOST = 50_000  # samples that a reboot reads again: 30 MB; the daemon reads more, from disk
 _BAD = Quality(Level.BAD, "no reading")
 
 
