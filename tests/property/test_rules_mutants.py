@@ -19,6 +19,9 @@ from tests.harness.mutant import mutant
 from tests.property import test_rules_oracle as oracle
 from tests.property.test_rules_oracle import Case, Taken
 from tests.unit.rules_site import SECOND, usable
+from tests.unit.test_rules_step import (
+    test_a_pending_condition_that_starts_again_waits_the_whole_time_again as waits_again,
+)
 
 EXAMPLES = 600  # most mutants are found within a few dozen
 BAD = {"elec.voltage.a": Quality(Level.BAD, "timeout")}
@@ -33,7 +36,6 @@ MUTANTS: list[tuple[ModuleType, str, str]] = [
     (flow, "if at >= state.stamps[slot]:", "if at >= 0:"),
     (activation, "due = at + state.rules.instances[rank].rule.for_ns", "due = now + state.rules.instances[rank].rule.for_ns"),
     (activation, "if state.phases[rank] is Phase.CLEARING:", "if state.phases[rank] is None:"),
-    (flow, "waits and state.marks[timer.subject] == timer.mark and", "waits and"),
     (term, "return True if second is True else None if first is None or second is None else False", "return second is True"),
     (nodes, "if not self._samples or seen.at >= self._samples[-1][0]:", "if True:"),
     (activation, "or when is True", "or when is state"),
@@ -61,7 +63,6 @@ MUTANTS: list[tuple[ModuleType, str, str]] = [
 # Rules that are needed to see what is seldom: the inputs are random all the same.
 PLAIN = Case("it.a.number > 10 V", None, 0, 0, "hold", 60, None, lost=False)
 AIMED = {
-    "waits and": PLAIN._replace(when="it.c.state", for_s=5),
     "if True:": PLAIN._replace(when="delta(it.a.number, 5s) > 0 V"),
     "or when is state": PLAIN._replace(until="it.b.number > 10 V"),
     "samples.popleft()": PLAIN._replace(when="sum(it.a.number, 5s) > 10 V"),
@@ -122,6 +123,13 @@ def looked(examples: int, rule: Case | None = None) -> None:
 def test_teeth_the_oracle_finds_each_mutant(module: ModuleType, old: str, new: str) -> None:
     with mutant(module, old, new), pytest.raises(Exception):  # noqa: B017, PT011 -- a crash is a find too
         looked(EXAMPLES, AIMED.get(new))
+
+
+def test_teeth_a_delay_that_ended_and_began_again_is_not_over_too_early() -> None:
+    """The oracle needs an input between the two ends to see it, so this one has a test of its own."""
+    old, new = "waits and state.marks[timer.subject] == timer.mark and", "waits and"
+    with mutant(flow, old, new), pytest.raises(AssertionError):
+        waits_again()
 
 
 def many_limits(seed: int) -> tuple[list[str], list[list[str]]]:
