@@ -6,10 +6,10 @@ STAMP := $(VENV)/.installed
 FOR ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup screenshots schema screens run test test-fast lint fmt types imports bench chaos test-ble-real docs-check lock deb deb-test arm64 sbom audit clean
+.PHONY: help setup screenshots schema screens run test test-fast lint fmt types imports bench chaos test-ble-real docs-check lock deb deb-test deb-arm sbom audit clean
 
 help: ## print this help
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## build the virtual environment .venv from the lock files
 
@@ -75,7 +75,7 @@ deb-test: $(STAMP) ## the package on a machine with systemd: sandbox, watchdog, 
 	@sh tests/need.sh
 	$(BIN)/python -m pytest tests/integration/test_deb.py tests/integration/test_machine.py -m "chaos or not chaos" --timeout 1800
 
-arm64: $(STAMP) ## the package in an emulated arm64 Debian, with the simulated compound (root; half an hour)
+deb-arm: $(STAMP) ## the package in an emulated arm64 Debian, with the simulated compound (root; half an hour)
 	@sh tests/need.sh
 	$(BIN)/python -m pytest tests/integration/test_arm64.py -m chaos -s
 

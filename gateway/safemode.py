@@ -9,6 +9,7 @@ in order.
 import asyncio
 import logging
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,10 +34,12 @@ STABLE_S = 600.0
 class _Starts:
     """Starts since the last stop in order, and whether the last of them was in safe mode.
 
-    Times are CLOCK_BOOTTIME of the boot `boot`: the wall clock may be wrong or step.
+    Times are CLOCK_BOOTTIME of the boot `boot`: the wall clock may be wrong or step. `release` is the
+    environment that ran: after going back from a release that crashed, its crashes do not count.
     """
 
     boot: str = ""
+    release: str = ""
     at_ns: Sequence[int] = ()
     safe: bool = False
 
@@ -54,11 +57,15 @@ class SafeMode:
         now_ns, boot = self._clock.boottime_ns(), boot_id()
         try:
             before = _read(self._directory)
+            if before.release != sys.prefix:
+                before = _Starts()
             crashed = _recent(before, boot, now_ns)
             if before.safe or len(crashed) >= CRASHES:
                 self.reason = _words(len(crashed))
                 log.error("%s", self.reason, extra={"component": "app"})
-            _write(self._directory, _Starts(boot, (*crashed, now_ns), bool(self.reason)))
+            _write(
+                self._directory, _Starts(boot, sys.prefix, (*crashed, now_ns), bool(self.reason))
+            )
         except OSError as error:
             extra = {"component": "app"}
             log.warning("this start is not noted, a crash loop would not be seen: %s", error, extra=extra)  # fmt: skip
@@ -113,7 +120,10 @@ def _read(directory: Path) -> _Starts:
     try:
         found = orjson.loads((directory / FILE).read_bytes())
         return _Starts(
-            str(found["boot"]), [int(at) for at in found["at_ns"]], found["safe"] is True
+            str(found["boot"]),
+            str(found["release"]),
+            [int(at) for at in found["at_ns"]],
+            found["safe"] is True,
         )
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return _Starts()
@@ -123,7 +133,12 @@ def _write(directory: Path, starts: _Starts) -> None:
     """Durable on return, old or new content at any power cut."""
     new = directory / f"{FILE}.new"
     with new.open("wb") as file:
-        content = {"boot": starts.boot, "at_ns": list(starts.at_ns), "safe": starts.safe}
+        content = {
+            "boot": starts.boot,
+            "release": starts.release,
+            "at_ns": list(starts.at_ns),
+            "safe": starts.safe,
+        }
         file.write(orjson.dumps(content))
         file.flush()
         os.fsync(file.fileno())

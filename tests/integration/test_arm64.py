@@ -1,4 +1,4 @@
-"""The package for a Raspberry Pi, installed and run in an emulated arm64 Debian: `make arm64`. Long."""
+"""The package for a Raspberry Pi, installed and run in an emulated arm64 Debian: `make deb-arm`. Long."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +26,9 @@ def test_the_simulated_compound_runs_on_arm64(pi: Root) -> None:
     pi.run("gateway", "init", "/etc/gateway", within_s=SLOW_S)
     pi.run("gateway", "check", "/etc/gateway/gateway.yaml", within_s=SLOW_S)
     python = "/opt/community-gateway/current/bin/python"
-    told = pi.run(python, "-m", "simulators.demo", "--for", "60", within_s=SLOW_S)
-    print(told.stdout[-3000:])
-    assert "meter" in told.stdout
+    # Emulated it may take longer than a minute until the last lamp has reported: degraded is fine.
+    told = pi.run(python, "-m", "simulators.demo", "--for", "60", within_s=SLOW_S, check=False)
+    last = told.stdout[told.stdout.rindex("Links") :]
+    assert told.returncode in {0, 1}, told.stdout[-3000:] + told.stderr
+    for line in ("meters  modbus  up", "lights  mqtt    up", "platform  up"):
+        assert line in last, last

@@ -133,7 +133,7 @@ def test_the_power_goes_while_it_is_upgraded(site: Machine) -> None:
     for cut in range(CUTS):
         asked = [*site.inside(), "gateway-release", "--trial", "25", "install", folders[cut % 2]]
         with subprocess.Popen(asked, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as one:
-            wait_s = chance.uniform(0.0, 45.0)
+            wait_s = chance.uniform(0.0, 80.0)
             with suppress(subprocess.TimeoutExpired):
                 one.wait(wait_s)
             site.cut()

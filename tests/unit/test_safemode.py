@@ -142,3 +142,13 @@ def test_status_says_why_and_how_it_ends() -> None:
     site.safe_mode = "safe mode after 5 crashes in 60 s"
     health = snapshot(site)["health"]
     assert (health["word"], health["reasons"]) == ("critical", [site.safe_mode])
+
+
+def test_the_crashes_of_another_release_do_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FakeClock()
+    monkeypatch.setattr("sys.prefix", "/opt/community-gateway/releases/2")
+    assert "safe mode" in [start(tmp_path, clock) for _ in range(6)][-1]
+    monkeypatch.setattr("sys.prefix", "/opt/community-gateway/releases/1")
+    assert start(tmp_path, clock) == ""
