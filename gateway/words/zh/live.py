@@ -120,4 +120,7 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "alarm_note.aside.shelved": "{by} 搁置，还有 {time}{why}",
     "alarm_note.acked": "{by} 已确认",
     "tail.dropped": "另有 {count} 条来不及显示",
+    "alarms.none": "没有未结束的报警",
+    "alarms.open": "报警：{count} 条",
+    "alarms.shown": "，显示 {count} 条",
 }  # fmt: skip
