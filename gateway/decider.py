@@ -49,7 +49,7 @@ from rules.step import (
     start,
     step,
 )
-from rules.swap import GONE, reload
+from rules.swap import GONE, reload, unseen
 from rules.trace import Traces
 
 log = logging.getLogger(__name__)
@@ -167,7 +167,7 @@ class RuleDecider:
         self._forget_rows(bus)
         self._follow(outputs, now_ns, bus)
         for sample in known:
-            news = _unknown(self._state, sample)
+            news = unseen(self._state, sample)
             if news.values or news.quality:
                 self.decide(news, now_ns, bus)
         bus.rearm()
@@ -362,16 +362,6 @@ class RuleDecider:
         cause = None if first else last
         event = bus.emit(kind, output.severity, output.device, attributes, cause, rows=own)
         return event.event_id
-
-
-def _unknown(state: State, sample: Sample) -> Sample:
-    """What of it the rules have never seen."""
-    slots = state.rules.slots.get(sample.device, {})
-    new = {point for point, slot in slots.items() if state.stamps[slot] < 0}
-    values = {point: value for point, value in sample.values.items() if point in new}
-    return sample._replace(
-        values=values, quality={p: q for p, q in sample.quality.items() if p in new}
-    )
 
 
 def _gone(event: Event) -> Cleared:

@@ -7,6 +7,7 @@ anew. Gone: the alarm is cleared and what it held is given back; a latched one w
 from collections.abc import Iterator
 from heapq import heappush
 
+from gateway.model import Sample
 from rules.flow import Kind, State, Timer, ask, start
 from rules.ghost import haunted
 from rules.keep import everything
@@ -103,3 +104,12 @@ def _given_back(old: State, state: State) -> Iterator[Released]:
             name = old.rules.instances[rank].id
             if (name, *place) not in held:
                 yield Released(name, *place)
+
+
+def unseen(state: State, sample: Sample) -> Sample:
+    """What of it the rules have never heard of."""
+    slots = state.rules.slots.get(sample.device, {})
+    new = {point for point, slot in slots.items() if state.stamps[slot] < 0}
+    values = {point: value for point, value in sample.values.items() if point in new}
+    quality = {point: one for point, one in sample.quality.items() if point in new}
+    return sample._replace(values=values, quality=quality)
