@@ -52,7 +52,7 @@ async def test_an_operator_reads_writes_and_is_refused(one: Site) -> None:
     assert "healthy" in text
     assert all(device in text for device in ("meter-1", "light-3"))
     code, text = await gateway("status", "--json", "-c", config)
-    assert json.loads(text)["health"] == {"word": "healthy", "reasons": []}
+    assert json.loads(text)["health"]["word"] == "healthy"
     code, text = await gateway("devices", "meter-2", "-c", config)
     assert code == 0
     assert "elec.voltage.a" in text
