@@ -150,6 +150,18 @@ def timed(item: Item, offsets: Mapping[int, int]) -> tuple[Item, str]:
     return item._replace(time_ns=item.received_ns + offset), "backfilled"
 
 
+def bounds_ns(item: Item, offsets: Mapping[int, int]) -> tuple[int | None, int | None]:
+    """Between which wall times an item was made whose boot never knew the time; None: nobody knows.
+
+    Later than the same time after the start of a boot before it whose start is known, and earlier
+    than the start of the next such boot.
+    """
+    before = max((boot for boot in offsets if boot < item.boot), default=None)
+    after = min((boot for boot in offsets if boot > item.boot), default=None)
+    low = None if before is None else offsets[before] + item.received_ns
+    return low, None if after is None else offsets[after]
+
+
 def lane_of(item: Item) -> int:
     """Lane 0: life and safety events and command results; 1: other events; 2: samples; 3: diagnostics."""
     if isinstance(item, Sample):

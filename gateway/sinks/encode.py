@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import orjson
 
-from gateway.model import NO_OFFSETS, Event, Item, Sample, timed
+from gateway.model import NO_OFFSETS, Event, Item, Sample, bounds_ns, timed
 from gateway.store.store import Slice
 
 # Shipped and common brokers refuse packets above 65,536 bytes; topic and MQTT header need some.
@@ -116,6 +116,8 @@ def encode(
         view["durable"] = False
     if worth:
         view["ts_quality"] = worth
+    if worth == "unknown":
+        view["ts_bounds"] = [None if at is None else str(at) for at in bounds_ns(item, offsets)]
     try:
         return orjson.dumps(view, default=_plain)
     except TypeError as error:

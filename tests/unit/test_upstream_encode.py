@@ -128,3 +128,28 @@ def test_what_is_only_in_memory_says_so() -> None:
     assert json.loads(batch.payload)["items"][0]["durable"] is False
     (batch,) = batches(part._replace(durable=True), gateway_id="gw", acked=0)
     assert "durable" not in json.loads(batch.payload)["items"][0]
+
+
+@pytest.mark.parametrize(
+    ("offsets", "bounds"),
+    [
+        ({}, [None, None]),
+        ({1: 1_000, 3: 9_000}, ["1000", "9000"]),
+        ({0: 500, 1: 1_000}, ["1000", None]),
+        ({3: 9_000, 4: 12_000}, [None, "9000"]),
+    ],
+)
+def test_bounds_come_from_the_boots_around_that_knew_the_time(
+    offsets: dict[int, int], bounds: list[str | None]
+) -> None:
+    """Nobody is born before the boot before, plus the machine time of its own."""
+    told = json.loads(bytes_of(encode(1, event()._replace(boot=2, received_ns=0), offsets=offsets)))
+    assert (told["ts_quality"], told["ts_bounds"]) == ("unknown", bounds)
+    known = json.loads(bytes_of(encode(1, event()._replace(boot=2), offsets={**offsets, 2: 7})))
+    assert known["ts_quality"] == "backfilled"
+    assert "ts_bounds" not in known
+
+
+def bytes_of(body: bytes | Unsendable) -> bytes:
+    assert isinstance(body, bytes)
+    return body
