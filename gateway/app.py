@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -29,6 +28,7 @@ from gateway.inventory import counters, drivers, infos
 from gateway.jobs import Jobs
 from gateway.lag import Lag
 from gateway.loglevels import LogLevels
+from gateway.losses import Losses
 from gateway.metrics import Metrics
 from gateway.model import (
     Event,
@@ -134,7 +134,7 @@ class App:
             self.decider, self.commands, self.notifier, clock=self.clock, emit=self._emit,
             state_dir=config.state_dir,
         )  # fmt: skip
-        self._damage_told: Counter[str] = Counter()
+        self.losses = Losses(self.journal, self._emit)
         self.counted = Counters(*counters(config))
         self.reports = Reports(config.everything.values())
         self.bus = Bus(
@@ -169,7 +169,7 @@ class App:
         self.state.restore(self.journal.alarms)
         self.counted.restore(self.journal.counted, self.journal.alarms)
         await self.journal.start()
-        self._report_losses()
+        self.losses.report()
         await begin(self.audit, self.config.state_dir, self.config.files)
         what = (self.config.state_dir, self.config.files, "start", self.clock.time_ns())
         await asyncio.to_thread(remember, *what)
@@ -200,6 +200,7 @@ class App:
                 core.create_task(self.lag.run(), name="lag"),
                 core.create_task(self.watchdog.run(), name="watchdog"),
                 core.create_task(self.metrics.run(), name="metrics"),
+                core.create_task(self.losses.run(), name="losses"),
                 core.create_task(Pulse(self, self.bus).run(), name="pulse"),
             ]
             await asyncio.sleep(0)  # now they run: rules may hold something from before the restart
@@ -292,20 +293,10 @@ class App:
     def tell(self, kind: EventKind, severity: Severity, what: dict[str, object]) -> None:
         self._emit(kind, severity, "gateway", what)
 
-    def _report_losses(self) -> None:
-        """What was found damaged, or was lost while storage failed, since the last call."""
-        damage = Counter(self.journal.stats().damage)
-        for reason, count in (damage - self._damage_told).items():
-            what: dict[str, object] = {"reason": reason, "count": count}
-            self._emit(EventKind.DATA_LOSS, Severity.SAFETY, "gateway", what)
-        self._damage_told = damage
-        for what in self.journal.take_losses():
-            self._emit(EventKind.DATA_LOSS, Severity.SAFETY, "gateway", what)
-
     async def _housekeeping(self) -> None:
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
-            self._report_losses()
+            self.losses.report()
             self.bus.report_losses()
             self.retiring.look(sink_lanes(self.config))
             await asyncio.to_thread(self.clock.refresh)

@@ -92,6 +92,7 @@ class EventKind(StrEnum):
     COMMAND_RESULT = "command_result"
     ACTION_LIMITED = "action_limited"  # a rule was activated too often: its steps do not begin
     DATA_LOSS = "data_loss"
+    STORAGE = "storage"  # it fails, or works again: attribute `state`
     SUSPICION = "suspicion"  # a message that its device may not have sent; it had no effect
     MESSAGE_REFUSED = "message_refused"
     UPSTREAM_PARKED = "upstream_parked"  # the broker refuses a lane again and again

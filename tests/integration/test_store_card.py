@@ -106,6 +106,8 @@ async def test_the_card_turns_read_only_during_a_fire_linkage(tmp_path: Path) ->
         assert len(again) == 2 * len(lights.lamps), "stored, and sent again"
         assert sum("durable" not in line for line in again) == len(lights.lamps)
     arrived = Arrived.read(one.platform_log)
+    told_of = [e["attributes"]["state"] for e in arrived.events if e["kind"] == "storage"]
+    assert list(dict.fromkeys(told_of)) == ["failed", "ok"]
     values = [s["values"]["elec.energy.total"] for s in arrived.samples if set(s["values"]) == {"elec.energy.total"} and s["device"] == "light-1"]  # fmt: skip
     assert sorted(values) == [1.5, 2.5, 3.5, 4.5]
 
