@@ -155,12 +155,13 @@ async def write_the_rest(one: Place) -> None:
 
 
 async def journal(one: Place) -> tuple[list[Json], list[Json]]:
-    """Samples, and events of the lanes that InfluxDB gets, as `gateway store export` tells them."""
+    """Samples of lamps, and events of the lanes that InfluxDB gets, as `gateway store export` tells them."""
     file = one.folder / "journal.jsonl"
     lanes = [word for lane in "012" for word in ("--lane", lane)]
     assert await one.store("export", *lanes, "-o", str(file)) == 0
     records = [orjson.loads(line) for line in file.read_bytes().splitlines()]
-    return [r for r in records if r["lane"] == 2], [r for r in records if r["lane"] < 2]
+    samples = [r for r in records if r["lane"] == 2 and r["device"] != "gateway"]
+    return samples, [r for r in records if r["lane"] < 2]
 
 
 def dead(one: Place) -> set[tuple[int, int]]:
