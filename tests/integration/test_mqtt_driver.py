@@ -182,20 +182,6 @@ async def test_while_storage_fails_nothing_is_acknowledged_and_lights_obey(
     assert (len(bus.items), len(bus.repeats), driver.health.connects) == (3, 0, 1)
 
 
-async def test_without_room_in_the_store_nothing_is_read(broker: Mosquitto) -> None:
-    bus = Recorder()
-    bus.roomy.clear()
-    driver = new_driver(broker)
-    async with running(driver, bus), device(broker) as lamp:
-        await lamp.publish(f"{TOPIC}/state", state(60, "a-1"))
-        connection = driver._connection
-        assert connection is not None
-        await until(lambda: connection.held == 1)
-        assert bus.items == []
-        bus.roomy.set()
-        assert await acked(lamp) == {"id": "a-1"}
-
-
 async def test_a_retained_event_is_refused_and_counted(broker: Mosquitto) -> None:
     bus, driver = Recorder(), new_driver(broker)
     async with device(broker) as lamp:
