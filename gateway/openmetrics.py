@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
+from gateway.health import Word
 from gateway.snapshot import DevicePart, Snapshot
 
 MOST_DEVICES = 1_000  # with series of their own; the counts of further ones are told as one
 OTHER = "_other"
-WORDS = {"healthy": 0, "degraded": 1, "critical": 2}
 
 Kind = Literal["counter", "gauge", "info"]
 Labels = Mapping[str, str]
@@ -60,7 +60,7 @@ def _families(one: Snapshot, memory_bytes: int | None) -> Iterator[Family]:
     program = {"version": one["version"], "gateway": one["gateway"], "loop": one["loop"]}
     yield Family("gateway_build", "info", "What runs.", [(program, 1)])
     yield _gauge("gateway_uptime_seconds", "Since the start.", one["uptime_s"], "seconds")
-    word = WORDS[one["health"]["word"]]
+    word = Word(one["health"]["word"]).code
     yield _gauge("gateway_health", "0 healthy, 1 degraded, 2 critical.", word)
     yield _gauge("gateway_clock_synchronized", "1 if the clock can be trusted.", one["clock"]["ok"])
     lag = one["loop_lag_ms"]["p99"] / 1e3
