@@ -81,7 +81,8 @@ class Arrivals:
                 if (sent := self.sent_at.pop(f"alarm-{point}", None)) is not None:
                     self.alarm_s.append(now - sent)
                 continue
-            self.one(str(values.get("elec.energy.total")), now)
+            if item["device"] != "gateway":  # what it tells of itself
+                self.one(str(values.get("elec.energy.total")), now)
         self.changed.set()
 
     def one(self, name: str, now: float) -> None:
