@@ -178,14 +178,22 @@ class Stale(Node):
     def __init__(self, ns: int, start: int) -> None:
         self._ns = ns
         self._last = start
+        self._off = (-1, 0)  # since when nobody listened, and for how long
 
     def take(self, slot: int, seen: Seen) -> None:
         if seen.value is not None:
-            self._last = max(self._last, seen.at)
+            self._last = max(self._last, self._listened(seen.at))
 
     def deaf(self, ns: int, now: int) -> None:
-        """For `ns` before `now` nobody listened: that is no silence."""
-        self._last = min(now, self._last + ns)
+        """For `ns` before `now` nobody listened: that is no silence, for what was heard before it neither
+        if it is taken only afterwards.
+        """
+        self._off = (now - ns, ns)
+        self._last = self._listened(self._last)
+
+    def _listened(self, at: int) -> int:
+        begin, ns = self._off
+        return at + ns if at <= begin else at
 
     def silent(self, now: int) -> int:
         """Nothing has been heard for `ns`; returns since when it counted until now."""

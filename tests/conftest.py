@@ -2,7 +2,9 @@
 
 - no task may outlive its test, no call may block the event loop inside our own packages;
 - warnings are errors, a bad log format fails the test, a test takes at most 20 s (pyproject.toml);
-- `@pytest.mark.both_loops` runs a test on asyncio and on uvloop; the others run on asyncio.
+- `@pytest.mark.both_loops` runs a test on asyncio and on uvloop; the others run on asyncio;
+- what Hypothesis draws is the same in every run, so that a change is judged by what it changes.
+  `make chaos` draws anew.
 """
 
 import asyncio
@@ -12,12 +14,16 @@ from collections.abc import AsyncIterator, Callable, Mapping
 import pytest
 import uvloop
 from blockbuster import BlockBuster
+from hypothesis import settings
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "both_loops: run on asyncio and on uvloop")
+    settings.register_profile("repeatable", derandomize=True)
+    if "chaos" not in str(config.getoption("-m")):
+        settings.load_profile("repeatable")
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, LoopFactory]:

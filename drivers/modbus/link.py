@@ -218,7 +218,7 @@ class Connection:
     async def _request(self, request: ModbusPDU, timeout_s: float, data_bytes: int) -> ModbusPDU:
         client = self._client
         if client is None:  # closed while it waited for its turn
-            raise _ClosedError(f"{self} closed the connection: {worded(request)}")
+            raise self._closed(worded(request))
         # What pymodbus waits for the answer: a timeout around it would leave the answer behind.
         client.ctx.comm_params.timeout_connect = timeout_s + self._wire.read_s(data_bytes)
         self._fault = None
@@ -248,8 +248,14 @@ class Connection:
         closed = self._client is None
         self._distrust()
         if closed:
-            return _ClosedError(f"{self} closed the connection: {what}")
+            return self._closed(what)
         return NoAnswer(f"{what}: no answer within {timeout_s:g} s")
+
+    def _closed(self, what: str) -> LinkDown:
+        """A serial port closes no connection: it has been pulled out."""
+        if self._lost:
+            return LinkDown(f"{self} is gone")
+        return _ClosedError(f"{self} closed the connection: {what}")
 
     def _bad(self, kind: str, what: str) -> BadFrame:
         self._distrust(desync=True)

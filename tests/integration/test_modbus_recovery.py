@@ -84,6 +84,16 @@ async def test_a_serial_adapter_may_be_unplugged_and_come_back_under_another_num
     assert {sample.values["a"] for sample in bus.samples} == {words(1, block(7, 1))[0]}
 
 
+async def test_an_adapter_that_is_unplugged_while_a_unit_is_asked_is_gone(tmp_path: Path) -> None:
+    port = tmp_path / "by-id"
+    driver = built(serial_link(port), device("m1", METER, 1))
+    async with supervised(driver, Recorder()):
+        async with pty_line(port) as line:
+            line.script = lambda _request, _answer: ()
+            await until(lambda: bool(line.requests), 2)
+        await until(lambda: driver.health.reason == f"meters: {port} is gone", 2)
+
+
 async def test_a_port_in_use_by_another_program_says_so(tmp_path: Path) -> None:
     port = tmp_path / "by-id"
     async with pty_line(port):

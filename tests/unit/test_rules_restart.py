@@ -26,6 +26,13 @@ rules:
   unknown_for: 20s
   {more}
 """
+SILENT = """
+rules:
+- id: silent
+  for_each: {id: meter-1}
+  when: stale(it.elec.power.total, 60s)
+  alarm: {severity: safety}
+"""
 ALARM = "alarm: {severity: safety}"
 
 
@@ -96,6 +103,16 @@ def test_the_rule_says_what_its_delay_does_meanwhile(policy: str, raised: int) -
     assert one.off(20, 50) == []
     told = {at: one.see(at, "meter-1", POWER, 300.0) for at in range(50, 130, 5)}
     assert [at for at, outputs in told.items() if outputs] == [raised]
+
+
+def test_what_was_heard_before_it_was_off_but_is_taken_afterwards_is_no_longer_silence() -> None:
+    one = Life(SILENT)
+    one.see(50, "meter-1", POWER, 1.0)
+    one.off(60, 160)
+    one.now = 160 * SECOND
+    one.state, _ = step(one.state, sample("meter-1", 55, {POWER: 1.0}), one.now)
+    assert one.tick(214.9) == []
+    assert one.tick(215) == ["Raised silent[meter-1]"], "5 s before it was off and 55 s after"
 
 
 def test_an_alarm_that_was_due_meanwhile_is_raised_when_fresh_data_confirm_it() -> None:
