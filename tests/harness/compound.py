@@ -114,9 +114,13 @@ async def site(
     meters: int = 5,
     rules: Path | None = None,
     unrepeatable: int = 0,
+    config: Path | None = None,
 ) -> AsyncIterator[Site]:
-    """The compound runs and the daemon is up; at the end the daemon is stopped."""
-    path = write_config(folder, meters=meters, rules=rules, unrepeatable=unrepeatable)
+    """The compound runs and the daemon is up; at the end the daemon is stopped.
+
+    `config`: a configuration of the test's own instead of that of `write_config`.
+    """
+    path = config or write_config(folder, meters=meters, rules=rules, unrepeatable=unrepeatable)
     plan = await asyncio.to_thread(lambda: plan_of(load_config(path)))
     device_log, platform_log = folder / "devices.jsonl", folder / "platform.jsonl"
     with device_log.open("a", encoding="utf-8", buffering=1) as log:

@@ -9,12 +9,14 @@ from pathlib import Path
 from drivers.mqtt import driver
 from gateway import app, log_writer, plan, reload, supervise
 from gateway.clock import SystemClock
-from gateway.config import Config
+from gateway.config import Config, load_config
+from gateway.errors import Problem
 from gateway.log_writer import FD, LineWriter
 from gateway.model import Item
 from gateway.plan import Change, Plan
 from gateway.reload import Reload
 from gateway.sinks import encode
+from gateway.snapshot import ReloadAnswer
 from tests.harness import steered
 
 
@@ -82,7 +84,38 @@ def never_go_back() -> None:
     setattr(Reload, "_fallen", lambda _self, _up: [])  # noqa: B010 -- as above
 
 
+def end_before_the_check() -> None:
+    """A reload ends the links, and then looks what it has got."""
+    proper = Reload._take
+
+    async def take(self: Reload, by: str, *, wished: bool = False) -> ReloadAnswer:
+        app = self._app
+        await app.links.stop(app.drivers)
+        app.run_links(app.drivers)
+        return await proper(self, by, wished=wished)
+
+    setattr(Reload, "_take", take)  # noqa: B010 -- as above
+
+
+def reload_as_at_a_start() -> None:
+    """A reload takes what a start would take: with certificates that cannot be used, too."""
+    setattr(reload, "load_new_config", load_config)  # noqa: B010 -- as above
+
+
+def no_place() -> None:
+    """What is wrong is said without its line."""
+    proper = Reload._refused
+
+    def refused(self: Reload, by: str, problems: list[Problem]) -> ReloadAnswer:
+        return proper(self, by, [problem._replace(line=0) for problem in problems])
+
+    setattr(Reload, "_refused", refused)  # noqa: B010 -- as above
+
+
 SABOTAGES = {
+    "end_before_the_check": end_before_the_check,
+    "reload_as_at_a_start": reload_as_at_a_start,
+    "no_place": no_place,
     "restart_everything": restart_everything,
     "forget_sessions": forget_sessions,
     "never_go_back": never_go_back,
