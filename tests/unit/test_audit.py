@@ -59,7 +59,7 @@ async def test_what_was_settled_is_there_and_the_chain_goes_on_over_restarts(
 
 
 def test_every_flipped_byte_is_found(tmp_path: Path) -> None:
-    fill(tmp_path, 7)
+    fill(tmp_path, 3)  # the first line, one between, the last
     (path,) = files(tmp_path)
     raw = path.read_bytes()
     missed = []
@@ -214,7 +214,7 @@ def test_a_log_that_was_cut_off_or_written_anew_is_found_by_a_head_that_was_know
     (path,) = files(tmp_path / "a")
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:4]))
     assert verify(tmp_path / "a").faults == []
-    assert "cut off" in verify(tmp_path / "a", known).faults[0].what
+    assert "cut off" in str(verify(tmp_path / "a", known).faults)
     fill(tmp_path / "b", 7, "reset")
     assert verify(tmp_path / "b").faults == []
-    assert "another line" in verify(tmp_path / "b", known).faults[0].what
+    assert "another line" in str(verify(tmp_path / "b", known).faults)
