@@ -24,6 +24,7 @@ from gateway.driver import Driver, Listener
 from gateway.errors import StoreFailed, StoreFull
 from gateway.group import Groups
 from gateway.health import LinkHealth, LinkState
+from gateway.holds import Holds
 from gateway.inventory import counters, drivers, infos
 from gateway.jobs import Jobs
 from gateway.lag import Lag
@@ -111,9 +112,11 @@ class App:
         self.upstreams: dict[str, Sink] = {}
         self.downlinks: dict[str, Downlink] = {}
         self.audit, self.traces = AuditLog(config.state_dir, self.clock), Traces()
+        self.holds = Holds(self.clock)
         self.commands = Commands(
             config.commands, devices=self.devices, writers=self.writers, state=self.state,
             ledger=self.journal, clock=self.clock, emit=self._emit, told=telling(self.audit, self.traces),
+            holds=self.holds,
         )  # fmt: skip
         self.notifier = announce.notifier(
             config,
@@ -141,6 +144,7 @@ class App:
             store=self.journal, state=self.state, clock=self.clock, decider=self.decider,
             counted=self.counted, reports=self.reports, told=refusals(self.audit),
         )  # fmt: skip
+        self.holds.shelf = self.bus
         self.levels = LogLevels()
         self.tap = Tap(self.devices, partial(setattr, self.bus, "tap"))
         self.wall = Wall(self.clock, self.decider, self.bus, self.moments)
@@ -163,6 +167,7 @@ class App:
         await asyncio.to_thread(
             recall, self.decider, self.journal, self.config, self.clock, self.moments.kept
         )
+        self.holds.recall(self.journal.rules, self.decider.engine_time(0))
         self.bus.restore()
         self.journal.on_reopen(self.bus.reopened)
         self.upstreams, self.downlinks = await destinations(self.config, self.parts)
@@ -223,6 +228,7 @@ class App:
                 len(self.drivers), len(self.config.rules.rules), len(self.upstreams),
                 extra={"component": "app"},
             )  # fmt: skip
+            self.commands.resume()
             self.decider.restore(self.clock.boottime_ns(), self.bus)
             self.systemd.ready(len(self.devices))
             async with self.reload.serving():

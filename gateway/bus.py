@@ -155,6 +155,10 @@ class Bus:
         """The state of rules, for after a restart."""
         self._store.keep(rows)
 
+    async def settle(self) -> None:
+        """Wait until all that came so far, and its state of rules, is on disk. Raises as `commit`."""
+        await self._store.durable(self._n)
+
     def report_losses(self) -> None:
         """Tell the platform what was dropped since the last call; called every few seconds."""
         for reason, count in self._unreported.items():

@@ -1,6 +1,5 @@
 """Who holds a point, and whose value rules there."""
 
-from asyncio import TimerHandle
 from collections.abc import Callable
 from typing import NamedTuple
 from uuid import UUID
@@ -38,7 +37,6 @@ class Claims:
 
     def __init__(self) -> None:
         self._held: dict[Place, dict[str, Claim]] = {}
-        self.manual: dict[Place, TimerHandle] = {}  # gives back what a person holds
 
     def hold(self, place: Place, claim: Claim) -> None:
         """One claim for each holder: a new one takes the place of the one before."""
@@ -51,13 +49,6 @@ class Claims:
         if not held:
             self._held.pop(place, None)
         return gone
-
-    def drop_manual(self, place: Place) -> None:
-        """What a person wants now takes the place of what one held."""
-        timer = self.manual.pop(place, None)
-        if timer is not None:
-            timer.cancel()
-            self.give_back(place, MANUAL)
 
     def ruling(self, place: Place) -> Claim | None:
         held = self._held.get(place)

@@ -9,6 +9,7 @@ from functools import partial
 
 from gateway.attempt import Writer, plan
 from gateway.claims import LIFE_LEVEL, MANUAL, MANUAL_LEVEL, MAX_HOLD_S, Claim, Place, Told
+from gateway.errors import StoreFailed, StoreFull
 from gateway.execution import Execution
 from gateway.guard import LATE_S, UNDER_WAY, Carried, Flight, Guard
 from gateway.model import Command, CommandResult, Outcome, uuid7
@@ -27,8 +28,11 @@ class Commands(Execution):
 
     async def run(self) -> None:
         """Owns the tasks of claims; works until cancelled."""
-        async with asyncio.TaskGroup() as self._group:
-            await asyncio.Event().wait()
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                await asyncio.Event().wait()
+        finally:
+            self._holds.stop()
 
     # -- claims ---------------------------------------------------------------------------------
 
@@ -100,18 +104,60 @@ class Commands(Execution):
 
     async def _hold(self, command: Command, seconds: float) -> CommandResult:
         place = (command.device, command.point)
-        loop = asyncio.get_running_loop()
-        ended: asyncio.Future[CommandResult] = loop.create_future()
+        ended: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
         told = partial(_settle, ended)
         claim = Claim(MANUAL, command.value, MANUAL_LEVEL, 0, command.cause, told=told)
-        self._claims.drop_manual(place)
+        self._drop_manual(place)
         self._claims.hold(place, claim)
-        self._claims.manual[place] = loop.call_later(seconds, self._give_back_manual, place)
+        self._holds.begin(command, seconds, self._give_back_manual)
         self._start(place, claim, command=command)
-        return await ended
+        result = await ended
+        try:
+            await self._holds.settle()
+        except (StoreFailed, StoreFull) as error:
+            why = "; ".join(
+                [*([result.reason] if result.reason else []), f"a restart ends it: {error}"]
+            )
+            return result._replace(reason=why)
+        return result
+
+    def resume(self) -> None:
+        """Go on with what people held before a restart; to be called before rules hold anything."""
+        for held in self._holds.from_before():
+            place, claim = held.place, Claim(MANUAL, held.value, MANUAL_LEVEL, 0, held.cause)
+            command = self._command(place, claim)._replace(origin=held.origin, by=held.by)
+            why = self._refusal(command)
+            if why is not None:
+                self._holds.drop(place)
+                self.refuse(command, Outcome.REFUSED, why)
+                continue
+            self._claims.hold(place, claim)
+            if self._holds.go_on(held, self._give_back_manual):
+                self._resume(place, claim, command)
+
+    def _resume(self, place: Place, claim: Claim, command: Command) -> None:
+        """Write it again; what may be written only once is no more than watched."""
+        spec = self._spec(place)
+        if self._group is None:
+            raise RuntimeError("resume before Commands.run")
+        if spec is None or spec.idempotent:
+            self._start(place, claim, command=command)
+            return
+        flight = Flight(claim.value, result=CommandResult(command, Outcome.UNKNOWN))
+        self._watches.flights[place] = flight
+        watching = self._look_after(place, claim, flight)
+        self._group.create_task(watching, name=f"watch:{'.'.join(place)}")
+
+    async def _look_after(self, place: Place, claim: Claim, flight: Flight) -> None:
+        self._watches.enter(place)
+        await self._watch(place, claim, flight, held=True)
+
+    def sooner(self, by_ns: int) -> None:
+        """As `Holds.sooner`."""
+        self._holds.sooner(by_ns, self._give_back_manual)
 
     def _give_back_manual(self, place: Place) -> None:
-        del self._claims.manual[place]
+        self._holds.drop(place)
         self.release(*place, MANUAL)
 
     # -- the write of a claim -------------------------------------------------------------------

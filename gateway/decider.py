@@ -190,6 +190,7 @@ class RuleDecider:
             log.info("the gateway was off %.1f s longer than it knew", owed / 1e9, extra={"component": "rules"})  # fmt: skip
             self._state, more = late(self._state, owed, now)
             outputs += more
+            self._commands.sooner(owed)
         self._follow(outputs, now_ns, bus)
         self.beat(now_ns, bus)
 

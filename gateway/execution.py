@@ -11,11 +11,12 @@ import orjson
 
 from gateway.allow import CommandsSection
 from gateway.attempt import Plan, Writer, attempt, plan
-from gateway.claims import LIFE_LEVEL, MANUAL_LEVEL, SAFETY_LEVEL, Claims, Place, Told
+from gateway.claims import LIFE_LEVEL, MANUAL, MANUAL_LEVEL, SAFETY_LEVEL, Claims, Place, Told
 from gateway.clock import Clock
 from gateway.driver import Device, stale_after_s
 from gateway.errors import StoreFailed, StoreFull
 from gateway.guard import Watches
+from gateway.holds import Holds
 from gateway.model import Command, CommandResult, Event, EventKind, Outcome, Severity, Value
 from gateway.profile import CommandSpec
 from gateway.state import State
@@ -60,8 +61,9 @@ class Execution:
         clock: Clock,
         emit: Emit,
         told: Told | None = None,
+        holds: Holds | None = None,
     ) -> None:
-        """`told` hears of every result, for the audit log."""
+        """`told` hears of every result, for the audit log. `holds` keeps what people hold."""
         self._section = section
         self._devices = devices
         self._writers = writers  # by link
@@ -71,6 +73,7 @@ class Execution:
         self._emit = emit
         self._told = told
         self._claims = Claims()
+        self._holds = holds or Holds(clock)
         self._watches = Watches()
         self._newest: dict[Place, str] = {}  # id of the command that may write there
         self._wrote: dict[Place, float] = {}  # loop time of the last write
@@ -85,7 +88,12 @@ class Execution:
             del self._newest[place]
             self._wrote.pop(place, None)
             self._watches.leave(place)
-            self._claims.drop_manual(place)
+            self._drop_manual(place)
+
+    def _drop_manual(self, place: Place) -> None:
+        """What a person wants now takes the place of what one held."""
+        if self._holds.drop(place):
+            self._claims.give_back(place, MANUAL)
 
     def _takes(self, place: Place) -> bool:
         """The point can be written."""
@@ -190,7 +198,7 @@ class Execution:
         if not held:
             self._watches.leave(place)
             if command.origin != "rules":
-                self._claims.drop_manual(place)
+                self._drop_manual(place)
         repeatable = spec.idempotent or (held and command.origin == "rules")
         how = plan(command.value, spec, terms, repeatable=repeatable)
         interval = spec.min_write_interval if level > LIFE_LEVEL else 0.0

@@ -11,6 +11,7 @@ import orjson
 from gateway.clock import Clock
 from gateway.config import Config
 from gateway.decider import Memory, RuleDecider
+from gateway.holds import HOLD
 from gateway.model import RETAINED, Sample
 from gateway.store.lately import lately
 from gateway.store.store import Store
@@ -45,6 +46,8 @@ def rows_of(stored: Mapping[str, bytes]) -> dict[str, Kept]:
     """The rows of instances, as `rules.keep` gave them; what is not understood is left out."""
     found: dict[str, Kept] = {}
     for name, body in stored.items():
+        if name.startswith(HOLD):
+            continue
         try:
             row = orjson.loads(body)
         except orjson.JSONDecodeError:

@@ -31,6 +31,7 @@ class Wall:
 
     async def run(self) -> None:
         """Works until cancelled."""
+        self._decider.beat(self._beat_ns, self._bus)  # else nothing to count from after a reboot
         try:
             while True:
                 self.look()

@@ -29,6 +29,7 @@ from gateway.decider import RuleDecider
 from gateway.drill_report import DrillStep
 from gateway.errors import GatewayError, Refused
 from gateway.execution import LOCAL
+from gateway.holds import Holds
 from gateway.indicators import gather
 from gateway.indicators.energy import Energy
 from gateway.indicators.settings import ReportSection
@@ -142,6 +143,11 @@ def forget_counters() -> None:
 def forget_rules() -> None:
     """What the rules are at lives in memory alone."""
     setattr(RuleDecider, "_news", lambda _self, _now_ns: {})  # noqa: B010 -- as above
+
+
+def forget_holds() -> None:
+    """What people hold lives in memory alone."""
+    setattr(Holds, "recall", lambda _self, _rows, _base: None)  # noqa: B010 -- as above
 
 
 def forget_notifications() -> None:
@@ -358,6 +364,7 @@ if __name__ == "__main__":
         "report_of_few_households": report_of_few_households,
         "report_without_the_newest": report_without_the_newest,
         "forget_rules": forget_rules,
+        "forget_holds": forget_holds,
         "forget_notifications": forget_notifications,
         "slow_disk": slow_disk,
         "stalled_disk": stalled_disk,
