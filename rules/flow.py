@@ -93,6 +93,7 @@ class State:
     now: int = 0  # engine time of the last input or timer
     late: int = 0  # values that came after a newer one
     base: int = 0  # engine time minus that of the stamps of samples
+    resumed: int = -1  # engine time of the restart
     touched: set[int] = field(default_factory=set)  # ranks to be kept anew (`rules.keep`)
     wanted: dict[int, dict[tuple[str, str], Value]] = field(default_factory=dict)  # rank -> claims
     # PENDING and due while off, waits to be confirmed -> unknown since when, TOLD: and it was told

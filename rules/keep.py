@@ -10,6 +10,7 @@ from typing import Any
 from gateway.model import Value
 from rules.flow import Phase, State
 from rules.ghost import remembered
+from rules.mode import tally
 from rules.model import Instance
 from rules.sequence import (
     Branches,
@@ -59,6 +60,7 @@ def kept(state: State, rank: int) -> Kept | None:
         row["unknown"] = state.unknown[rank]
     if claims:
         row["claims"] = claims
+    row |= tally(state, rank)
     instance = state.rules.instances[rank]
     if rank in state.incidents:
         row["alarm"] = state.incidents[rank].dump()

@@ -1,6 +1,8 @@
 """Whether the steps of a rule begin when it is activated while they run, or too often. Pure."""
 
 from collections import deque
+from collections.abc import Mapping
+from typing import Any
 
 from rules.deeds import go_on, run_steps
 from rules.flow import State
@@ -43,6 +45,7 @@ def _limited(state: State, rank: int, now: int, outputs: list[Output]) -> bool:
     if rule.level == LEVELS["life"]:
         return False
     begun = state.begun.setdefault(rank, deque(maxlen=rule.max_run))
+    state.touched.add(rank)
     if len(begun) == rule.max_run and begun[0] > now - WINDOW_NS:
         if rank not in state.limited:
             outputs.append(Limited(instance.id, rule.id, instance.device, rule.level, rule.max_run))
@@ -52,3 +55,31 @@ def _limited(state: State, rank: int, now: int, outputs: list[Output]) -> bool:
     begun.append(now)
     state.limited.discard(rank)
     return False
+
+
+# Over restarts
+
+
+def tally(state: State, rank: int) -> dict[str, object]:
+    """What counts of an instance still, for its row."""
+    begun = [at for at in state.begun.get(rank, ()) if at > state.now - WINDOW_NS]
+    row: dict[str, object] = {"begun": begun} if begun else {}
+    return {**row, "limited": True} if rank in state.limited else row
+
+
+def recount(state: State, rank: int, row: Mapping[str, Any]) -> None:
+    """The count goes on with what `tally` gave."""
+    begun = row.get("begun")
+    if isinstance(begun, list):
+        most = state.rules.instances[rank].rule.max_run
+        state.begun[rank] = deque((at for at in begun if isinstance(at, int)), most)
+    if row.get("limited") is True:
+        state.limited.add(rank)
+
+
+def earlier(state: State, by_ns: int) -> None:
+    """The gateway was off for longer than it could know: what began before that is so much older."""
+    for rank, begun in state.begun.items():
+        old = [at - by_ns if at <= state.resumed else at for at in begun]
+        state.begun[rank] = deque(old, begun.maxlen)
+        state.touched.add(rank)

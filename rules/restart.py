@@ -14,6 +14,7 @@ from rules.due import arm
 from rules.flow import TOLD, Kind, Phase, State, Timer, alive, ask, expire, start, take
 from rules.ghost import NEVER, haunted
 from rules.keep import Kept, is_raised, queued_of, run_of
+from rules.mode import earlier, recount
 from rules.model import NEVER_NS, RuleSet
 from rules.nodes import Stale
 from rules.outputs import Claimed, Cleared, Output, Ref
@@ -55,7 +56,7 @@ def restore(
     began = now - past.off_ns - horizon(rules) if past.began is None else past.began
     state = start(rules, began, wall_ns)
     _refill(state, past, now)
-    state.now, state.base = now, base
+    state.now, state.base, state.resumed = now, base, now
     for rank, instance in enumerate(rules.instances):
         if instance.id in past.moments:
             state.occurred[rank] = past.moments[instance.id]
@@ -181,6 +182,7 @@ def _place(state: State, rank: int, row: Kept, past: Past, outputs: list[Output]
         state.holds[rank] = rank not in state.rules.members  # a storm has no condition of its own
     elif phase in {Phase.PENDING, Phase.CLEARING}:
         _waits(state, rank, phase, row, past.off_ns)
+    recount(state, rank, row)
     instance = state.rules.instances[rank]
     run = None if instance.when is NEVER else run_of(instance, row.get("run"))
     if run is not None:
@@ -305,6 +307,7 @@ def late(state: State, by_ns: int, now: int) -> tuple[State, list[Output]]:
     outputs: list[Output] = []
     ranks = sorted(state.carried)
     state.carried.clear()
+    earlier(state, by_ns)
     for rank in ranks:
         state.touched.add(rank)
         if state.phases[rank] in {Phase.PENDING, Phase.CLEARING} and rank not in state.held:

@@ -25,6 +25,7 @@ def reload(old: State, rules: RuleSet, now: int) -> tuple[State, list[Output]]:
     rules = haunted(rules, rows)
     state = start(rules, now, old.wall_ns)
     state.now, state.base, state.late, state.activations = now, old.base, old.late, old.activations
+    state.resumed = old.resumed
     _move_values(old, state)
     _move_nodes(old, state)
     known = {instance.id for instance in rules.instances}

@@ -1,10 +1,14 @@
 """What becomes of an activation while the steps of one before run, and of too many of them."""
 
+import orjson
 import pytest
 
-from rules.outputs import Limited, Output, Skipped
-from tests.unit.rules_site import load
-from tests.unit.test_rules_writes import AT, HEAD, Engine, said
+from rules.keep import everything
+from rules.outputs import Limited, Output, Skipped, Tick
+from rules.restart import Past, late, restore
+from rules.step import step
+from tests.unit.rules_site import SECOND, load
+from tests.unit.test_rules_writes import AT, DAY, HEAD, Engine, said
 
 STEPS = "  - log: begin\n  - wait: 150s\n  - log: end\n"
 LATCHED = HEAD.replace("  do:", "  alarm: {severity: safety, latch: true}\n  do:")
@@ -112,3 +116,63 @@ WRONG = {
 def test_wrong_modes_are_refused(written: str) -> None:
     problems = load(f"{HEAD}  - log: x\n  {written}\n")[1]
     assert [problem.what for problem in problems] == [WRONG[written]]
+
+
+# Over restarts
+
+
+def restarted(engine: Engine, at_s: float, off_s: float = 0) -> None:
+    """A restart after which the time off is known; what rows hold goes through JSON."""
+    rows = orjson.loads(orjson.dumps(everything(engine.state)))
+    past = Past(rows, off_ns=round(off_s * SECOND))
+    now = round((at_s + off_s) * SECOND)
+    engine.state, outputs = restore(engine.state.rules, past, now, wall_ns=DAY * SECOND)
+    engine.outputs += outputs
+
+
+THRICE = f"{HEAD}  - log: x\n  on_clear: [{{log: ended}}]\n  max_run: 3\n"
+
+
+def begun_after_a_restart(off_s: float = 0, owed_s: float = 0) -> list[int]:
+    """At which of the seconds after a restart the steps begin; they began at 1, 2 and 3 s."""
+    engine = often(THRICE, 3)
+    restarted(engine, 4, off_s)
+    if owed_s:
+        engine.state, _ = late(engine.state, round(owed_s * SECOND), round((4 + off_s) * SECOND))
+    began = []
+    for at in range(5 + int(off_s), 620 + int(off_s), 5):
+        began += [at - int(off_s)] if engine.on(at) else []
+        engine.off(at + 2)
+    return began
+
+
+def test_a_restart_does_not_let_the_steps_begin_more_often() -> None:
+    assert begun_after_a_restart() == [605, 610, 615], "the first was at 1 s"
+
+
+def test_the_time_off_counts_for_how_often_the_steps_may_begin() -> None:
+    assert begun_after_a_restart(300)[0] == 305
+    assert begun_after_a_restart(0, 300)[0] == 305, "also when it is known only later"
+    assert begun_after_a_restart(700)[:3] == [5, 10, 15]
+
+
+def test_after_a_restart_nothing_ends_that_has_not_begun_and_the_limit_is_told_once() -> None:
+    engine = often(THRICE, 4)
+    engine.on(5)
+    restarted(engine, 6)
+    engine.off(7)
+    assert count(engine, "log ended") == 3
+    engine.on(8)
+    assert len(limits(engine.outputs)) == 1
+
+
+def test_teeth_a_count_that_is_not_kept_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rules.restart.recount", lambda _state, _rank, _row: None)
+    assert begun_after_a_restart()[0] == 5
+
+
+def test_what_began_long_ago_is_kept_no_longer() -> None:
+    engine = often(THRICE, 3)
+    assert everything(engine.state)["r"]["begun"] == [1 * SECOND, 2 * SECOND, 3 * SECOND]
+    engine.state, _ = step(engine.state, Tick(), 700 * SECOND)
+    assert everything(engine.state) == {}
