@@ -1,7 +1,6 @@
 """What the daemon tells the audit log: starts, changes of the configuration, results, what people do."""
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ import orjson
 
 from gateway.audit import AuditLog
 from gateway.audit_chain import newest_first
+from gateway.config_history import fingerprint
 from gateway.control import Handler
 from gateway.model import CommandResult, Event, EventKind
 from rules.trace import Result, Traces
@@ -91,15 +91,3 @@ def _configurations(directory: Path, files: tuple[Path, ...]) -> tuple[str, str]
     except OSError as error:  # the log itself says so when it is written
         log.warning("%s", error, extra={"component": "audit"})
     return now, ""
-
-
-def fingerprint(files: tuple[Path, ...]) -> str:
-    """SHA-256 over names and contents."""
-    digest = hashlib.sha256()
-    for path in files:
-        try:
-            content = path.read_bytes()
-        except OSError:  # gone since it was read: a change as well
-            content = b""
-        digest.update(f"{path.name}\0{len(content)}\0".encode(errors="replace") + content)
-    return digest.hexdigest()

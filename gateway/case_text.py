@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from gateway.amount import SECONDS
 from gateway.document import suggest
 from gateway.model import Value
 from gateway.point import Point
-from gateway.settings import SECONDS
 from gateway.words.text import fault
 from gateway.words.text import text as text_
 from rules.kinds import numeric, quantity

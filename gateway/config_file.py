@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+WISHES = "desired"  # folder of the state directory: what platforms wish
+
 
 def before(path: Path) -> Path:
     return path.with_name(f"{path.name}.before")

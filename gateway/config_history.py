@@ -4,6 +4,7 @@ Secrets are only referenced in these files, so none is kept. Files are named fro
 holds them all; they go back to where they were.
 """
 
+import hashlib
 import io
 import logging
 import os
@@ -13,8 +14,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import orjson
-
-from gateway.audit_hooks import fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -138,3 +137,15 @@ def _write(file: io.BufferedWriter, entry: Entry, files: Sequence[Path]) -> None
             info.size = len(content)
             info.mtime = entry.time_ns // 10**9
             archive.addfile(info, io.BytesIO(content))
+
+
+def fingerprint(files: tuple[Path, ...]) -> str:
+    """SHA-256 over names and contents."""
+    digest = hashlib.sha256()
+    for path in files:
+        try:
+            content = path.read_bytes()
+        except OSError:  # gone since it was read: a change as well
+            content = b""
+        digest.update(f"{path.name}\0{len(content)}\0".encode(errors="replace") + content)
+    return digest.hexdigest()

@@ -14,9 +14,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway import config_file
-from gateway.audit_hooks import fingerprint
 from gateway.config import Config, load_new_config
-from gateway.config_history import remember
+from gateway.config_history import fingerprint, remember
 from gateway.errors import ConfigError, Problem, Refused
 from gateway.exchange import exchange
 from gateway.health import LinkHealth, LinkState

@@ -15,13 +15,17 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from gateway.amount import AmountError, duration, size
 from gateway.words.text import Said, fault, text
 
 
 class Section(BaseModel):
     """A section of the configuration: unknown keys, guessed types, NaN and infinity are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    # Its validator is made when it is first needed: a command pays for the sections that it meets.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True
+    )
 
 
 def wrong(what: str, fix: str, **more: object) -> PydanticCustomError:
@@ -32,28 +36,18 @@ def wrong(what: str, fix: str, **more: object) -> PydanticCustomError:
     return PydanticCustomError("gateway", "{what}: {fix}", {"what": what, "fix": fix, **more})
 
 
-SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_BYTES = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}  # fmt: skip
-_QUANTITY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([A-Za-z]+)$")
-
-
-def _quantity(value: object, units: dict[str, float] | dict[str, int], example: str) -> float:
-    match = _QUANTITY.match(value.strip()) if isinstance(value, str) else None
-    if match and match[2] in units:
-        return float(match[1]) * units[match[2]]
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        first = next(iter(units))
-        raise wrong(*fault("value.no_unit", value=value, unit=first, example=example))
-    unknown = fault("value.quantity", value=repr(value), units=list(units), example=example)
-    raise wrong(*unknown)
-
-
 def _duration(value: object) -> float:
-    return _quantity(value, SECONDS, "10s")
+    try:
+        return duration(value)
+    except AmountError as error:
+        raise wrong(error.what, error.fix) from None
 
 
 def _size(value: object) -> int:
-    return int(_quantity(value, _BYTES, "64MB"))
+    try:
+        return size(value)
+    except AmountError as error:
+        raise wrong(error.what, error.fix) from None
 
 
 def _id(value: str) -> str:

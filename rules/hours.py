@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple, Protocol
 
+from gateway.amount import SECONDS
 from gateway.model import Value
-from gateway.settings import SECONDS, wrong
+from gateway.settings import wrong
 from gateway.words.text import fault
 from rules.nodes import Node
 

@@ -9,8 +9,9 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
+from gateway.amount import SECONDS
 from gateway.document import Plain
-from gateway.settings import SECONDS, Section, wrong
+from gateway.settings import Section, wrong
 from gateway.units import code_of, convert
 from gateway.words.text import fault, text
 from rules.clause import MAX_TEXT

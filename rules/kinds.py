@@ -1,7 +1,7 @@
 """Types of expressions: what they are called, which fit together, how units convert. Pure."""
 
+from gateway.amount import SECONDS
 from gateway.profile import Point
-from gateway.settings import SECONDS
 from gateway.units import UNITS, code_of, convert
 from gateway.words.text import Said, fault, text
 from rules.parse import parse

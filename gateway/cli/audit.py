@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from gateway.audit_chain import FOLDER, NOTHING_KNOWN, files, lines_of, verify
+from gateway.audit_chain import FOLDER, NOTHING_KNOWN, Head, files, lines_of, verify
 from gateway.cli.live import config_path
 from gateway.cli.main import CONFIG
 from gateway.cli.say import refuse
@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _verify(directory: Path, options: argparse.Namespace) -> int:
-    found = verify(directory, options.head or NOTHING_KNOWN)
+    found = verify(directory, Head(*options.head) if options.head else NOTHING_KNOWN)
     if options.json:
         whole = {**found._asdict(), "head": found.head._asdict(), "faults": [f._asdict() for f in found.faults]}  # fmt: skip
         print(orjson.dumps(whole, option=orjson.OPT_INDENT_2).decode())

@@ -5,8 +5,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from gateway.audit_chain import Head
-
 
 def add(
     commands: Any,
@@ -33,8 +31,9 @@ def add(
         parser.add_argument("--json", action="store_true")
 
 
-def _head(text: str) -> Head:
+def _head(text: str) -> tuple[int, str]:
+    """The two of `gateway.audit_chain.Head`."""
     n, _, digest = text.partition(":")
     if not n.isdecimal() or not re.fullmatch(r"[0-9a-f]{64}", digest):
         raise argparse.ArgumentTypeError(f"{text} is not a number, a colon and 64 hex digits")
-    return Head(int(n), digest)
+    return int(n), digest

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -15,13 +16,15 @@ from gateway.assemble import assemble
 from gateway.cli.live import config_path
 from gateway.cli.main import CONFIG, STATE_REFUSED, USAGE
 from gateway.cli.say import refuse
-from gateway.config import load_config
 from gateway.config_diff import SIGNS, Change, changes, whole
 from gateway.config_history import ConfigHistory
 from gateway.document import Plain
 from gateway.dump import yaml_text
 from gateway.errors import ConfigError
 from gateway.statedir import state_dir_of
+
+if TYPE_CHECKING:
+    from gateway.config import Config
 
 SHOWN = 60  # characters of a value in a line of a difference
 REMOVED = ".removed"
@@ -46,9 +49,15 @@ def _guarded(
     return run
 
 
+def _checked(main: Path) -> "Config":
+    from gateway.config import load_config  # noqa: PLC0415 -- 100 ms that the history does not need
+
+    return load_config(main)
+
+
 def _show(main: Path, options: argparse.Namespace) -> int:
     """A literal in the place of a secret is refused by the check, and so never shown."""
-    config = load_config(main)
+    config = _checked(main)
     if not options.resolved and not options.json:
         for path in config.files:
             print(f"# {path}\n{path.read_text(encoding='utf-8').rstrip()}\n")
@@ -144,7 +153,7 @@ def _rollback(main: Path, options: argparse.Namespace) -> int:
             _put(path, content)
         for path in extra:
             path.rename(path.with_name(path.name + REMOVED))
-        load_config(main)
+        _checked(main)
     except (ConfigError, OSError):
         for path in then.keys() - before.keys():
             path.unlink(missing_ok=True)
@@ -164,7 +173,7 @@ def _rollback(main: Path, options: argparse.Namespace) -> int:
 def _files(main: Path) -> list[Path]:
     """Those of the configuration as it is; of a faulty one as far as they can be found."""
     try:
-        files = load_config(main).files
+        files = _checked(main).files
     except ConfigError:
         files = tuple(assemble(main).files)
     return [path.resolve() for path in files]

@@ -14,9 +14,9 @@ from contextlib import suppress
 import uvloop
 
 from gateway.app import App
-from gateway.cli.files import show
 from gateway.cli.live import config_path
 from gateway.cli.main import ALREADY_RUNNING, CONFIG, STATE_REFUSED
+from gateway.cli.say import show
 from gateway.config import Config, load_config
 from gateway.errors import AlreadyRunning, ConfigError, StateRefused
 from gateway.log_writer import fill_standard_files

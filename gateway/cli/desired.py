@@ -10,12 +10,10 @@ import orjson
 
 from gateway import config_file
 from gateway.cli import reload
-from gateway.cli.files import show
 from gateway.cli.live import config_path, with_daemon
 from gateway.cli.main import CONFIG, NOT_RUNNING, USAGE
-from gateway.config import load_new_config
+from gateway.cli.say import show
 from gateway.errors import ConfigError
-from gateway.sinks.desired import FOLDER
 from gateway.statedir import state_dir_of
 
 NONE, UNREADABLE = 1, 75
@@ -25,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
     """Exit code 0; 1 if there is no wish, 64 if it is not said whose, 78 if it is refused."""
     config = config_path(options)
     try:
-        wish = _find(state_dir_of(config) / FOLDER, options.origin)
+        wish = _find(state_dir_of(config) / config_file.WISHES, options.origin)
         if isinstance(wish, str):
             print(wish, file=sys.stderr)
             return USAGE if "--from" in wish else NONE
@@ -72,6 +70,8 @@ def _work(wish: Path, config: Path, options: argparse.Namespace) -> int:
 
 def _apply(wish: Path, config: Path, options: argparse.Namespace) -> int:
     """Raises ConfigError. The running gateway takes it over; if it goes back, so does the file."""
+    from gateway.config import load_new_config  # noqa: PLC0415 -- 100 ms that looking does not need
+
     load_new_config(wish, config)
     config_file.put(config, wish.read_bytes())
     print(f"{config} is the wish of {wish.stem} now, the old one is {config_file.before(config)}")

@@ -5,18 +5,16 @@ import sys
 from importlib.resources import files
 from pathlib import Path
 
-import orjson
-
 from gateway.cli.main import CONFIG, USAGE
-from gateway.cli.say import say, told
-from gateway.cli.schema import KINDS, schema_text
-from gateway.config import load_new_config
-from gateway.errors import ConfigError, Problem
-from gateway.words.text import Said, text
+from gateway.cli.say import number, say, show
+from gateway.errors import ConfigError
+from gateway.words.text import text
 
 
 def init(options: argparse.Namespace) -> int:
     """Write `gateway.yaml`, empty folders for the site's own profiles and rules, schemas for editors."""
+    from gateway.cli.schema import KINDS, schema_text  # noqa: PLC0415 -- `check` needs no schema
+
     directory = Path(options.directory)
     target = directory / "gateway.yaml"
     if target.exists():
@@ -37,6 +35,8 @@ def init(options: argparse.Namespace) -> int:
 
 
 def check(options: argparse.Namespace) -> int:
+    from gateway.config import load_new_config  # noqa: PLC0415 -- 100 ms that `init` does not need
+
     try:
         config = load_new_config(Path(options.file), Path(options.at) if options.at else None)
     except ConfigError as error:
@@ -45,40 +45,8 @@ def check(options: argparse.Namespace) -> int:
     show([], config.notes, as_json=options.json)
     if not options.json:
         counts = [
-            _number(len(config.devices), "device"), _number(len(config.links), "link"),
-            _number(len(config.rules.rules), "rule"), _number(len(config.upstream), "upstream"),
+            number(len(config.devices), "device"), number(len(config.links), "link"),
+            number(len(config.rules.rules), "rule"), number(len(config.upstream), "upstream"),
         ]  # fmt: skip
         print(say(text("check.ok", file=options.file, counts=counts)))
     return 0
-
-
-def counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _number(count: int, noun: str) -> Said:
-    return text(f"count.{noun}", count=count, plural="" if count == 1 else "s")
-
-
-def show(
-    problems: list[Problem], notes: tuple[Problem, ...] | list[Problem], *, as_json: bool
-) -> None:
-    if as_json:
-        found = {
-            "problems": [_in_language(p) for p in problems],
-            "warnings": [_in_language(p) for p in notes],
-        }
-        print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
-        return
-    for problem in problems:
-        print(told(problem))
-    for note in notes:
-        print(f"{say(text('check.warning'))}{told(note)}")
-    if problems:
-        print(say(text("check.refused", problems=_number(len(problems), "problem"))))
-
-
-def _in_language(problem: Problem) -> dict[str, object]:
-    """`id` is that of the catalogue, the same in each language; empty for a text beside it."""
-    said = problem._replace(what=say(problem.what), fix=say(problem.fix))
-    return {"id": problem.what.id if isinstance(problem.what, Said) else "", **said._asdict()}

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
-from pydantic import TypeAdapter, ValidationError
 
+from gateway.amount import AmountError, duration
+from gateway.ask import ask
 from gateway.cli.main import CONFIG, NOT_RUNNING, USAGE
 from gateway.cli.say import refuse
-from gateway.control import ask
 from gateway.document import plain_scalar
 from gateway.errors import ConfigError
 from gateway.health import Word
-from gateway.settings import Duration
 from gateway.snapshot import CommandAnswer, NotifyAnswer, Snapshot
 from gateway.statedir import state_dir_of
 
@@ -118,10 +117,8 @@ def watch(daemon: Daemon, verb: str, page: Callable[..., "RenderableType"]) -> o
 def command(options: argparse.Namespace) -> int:
     """Exit code 0 when the device confirmed the value, else 1; 64 if `--hold` is no time."""
     try:
-        hold_s = (
-            None if options.hold is None else TypeAdapter(Duration).validate_python(options.hold)
-        )
-    except ValidationError:
+        hold_s = None if options.hold is None else duration(options.hold)
+    except AmountError:
         print(f"--hold '{options.hold}' is no time: write e.g. 30m or 2h", file=sys.stderr)
         return USAGE
     return with_daemon(options, lambda daemon: _command(daemon, options, hold_s))

@@ -2,9 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from pydantic import TypeAdapter, ValidationError
-
-from gateway.settings import Duration
+from gateway.amount import AmountError, duration
 
 
 def moment_ns(text: str | None, default_ns: int) -> int:
@@ -15,7 +13,7 @@ def moment_ns(text: str | None, default_ns: int) -> int:
         return default_ns
     try:
         if text[-1:].isalpha() and text[-1] != "Z":
-            ago_s = TypeAdapter(Duration).validate_python(text)
+            ago_s = duration(text)
             then = datetime.now(UTC) - timedelta(seconds=ago_s)
         else:
             then = datetime.fromisoformat(text)
@@ -29,19 +27,19 @@ def moment_ns(text: str | None, default_ns: int) -> int:
 def seconds(text: str) -> int:
     """Of `10s`, `5m`, `1h`: whole seconds, at least one. Raises ValueError."""
     try:
-        duration = float(TypeAdapter(Duration).validate_python(text))
-    except ValidationError:
-        duration = 0.0
-    if duration < 1 or duration != int(duration):
+        found = duration(text)
+    except AmountError:
+        found = 0.0
+    if found < 1 or found != int(found):
         raise ValueError(f"'{text}' is no step: write e.g. 10s, 5m or 1h, in whole seconds")
-    return int(duration)
+    return int(found)
 
 
 def span_s(text: str) -> float:
     """Of `30m`, `2h`, `7d`: seconds, more than none. Raises ValueError."""
     try:
-        found = float(TypeAdapter(Duration).validate_python(text))
-    except ValidationError:
+        found = duration(text)
+    except AmountError:
         found = 0.0
     if not found > 0:
         raise ValueError(f"'{text}' is no duration: write e.g. 30m, 2h or 7d")

@@ -4,12 +4,10 @@ import argparse
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from pydantic import TypeAdapter, ValidationError
-
 from drivers.modbus.address import Order, Table, Type
 from drivers.modbus.plan import Block
+from gateway.amount import AmountError, duration
 from gateway.cli.probe_bus import UsageError
-from gateway.settings import Duration
 
 _MOST_REGISTERS, _MOST_BITS = 125, 2000  # Application Protocol 1.1b3, 6.1 and 6.3
 _UNITS = (1, 247)  # MODBUS over Serial Line 1.02, 2.2
@@ -92,8 +90,8 @@ def time_s(option: str, text: str | None, default_s: float, longest_s: float) ->
     if text is None:
         return default_s
     try:
-        seconds: float = TypeAdapter(Duration).validate_python(text)
-    except ValidationError:
+        seconds = duration(text)
+    except AmountError:
         raise UsageError(f"{option} {text}: write e.g. 500ms or 2s") from None
     if not 0 < seconds <= longest_s:
         raise UsageError(f"{option} {text}: write 1ms to {longest_s:g}s")

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from drivers.modbus.settings import ModbusLink
 from drivers.modbus.uri import EXAMPLES, is_uri, link_of
+from gateway.ask import ask
 from gateway.cli.live import config_path
 from gateway.config import Config, load_config
-from gateway.control import ask
 from gateway.document import load, mapping_at, suggest
 from gateway.driver import Device
 from gateway.errors import ConfigError

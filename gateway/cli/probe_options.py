@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from typing import Any
 
 TABLES = ("coil", "discrete", "holding", "input")
 TYPES = ("bool", "u16", "i16", "u32", "i32", "u64", "f32", "f64")
@@ -9,11 +10,13 @@ ORDERS = ("ABCD", "CDAB", "BADC", "DCBA")
 
 
 def add(
-    probe: argparse.ArgumentParser,
+    commands: Any,
     command: Callable[..., argparse.ArgumentParser],
     config_option: Callable[[argparse.ArgumentParser], None],
 ) -> None:
     """`gateway probe PROTOCOL`."""
+    text = "Look at what is connected: who answers, what it shows, how much the bus can carry."
+    probe = command(commands, "probe", "probe:modbus", text, "gateway probe modbus rs485-1 --scan")
     protocols = probe.add_subparsers(metavar="PROTOCOL", required=True, dest="protocol")
     text = "Look at a Modbus bus: its plan, single registers, who answers, which profile fits."
     example = "gateway probe modbus rs485-1 --identify 7"

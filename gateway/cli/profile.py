@@ -10,9 +10,9 @@ from pathlib import Path
 import orjson
 
 from gateway.cli import profile_draft, profile_mbmap, profile_modpoll
-from gateway.cli.files import counted
 from gateway.cli.main import CONFIG, USAGE
 from gateway.cli.profile_table import Row, rows
+from gateway.cli.say import counted
 from gateway.document import Document, suggest
 from gateway.driver import installed
 from gateway.errors import ConfigError, Problem

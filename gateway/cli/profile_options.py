@@ -2,10 +2,17 @@
 
 import argparse
 from collections.abc import Callable
+from typing import Any
 
 
-def add(profile: argparse.ArgumentParser, command: Callable[..., argparse.ArgumentParser]) -> None:
+def add(
+    commands: Any,
+    command: Callable[..., argparse.ArgumentParser],
+    _config_option: Callable[[Any], None],
+) -> None:
     """`gateway profile WORK`."""
+    text = "Make and check device profiles."
+    profile = command(commands, "profile", "profile:check", text, "gateway profile check m1.yaml")
     works = profile.add_subparsers(metavar="WORK", required=True, dest="work")
 
     text = "Write a commented profile to start from."

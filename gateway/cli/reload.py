@@ -7,9 +7,9 @@ from typing import cast
 
 import orjson
 
-from gateway.cli.files import show
 from gateway.cli.live import Daemon, with_daemon
 from gateway.cli.main import CONFIG
+from gateway.cli.say import show
 from gateway.errors import Problem
 from gateway.snapshot import ReloadAnswer
 

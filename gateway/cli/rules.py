@@ -4,10 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from gateway.cli.files import counted
 from gateway.cli.live import config_path
 from gateway.cli.main import CONFIG, USAGE
-from gateway.cli.say import language, refuse, told
+from gateway.cli.say import counted, language, refuse, told
 from gateway.config import load_config
 from gateway.errors import ConfigError
 from gateway.fixture import SUFFIX, fixtures, load_fixture, untested

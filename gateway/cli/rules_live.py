@@ -9,10 +9,9 @@ from typing import Any
 
 import orjson
 
-from gateway.cli.files import counted
 from gateway.cli.live import Daemon, with_daemon
 from gateway.cli.main import CONFIG
-from gateway.cli.say import refuse
+from gateway.cli.say import counted, refuse
 from gateway.config import Config, load_config
 from gateway.errors import ConfigError
 from rules.explain import word

@@ -7,12 +7,11 @@ import time
 from collections.abc import Iterator
 
 from gateway.backtest import Backtest, Diff, Move, Raise, backtest, diff
-from gateway.cli.files import counted
 from gateway.cli.live import config_path
 from gateway.cli.main import CONFIG, STATE_REFUSED, USAGE
 from gateway.cli.moment import moment_ns
 from gateway.cli.progress import progress
-from gateway.cli.say import refuse
+from gateway.cli.say import counted, refuse
 from gateway.config import load_config, view
 from gateway.document import suggest
 from gateway.errors import ConfigError

@@ -14,8 +14,8 @@ from drivers.ble.settings import BleDevice, BleLink
 from drivers.modbus.settings import ModbusDevice, ModbusLink
 from drivers.mqtt.dialect import captures
 from drivers.mqtt.settings import MqttDevice, MqttLink
-from gateway.cli.files import show
 from gateway.cli.main import CONFIG
+from gateway.cli.say import show
 from gateway.config import Config, load_config
 from gateway.document import load
 from gateway.driver import Device

@@ -13,12 +13,12 @@ from typing import IO, Any, cast
 
 import orjson
 
+from gateway.ask import ask
 from gateway.cli.live import config_path
 from gateway.cli.main import CONFIG, STATE_REFUSED, USAGE
 from gateway.cli.moment import moment_ns
 from gateway.cli.progress import progress
 from gateway.cli.say import refuse
-from gateway.control import ask
 from gateway.document import load, mapping_at
 from gateway.errors import AlreadyRunning, ConfigError, StateRefused
 from gateway.model import LANES

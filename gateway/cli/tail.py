@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 
+from gateway.ask import listen
 from gateway.cli.live import Daemon, with_daemon
 from gateway.cli.say import say
-from gateway.control import listen
 from gateway.words.text import text
 
 SILENT_S = 10.0  # the daemon says something every 2 s

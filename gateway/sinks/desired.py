@@ -18,6 +18,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.audit import AuditLog
+from gateway.config_file import WISHES
 from gateway.document import mapping_at, parse
 from gateway.errors import BadData, ConfigError
 from gateway.sinks.allowance import Allowance
@@ -26,7 +27,6 @@ from gateway.store.identity import sync_directory
 
 log = logging.getLogger(__name__)
 
-FOLDER = "desired"
 MAX_BYTES = 256 * 1024  # 1,000 devices take about 200 KB
 CHECK_S = 60.0
 CHECKS = 1, 20  # a minute in the long run, and at once: each is a second of work
@@ -58,7 +58,7 @@ class Desired:
         """`apply`: without asking anybody."""
         self._apply = apply
         self._origin = origin
-        self._file = directory / FOLDER / f"{origin}.yaml"
+        self._file = directory / WISHES / f"{origin}.yaml"
         self._config = config
         self._gateway_id = gateway_id
         self._audit = audit

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from gateway import safemode
-from gateway.control import ask
+from gateway.ask import ask
 from gateway.snapshot import Snapshot
 
 READY_S = 10.0

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from gateway import control
+from gateway.ask import NAME
 from gateway.cli import live
 from gateway.cli.main import build_parser, main
 from gateway.snapshot import Snapshot
@@ -291,7 +292,7 @@ def test_a_daemon_that_does_not_answer_is_critical(
     config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.socket(socket.AF_UNIX) as blocked:
-        blocked.bind(str(config.parent / "state" / control.NAME))
+        blocked.bind(str(config.parent / "state" / NAME))
         blocked.listen(1)
         monkeypatch.setattr(live.Daemon.ask, "__defaults__", (0.05,))
         assert main(["status", "-c", str(config)]) == 2

@@ -16,8 +16,10 @@ from threading import Thread
 import orjson
 import pytest
 
+from gateway import ask as asking
 from gateway import control
-from gateway.control import MAX_CONNECTIONS, MAX_REQUEST, NAME, Access, Peer, ask, serve
+from gateway.ask import NAME, Peer, ask
+from gateway.control import MAX_CONNECTIONS, MAX_REQUEST, Access, serve
 
 
 class Verbs:
@@ -262,7 +264,7 @@ async def test_only_the_owner_and_the_group_may_use_the_socket(
 AS_SOMEBODY = """
 import os, sys
 sys.path.insert(0, {root!r})
-from gateway.control import ask
+from gateway.ask import ask
 from pathlib import Path
 os.setgroups({groups})
 os.setgid({gid})
@@ -392,10 +394,11 @@ async def test_where_no_file_can_be_made_root_and_the_own_user_are_answered(
     async with Verbs().served(tmp_path):
         assert not (tmp_path / NAME).exists()
         await still_well(tmp_path)
-        monkeypatch.setattr(control, "_peer", lambda _sock: Peer(12_345, frozenset()))
+        for end in (control, asking):
+            monkeypatch.setattr(end, "peer_of", lambda _sock: Peer(12_345, frozenset()))
         with pytest.raises(ConnectionError, match="no gateway runs"):  # another user has the name
             await asked(tmp_path, {"verb": "echo"})
-        monkeypatch.setattr(control, "_connect_abstract", connect_without_looking)
+        monkeypatch.setattr(asking, "_connect_abstract", connect_without_looking)
         with pytest.raises(ValueError, match="only root"):
             await asked(tmp_path, {"verb": "echo"})
     monkeypatch.undo()
@@ -404,7 +407,7 @@ async def test_where_no_file_can_be_made_root_and_the_own_user_are_answered(
 
 
 def connect_without_looking(sock: socket.socket, directory: Path) -> bool:
-    sock.connect(control._abstract(directory))
+    sock.connect(asking.abstract(directory))
     return True
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from gateway.ask import ask, listen
 from gateway.cli.tail import _line
-from gateway.control import ask, listen, serve
+from gateway.control import serve
 from gateway.driver import Device, DeviceSection
 from gateway.loglevels import LogLevels
 from gateway.model import (
