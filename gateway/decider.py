@@ -13,6 +13,7 @@ from gateway.bus import Bus
 from gateway.claims import Claim
 from gateway.commands import Commands
 from gateway.execution import severity_of
+from gateway.late import lateness, waiting
 from gateway.model import RETAINED, CommandResult, Event, EventKind, Sample, Severity
 from gateway.store.kept import Rows
 from gateway.timeline import MARK, Timeline
@@ -243,7 +244,7 @@ class RuleDecider:
         one, else before anything is done, so that nothing is done twice after a crash.
         """
         rows = self._news(now_ns)
-        told = {o.instance for o in outputs if isinstance(o, Raised | Cleared | Changed)}
+        told = {o.instance for o in outputs if isinstance(o, Raised | Cleared | Changed | Held)}
         if alone := {name: body for name, body in rows.items() if name not in told}:
             bus.keep(alone)
         for output in outputs:
@@ -277,10 +278,8 @@ class RuleDecider:
     def _act(self, output: Output, rows: Rows, bus: Bus) -> None:
         cause = self._raises.get(output.instance)
         match output:
-            case Raised() | Cleared() | Changed():
+            case Raised() | Cleared() | Changed() | Held():
                 self._tell_alarm(output, rows, bus)
-            case Held():
-                _warn(output)
             case Claimed():
                 self._commands.claim(output.device, output.point, self._wish(output, bus))
             case Released():
@@ -323,12 +322,14 @@ class RuleDecider:
         self._follow(outputs, now_ns, bus)
         bus.rearm()
 
-    def _tell_alarm(self, output: Raised | Cleared | Changed, rows: Rows, bus: Bus) -> None:
+    def _tell_alarm(self, output: Raised | Cleared | Changed | Held, rows: Rows, bus: Bus) -> None:  # fmt: skip
         match output:
+            case Held():
+                self._alarm(EventKind.RULE_HELD, output, waiting(output), rows, bus)
             case Raised():
                 what = {
                     "title": output.title, "values": dict(output.values),
-                    "annunciate": output.annunciate, **_lateness(output), **self._why(output.instance),
+                    "annunciate": output.annunciate, **lateness(output), **self._why(output.instance),
                 }  # fmt: skip
                 event = self._alarm(EventKind.ALARM_RAISED, output, what, rows, bus)
                 self._raises[output.instance] = event
@@ -351,13 +352,13 @@ class RuleDecider:
         return {"why": reason(traces[0])} if now else {}
 
     def _alarm(
-        self, kind: EventKind, output: Raised | Cleared | Changed, more: dict[str, object],
+        self, kind: EventKind, output: Raised | Cleared | Changed | Held, more: dict[str, object],
         rows: Rows, bus: Bus,
     ) -> UUID:  # fmt: skip
         attributes: dict[str, object] = {
             "rule": output.rule, "instance": output.instance, **output.about, **more,
         }  # fmt: skip
-        first = kind is EventKind.ALARM_RAISED
+        first = kind in {EventKind.ALARM_RAISED, EventKind.RULE_HELD}
         last = self._raises.get(output.instance, self._over.get(output.instance))
         own = {name: rows[name] for name in (output.instance, MARK) if name in rows}
         cause = None if first else last
@@ -369,16 +370,6 @@ def _gone(event: Event) -> Cleared:
     """Of an alarm that has no rule or device any more."""
     instance, rule = (str(event.attributes.get(key)) for key in ("instance", "rule"))
     return Cleared(instance, rule, event.device, event.severity, GONE)
-
-
-def _lateness(output: Raised) -> dict[str, object]:
-    late = {"late_s": round(output.late_ns / 1e9, 3)} if output.late_ns else {}
-    return {**late, "unconfirmed": True} if output.unconfirmed else {**late}
-
-
-def _warn(output: Held) -> None:
-    what = "%s: due %.1f s ago while the gateway was off; nothing is known since, it waits"
-    log.warning(what, output.instance, output.late_ns / 1e9, extra={"component": "rules"})
 
 
 def _tell(output: Occurred | Logged | Skipped, bus: Bus) -> None:

@@ -84,6 +84,7 @@ class EventKind(StrEnum):
     ALARM_CLEARED = "alarm_cleared"
     ALARM_ACKED = "alarm_acked"  # somebody has seen it
     ALARM_CHANGED = "alarm_changed"  # shelved, suppressed, news again ...: attribute `change`
+    RULE_HELD = "rule_held"  # due while the gateway was off, it waits for data: attribute `state`
     COUNTER_WRAP = "counter_wrap"
     COUNTER_RESET = "counter_reset"
     METER_REPLACED = "meter_replaced"

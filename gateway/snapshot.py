@@ -89,7 +89,7 @@ class AlarmPart(TypedDict):
     title: str
     since_s: float
     latched: bool  # its condition has ended: it waits for `gateway reset`
-    letter: str  # A to I after ISA-18.2
+    letter: str  # A to I after ISA-18.2; X: it waits for data
     acked_by: str  # "": nobody has acknowledged it
     raises: int  # of this incident
     muted: bool  # nobody is told: it is shelved, suppressed or out of service

@@ -40,7 +40,8 @@ ALARM_WAIT_S = 60.0  # an alarm that waits longer for the platform is worth a wo
 
 
 class Alarm(NamedTuple):
-    """An alarm whose incident is open, or that is put aside; `since` is engine time (CLOCK_BOOTTIME ns).
+    """An alarm whose incident is open, that is put aside, or waits for data; `since` is engine time
+    (CLOCK_BOOTTIME ns).
 
     `latched`: its condition has ended, it waits for a reset. `letter` is its state after ISA-18.2,
     `raises` how often it was raised, `until_ns` when it is not shelved or out of service any more,

@@ -96,7 +96,7 @@ def _of(test: Test) -> Iterator[Part]:
     return parts(test.predicate, test.values)
 
 
-def deed(output: Output) -> str:  # noqa: PLR0911 -- one case for each output
+def deed(output: Output) -> str:  # noqa: C901, PLR0911 -- one case for each output
     """What the engine wanted, in words."""
     match output:
         case Raised():
@@ -115,6 +115,8 @@ def deed(output: Output) -> str:  # noqa: PLR0911 -- one case for each output
             return f"tells {output.recipient}: {output.text}"
         case Logged():
             return f"log: {output.text}"
+        case Held() if output.over:
+            return f"waits for data no longer: {output.over}"
         case Skipped():
             return f"does not begin: {output.why}"
     return _RARE.get(type(output), type(output).__name__)

@@ -7,7 +7,7 @@ Unknown: it is held until it is known, or for as long as a condition may be unkn
 from gateway.model import Severity
 from rules.activation import inside, raise_
 from rules.flow import TOLD, Phase, State
-from rules.model import LEVELS, Rule
+from rules.model import LEVELS, Instance, Rule
 from rules.outputs import Held, Logged, Output, Raised
 
 
@@ -34,9 +34,14 @@ def _unknown(state: State, rank: int, now: int, outputs: list[Output]) -> list[i
         return _confirmed(state, rank, now, outputs, unconfirmed=True)
     state.held[rank] = TOLD
     state.touched.add(rank)
-    late = now - state.marks[rank]
-    outputs.append(Held(instance.id, rule.id, instance.device, rule.severity, late))
+    outputs.append(waits(instance, now - state.marks[rank]))
     return []
+
+
+def waits(one: Instance, late_ns: int, over: str = "") -> Held:
+    """That it waits for data, or why no longer."""
+    severity = one.rule.severity or Severity.OPERATIONAL
+    return Held(one.id, one.rule.id, one.device, severity, one.shown, late_ns, one.about, over)
 
 
 def _life(rule: Rule) -> bool:
@@ -58,7 +63,9 @@ def _confirmed(
 
 
 def _over(state: State, rank: int, now: int, outputs: list[Output]) -> list[int]:
-    del state.held[rank]
+    if state.held.pop(rank) == TOLD:
+        instance, late_ns = state.rules.instances[rank], now - state.marks[rank]
+        outputs.append(waits(instance, late_ns, "its condition does not hold"))
     state.touched.add(rank)
     state.holds[rank], state.phases[rank] = False, Phase.NORMAL
     late = (now - state.marks[rank]) / 1e9

@@ -77,15 +77,19 @@ class Raised(NamedTuple):
 
 
 class Held(NamedTuple):
-    """An alarm was due `late_ns` ago while the gateway was off, and nothing that its condition reads
-    has been known for long since. It waits on; this is told once.
+    """The rule was due `late_ns` ago while the gateway was off, and nothing that its condition reads
+    has been known for long since. It waits on; this is told once. With `over`, why it waits no longer,
+    though it is not raised.
     """
 
     instance: str
     rule: str
     device: str
-    severity: Severity | None
+    severity: Severity
+    title: str
     late_ns: int
+    about: Mapping[str, object] = NO_ATTRIBUTES
+    over: str = ""
 
 
 class Cleared(NamedTuple):
@@ -222,7 +226,8 @@ Output = (
 
 
 class ActiveAlarm(NamedTuple):
-    """An alarm whose incident is open, or that is put aside. `since`: engine time of the raise, ns.
+    """An alarm whose incident is open, that is put aside, or waits for data. `since`: engine time of the
+    raise, ns, or when it was due.
 
     `latched`: its condition has ended, it waits for a reset. `raises`: how many there were in
     this incident. `until`: engine time at which it is not shelved, or out of service, any more.

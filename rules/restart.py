@@ -9,6 +9,7 @@ from gateway.model import Sample
 from gateway.terms import AS_USUAL
 from rules import alarming
 from rules.activation import become, clear, condition, inside
+from rules.confirm import waits
 from rules.deeds import hold_again
 from rules.due import arm
 from rules.flow import TOLD, Kind, Phase, State, Timer, alive, ask, expire, start, take
@@ -76,6 +77,8 @@ def settle(state: State, past: Past, now: int) -> list[Output]:
         elif instance.id in past.raised or (row is not None and is_raised(row)):
             _raised(state, rank, past.raised.get(instance.id), row, outputs)
             changed += [rank] if row is not None else []
+        elif row is not None and row.get("held") == TOLD and isinstance(row.get("due"), int):
+            outputs.append(waits(instance, now - int(str(row["due"])), CHANGED))
     for rank in list(state.incidents):
         alarming.settle(state, rank)
     _silent_still(state, now)

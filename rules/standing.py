@@ -1,7 +1,7 @@
 """How the alarm of an instance stands: what is open, muted, acknowledged. Asks, and changes nothing."""
 
 from gateway.model import Severity
-from rules.flow import Phase, State
+from rules.flow import TOLD, Phase, State
 from rules.incident import Incident
 
 NONE = Incident()  # stands for that of an instance without one; never changed
@@ -78,7 +78,7 @@ def muted(state: State, rank: int) -> bool:
 def letter(state: State, rank: int) -> str:
     """The state after ISA-18.2, as alarm systems show it: A normal, B active and not acknowledged, C
     active and acknowledged, D over and not acknowledged, E and F latched, G shelved, H suppressed, I
-    out of service.
+    out of service. X: due while the gateway was off, it waits for data (`rules.confirm`).
     """
     one = state.incidents.get(rank, NONE)
     acked = one.acked_ns is not None or state.rules.instances[rank].rule.terms.ack == "none"
@@ -86,6 +86,6 @@ def letter(state: State, rank: int) -> str:
     if aside_letter := next((name for name, is_ in aside.items() if is_), ""):
         return aside_letter
     if not one.open:
-        return "A"
+        return "X" if state.held.get(rank) == TOLD else "A"
     unacked, seen = "BC" if raised(state, rank) else "EF" if rank in state.latched else "DD"
     return seen if acked else unacked

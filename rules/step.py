@@ -52,7 +52,7 @@ from rules.outputs import (
     Skipped,
     Tick,
 )
-from rules.standing import letter, muted, phase_of, severity, standing
+from rules.standing import NONE, letter, muted, phase_of, severity, standing
 from rules.tracing import keep, moved
 
 __all__ = [
@@ -116,12 +116,14 @@ def next_due(state: State) -> int | None:
 
 
 def active(state: State) -> list[ActiveAlarm]:
-    """The alarms whose incident is open or that are put aside, by rank."""
+    """The alarms whose incident is open, that are put aside, or wait for data, by rank."""
     alarms = []
-    for rank in sorted(state.incidents):
+    for rank in sorted(state.incidents.keys() | state.held.keys()):
         instance = state.rules.instances[rank]
-        rule, one = instance.rule, state.incidents[rank]
+        rule, one = instance.rule, state.incidents.get(rank, NONE)
         since = state.since[rank] if standing(state, rank) or one.opened is None else one.opened
+        shown = letter(state, rank)
+        since = state.marks[rank] if shown == "X" else since
         alarm = (
             instance.id,
             rule.id,
@@ -131,9 +133,10 @@ def active(state: State) -> list[ActiveAlarm]:
             since,
         )
         mine = one.out_ns is not None
-        if rule.severity is not None and (one.open or one.shelved_ns is not None or mine):
+        aside = one.shelved_ns is not None or mine
+        if rule.severity is not None and (one.open or aside or shown == "X"):
             alarms.append(ActiveAlarm(
-                *alarm, rank in state.latched, letter(state, rank), one.acked_by, one.count,
+                *alarm, rank in state.latched, shown, one.acked_by, one.count,
                 muted(state, rank), one.out_ns if mine else one.shelved_ns,
                 one.out_by if mine else one.shelved_by, one.out_reason,
             ))  # fmt: skip

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from heapq import heappush
 
 from gateway.model import Sample
-from rules.flow import Kind, State, Timer, ask, start
+from rules.confirm import waits
+from rules.flow import TOLD, Kind, State, Timer, ask, start
 from rules.ghost import haunted
 from rules.keep import everything
 from rules.model import NEVER_NS, RuleSet
@@ -87,9 +88,14 @@ def _move_moments(old: State, state: State) -> None:
 
 
 def _gone(old: State, known: set[str]) -> Iterator[Output]:
+    """The end of what was told of instances that are no more."""
     for rank, instance in enumerate(old.rules.instances):
         severity, one = instance.rule.severity, old.incidents.get(rank)
-        if instance.id not in known and severity is not None and one is not None and one.said:
+        if instance.id in known:
+            continue
+        if old.held.get(rank) == TOLD:
+            yield waits(instance, old.now - old.marks[rank], GONE)
+        if severity is not None and one is not None and one.said:
             yield Cleared(instance.id, instance.rule.id, instance.device, severity, GONE, instance.about)  # fmt: skip
 
 

@@ -195,7 +195,7 @@ def _bytes(sink: SinkPart) -> Text:
 def alarms(snapshot: Snapshot) -> RenderableType:
     if not snapshot["alarms"]:
         return Text(say(text("live.no_alarms")), style="bold")
-    active = sum(alarm["letter"] not in "AD" for alarm in snapshot["alarms"])
+    active = sum(alarm["letter"] not in "ADX" for alarm in snapshot["alarms"])
     title = say(text("live.alarms", count=active))
     made = new_table(title, "severity", "device", "since", "title")
     for alarm in snapshot["alarms"]:
@@ -211,6 +211,8 @@ def alarm_note(alarm: AlarmPart) -> str:
         notes.append(text("alarm_note.latched", instance=alarm["instance"]))
     if alarm["letter"] == "D":
         notes.append(text("alarm_note.unacked", instance=alarm["instance"]))
+    if alarm["letter"] == "X":
+        notes.append(text("alarm_note.held"))
     if alarm["letter"] == "H":
         notes.append(text("alarm_note.suppressed"))
     if alarm["left_s"] is not None:

@@ -36,12 +36,13 @@ def test_the_most_severe_that_nobody_has_seen_comes_first() -> None:
 def test_it_says_what_would_end_an_alarm_and_who_has_put_it_aside() -> None:
     text = "\n".join(shown(
         alarm("a", "safety", "E", latched=True), alarm("b", "safety", "D"), alarm("c", "safety", "H"),
-        alarm("d", "safety", "I", left_s=7_200, by="uid 7", reason="rewired"), alarm("e", "safety", "G", left_s=600, by="uid 8"),
+        alarm("d", "safety", "I", left_s=7_200, by="uid 7", reason="rewired"), alarm("e", "safety", "G", left_s=600, by="uid 8"), alarm("f", "safety", "X"),
     ))  # fmt: skip
     assert "A; over, waits for: gateway reset 'a'" in text
     assert "B; over, waits for: gateway ack 'b'" in text
     assert "C; suppressed" in text
     assert "D; out of service by uid 7 for another 2 h (rewired)" in text
+    assert "F; was due while the gateway was off; nothing is known since, it waits for data" in text
     assert "E; shelved by uid 8 for another 10 min" in text
 
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from gateway.decider import Memory
-from gateway.model import EventKind
+from gateway.model import EventKind, Severity
 from gateway.recall import rows_of
 from gateway.timeline import MARK, Timeline, mark_of, offset
 from tests.unit.test_decider import VOLTAGE, Site
@@ -81,6 +81,43 @@ async def test_an_alarm_that_is_active_is_not_raised_again_and_its_clear_names_i
         (cleared,) = later.of(EventKind.ALARM_CLEARED)
         assert cleared.cause == raised.event_id
         assert "phase" not in rows_of(later.journal.rules)["over[meter-1]"]
+
+
+def waiting(one: Site) -> list[tuple[object, ...]]:
+    events = one.of(EventKind.RULE_HELD)
+    return [(*(e.attributes.get(k) for k in ("instance", "state", "late_s")), e.severity, e.cause) for e in events]  # fmt: skip
+
+
+async def told_once() -> None:
+    async with life() as one:
+        await one.show("meter-1", VOLTAGE, 260.0)
+        one.clock.advance(120)
+        one.decider.beat(one.clock.boottime_ns(), one.bus)
+    async with life(one, 1000) as later:
+        later.clock.advance(61)
+        later.decider.decide(None, later.clock.boottime_ns(), later.bus)
+        assert waiting(later) == [("over[meter-1]", "waits", 580.0, Severity.SAFETY, None)]
+        assert [(a.letter, a.title) for a in later.decider.active()] == [("X", "over")]
+    async with life(later, 5) as last:
+        last.clock.advance(100)
+        last.decider.decide(None, last.clock.boottime_ns(), last.bus)
+        assert waiting(last) == []
+        assert [a.letter for a in last.decider.active()] == ["X"]
+        await last.show("meter-1", VOLTAGE, 200.0)
+        assert [what[:2] for what in waiting(last)] == [("over[meter-1]", "over")]
+        assert last.decider.active() == []
+
+
+async def test_what_waits_for_data_after_a_restart_is_told_once_and_shown_until_data_come() -> None:
+    await told_once()
+
+
+async def test_teeth_that_it_was_told_is_not_kept_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("rules.restart.TOLD", -2)
+    with pytest.raises(AssertionError):
+        await told_once()
 
 
 async def test_teeth_engine_time_that_is_not_kept_is_noticed(

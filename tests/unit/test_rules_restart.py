@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import orjson
 import pytest
 
-from gateway.model import Sample, Value
+from gateway.model import Sample, Severity, Value
 from rules.confirm import confirm
 from rules.flow import State
 from rules.keep import changes, everything
 from rules.outputs import Commanded, Held, Output, Raised
-from rules.restart import Past, late, restore
+from rules.restart import CHANGED, Past, late, restore
 from rules.step import Tick, active, next_due, reset, start, step
-from rules.swap import reload
+from rules.swap import GONE, reload
 from tests.unit.rules_site import SECOND, sample, usable
 from tests.unit.test_rules_language import said
 
@@ -164,6 +164,51 @@ def test_what_nobody_confirms_is_decided_after_a_while(more: str, then: str) -> 
         assert one.off(510, 520) == [], "and not again after another restart"
         assert one.tick(600) == []
         assert one.see(610, "meter-1", POWER, 300.0) == ["Raised high[meter-1]"]
+
+
+def held() -> Life:
+    """It was due at 70 s while it was off, and at 120 s it has been told that it waits."""
+    one = high()
+    one.off(20, 100)
+    assert active(one.state) == [], "not told yet"
+    assert one.tick(120) == ["Held high[meter-1]"]
+    return one
+
+
+def test_an_alarm_that_waits_for_data_is_shown_with_when_it_was_due() -> None:
+    one = held()
+    (shown,) = active(one.state)
+    assert (shown.letter, shown.since, shown.severity) == ("X", 70 * SECOND, Severity.SAFETY)
+    one.see(130, "meter-1", POWER, 300.0)
+    assert [(shown.letter, shown.since) for shown in active(one.state)] == [("B", 130 * SECOND)]
+
+
+@pytest.mark.parametrize("off", [False, True])
+def test_an_alarm_that_waits_for_data_and_does_not_hold_waits_no_longer_and_that_is_told(
+    off: bool,
+) -> None:
+    one = held()
+    if off:
+        one.off(130, 140)
+    said_ = one.see(150, "meter-1", POWER, 200.0)
+    assert said_[0] == "Held high[meter-1]"
+    assert isinstance(output := one.outputs[0], Held)
+    assert (output.over, output.late_ns) == ("its condition does not hold", 80 * SECOND)
+    assert active(one.state) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [(HIGH.format(more=ALARM).replace("250", "260"), CHANGED), ("rules: []", GONE)],
+)
+def test_an_alarm_that_waits_for_data_ends_with_its_rule_and_that_is_told(
+    text: str, why: str
+) -> None:
+    one = held()
+    assert one.reload(text) == ["Held high[meter-1]"]
+    assert isinstance(output := one.outputs[0], Held)
+    assert (output.over, output.late_ns) == (why, 50 * SECOND)
+    assert active(one.state) == []
 
 
 def test_an_alarm_goes_on_without_being_raised_again_and_ends() -> None:

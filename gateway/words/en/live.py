@@ -115,6 +115,7 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "live.buildings": "Buildings: {live} of {count} devices live",
     "alarm_note.latched": "over, waits for: gateway reset '{instance}'",
     "alarm_note.unacked": "over, waits for: gateway ack '{instance}'",
+    "alarm_note.held": "was due while the gateway was off; nothing is known since, it waits for data",
     "alarm_note.suppressed": "suppressed",
     "alarm_note.aside.out": "out of service by {by} for another {time}{why}",
     "alarm_note.aside.shelved": "shelved by {by} for another {time}{why}",

@@ -115,6 +115,7 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "live.buildings": "楼栋：{count} 台设备中 {live} 台有数据",
     "alarm_note.latched": "条件已消失，等待：gateway reset '{instance}'",
     "alarm_note.unacked": "条件已消失，等待：gateway ack '{instance}'",
+    "alarm_note.held": "网关停机期间已到期，此后没有数据，等待数据确认",
     "alarm_note.suppressed": "已抑制",
     "alarm_note.aside.out": "{by} 停用，还有 {time}{why}",
     "alarm_note.aside.shelved": "{by} 搁置，还有 {time}{why}",
