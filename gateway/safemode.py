@@ -20,7 +20,7 @@ from gateway.clock import Clock, boot_id
 from gateway.config import Config
 from gateway.model import LANE_ALARM
 from gateway.store.identity import sync_directory
-from rules.model import protective
+from rules.slots import protective
 
 log = logging.getLogger(__name__)
 

@@ -7,22 +7,22 @@ from gateway.model import Value
 from rules.check import stale_ns
 from rules.formula import Formula, Grouped, Reading, Running, Source, Stated, Windowed
 from rules.hours import At, Calendar, During, Hours, Moment
-from rules.model import Slots, Wire
+from rules.model import Wire
 from rules.nodes import (
     Changed,
     Group,
     Known,
     Node,
     Previous,
-    Rises,
     Stale,
     Total,
-    Window,
 )
 from rules.nodes import Running as RunningNode
 from rules.predicate import Predicate
 from rules.select import DeviceView
+from rules.slots import Slots
 from rules.term import compiled, kleene, source
+from rules.windows import Rises, Window, window
 
 
 class Binder:
@@ -37,7 +37,9 @@ class Binder:
         """`aliases` are the devices that names stand for; `key` is that of the instance."""
         inputs = [self._input(one, aliases, key) for one in formula.inputs]
         names = tuple(_name(one, aliases) for one in formula.inputs)
-        return Predicate(formula.text, formula.term, compiled(formula.term), tuple(inputs), names)
+        return Predicate(
+            formula.text, formula.term, compiled(formula.term, len(inputs)), tuple(inputs), names
+        )
 
     def during(self, hours: Hours, calendar: Calendar, *, lost: bool) -> int:
         """One node for all instances that keep the same hours."""
@@ -94,7 +96,7 @@ def _window(one: Windowed, device: DeviceView) -> Callable[[int], Node]:
         return lambda _now: Rises(one.ns, stale_ns(point, device.supervise))
     counter = one.function == "rate" and point.kind == "counter"
     function = "rate_of_counter" if counter else one.function
-    return lambda _now: Window(function, one.ns, stale_ns(point, device.supervise))
+    return lambda _now: window(function, one.ns, stale_ns(point, device.supervise))
 
 
 def _stated(one: Stated) -> Callable[[int], Node]:

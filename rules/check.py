@@ -10,7 +10,8 @@ from gateway.profile import CommandSpec, Point, Profile
 from gateway.words.text import fault, text
 from rules.hours import Calendar
 from rules.kinds import numeric, quantity
-from rules.model import LEVELS, NEVER_NS, Rule
+from rules.model import LEVELS, Rule
+from rules.nodes import NEVER_NS
 from rules.quantity import Comparison, Fault, common, in_unit_of, reach, span_of
 from rules.section import DuringSection, RuleSection
 from rules.step_section import Step

@@ -2,17 +2,18 @@
 
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from heapq import heappush
 from typing import NamedTuple
 
-from gateway.model import Level, Sample, Value
+from gateway.model import Level, Quality, Sample, Value
 from rules.hours import WallNode
 from rules.incident import Incident
-from rules.model import MANY, NEVER_NS, RuleSet
-from rules.nodes import Node, Seen
+from rules.model import MANY, RuleSet
+from rules.nodes import NEVER_NS, Node
+from rules.rest import Quick, quick
 from rules.sequence import Run
 from rules.trace import Traces
 
@@ -39,6 +40,9 @@ class Kind(IntEnum):
     )
 
 
+NODE = Kind.NODE  # the most frequent one
+
+
 class Timer(NamedTuple):
     """`subject` is a rank, a slot or a node; an instance's timer is dead when `mark` is not its mark."""
 
@@ -50,7 +54,6 @@ class Timer(NamedTuple):
 
 Place = tuple[str, str]  # device, point
 TOLD = -1
-Change = tuple[int, Value | None]  # slot, value before
 
 
 @dataclass(slots=True, eq=False)
@@ -88,6 +91,7 @@ class State:
     wall_ns: int | None = None  # UTC minus engine time
     occurred: dict[int, int] = field(default_factory=dict)  # rank -> UTC of its last moment
     down: set[int] = field(default_factory=set)  # ranks whose last moment was before the start
+    quick: list[Quick | None] = field(default_factory=list)  # by rank
     traces: Traces | None = None  # of the transitions, where somebody may ask why
     n: int = 0  # number of the input that is taken; 0: of time passing
     now: int = 0  # engine time of the last input or timer
@@ -113,7 +117,7 @@ def start(rules: RuleSet, now: int = 0, wall_ns: int | None = None) -> State:
     state = State(
         rules, [None] * (slots + len(nodes)), [-1] * slots, [False] * slots, nodes,
         [NEVER_NS] * len(nodes), [Phase.NORMAL] * instances, [False] * instances, [0] * instances,
-        [0] * instances, now=now,
+        [0] * instances, quick=quick(rules), now=now,
     )  # fmt: skip
     turn(state, wall_ns, now)
     for number, wire in enumerate(rules.wires):
@@ -135,64 +139,57 @@ def start(rules: RuleSet, now: int = 0, wall_ns: int | None = None) -> State:
 
 def take(state: State, slots: Mapping[str, int], sample: Sample, at: int, now: int) -> list[int]:
     """Update slots and nodes from the sample; the ranks of the instances that may decide anew."""
-    changed: list[Change] = []
+    ranks: list[int] = []
     nodes: dict[int, None] = {}
-    texts = state.rules.texts
+    texts, qualities = state.rules.texts, sample.quality
     for point, given in sample.values.items():
         slot = slots.get(point)
         if slot is not None:
-            quality = sample.quality.get(point) if sample.quality else None
+            quality = qualities.get(point) if qualities else None
             bad = given != given or (quality is not None and quality.level is Level.BAD)  # noqa: PLR0124 -- NaN
             value = None if bad or (given.__class__ is str) is not texts[slot] else given
-            _put(state, slot, at, value, quality is not None, now, changed, nodes)
-    for point in sample.quality:
-        slot = slots.get(point)
-        if slot is not None and point not in sample.values:
-            _put(state, slot, at, None, True, now, changed, nodes)  # noqa: FBT003
-    return spread(state, changed, nodes, now) if changed or nodes else []
+            _put(state, slot, at, value, quality, now, ranks, nodes)
+    if qualities:
+        for point in sample.quality:
+            slot = slots.get(point)
+            if slot is not None and point not in sample.values:
+                _put(state, slot, at, None, qualities[point], now, ranks, nodes)
+    return spread(state, ranks, nodes, now)
 
 
 def _put(
-    state: State, slot: int, at: int, value: Value | None, uncertain: bool, now: int,  # noqa: FBT001
-    changed: list[Change], nodes: dict[int, None],
+    state: State, slot: int, at: int, value: Value | None, quality: Quality | None, now: int,
+    ranks: list[int], nodes: dict[int, None],
 ) -> None:  # fmt: skip
     """One value: into its slot, unless a newer one is there, and into the nodes that read it."""
-    before = state.values[slot]
+    rules, before = state.rules, state.values[slot]
     current = before
     if at >= state.stamps[slot]:
-        stale_ns = state.rules.stale_ns[slot]
+        stale_ns = rules.stale_ns[slot]
         current = value if now - at < stale_ns else None
         state.values[slot] = current
         state.stamps[slot] = at
-        if current is not None and stale_ns < NEVER_NS and not state.watched[slot]:
+        if not state.watched[slot] and current is not None and stale_ns < NEVER_NS:
             state.watched[slot] = True
             heappush(state.timers, Timer(at + stale_ns, Kind.STALE, slot))
     else:
         state.late += 1
     moved = current != before or current.__class__ is not before.__class__
     if moved:
-        changed.append((slot, before))
-    if feeds := state.rules.feeds[slot]:
-        seen = Seen(at, value, uncertain, current)
-        for number in feeds:
-            node = state.nodes[number]
-            if node.every or moved:
-                node.take(slot, seen)
-                nodes[number] = None
-
-
-def spread(
-    state: State, changed: Sequence[Change], nodes: Mapping[int, None], now: int
-) -> list[int]:
-    """The ranks that read what has changed, each once, in order."""
-    readers = state.rules.readers
-    ranks: list[int] = []
-    for slot, before in changed:
-        own = readers[slot]
+        own = rules.readers[slot]
         ranks += own if len(own) < MANY else _crossed(state, slot, before)
+    for number in rules.feeds[slot]:
+        node = state.nodes[number]
+        if moved or node.every:
+            node.take(slot, at, value, current, quality)
+            nodes[number] = None
+
+
+def spread(state: State, ranks: list[int], nodes: Iterable[int], now: int) -> list[int]:
+    """`ranks` and those that read a node whose value has changed, each once, in order."""
     for number in nodes:
         if ask(state, number, now):
-            ranks += readers[len(state.stamps) + number]
+            ranks += state.rules.readers[len(state.stamps) + number]
     return sorted(set(ranks)) if len(ranks) > 1 else ranks
 
 
@@ -201,18 +198,19 @@ def _crossed(state: State, slot: int, before: Value | None) -> Sequence[int]:
     limits, now = state.rules.limits[slot], state.values[slot]
     if before is None or now is None or isinstance(before, str) or isinstance(now, str):
         return state.rules.readers[slot]
-    low, high = min(before, now), max(before, now)
-    first, last = bisect_left(limits.values, low), bisect_right(limits.values, high)
+    low, high = (before, now) if before < now else (now, before)
+    first = bisect_left(limits.values, low)
+    last = bisect_right(limits.values, high, first)
     return (*limits.others, *limits.ranks[first:last])
 
 
 def ask(state: State, number: int, now: int) -> bool:
     """Whether the value of a node has changed; sets its timer."""
     node, index = state.nodes[number], len(state.stamps) + number
-    value, due = node.value(now), node.due(now)
-    if due is not None and due < state.asked[number]:
-        state.asked[number] = due
-        heappush(state.timers, Timer(due, Kind.NODE, number))
+    value = node.value(now)
+    if node.edge < state.asked[number]:
+        state.asked[number] = node.edge
+        heappush(state.timers, Timer(node.edge, NODE, number))
     before = state.values[index]
     state.values[index] = value
     return value != before or value.__class__ is not before.__class__
@@ -226,7 +224,7 @@ def turn(state: State, wall_ns: int | None, now: int) -> list[int]:
         if isinstance(node, WallNode):
             node.turn(wall_ns)
             nodes[number] = None
-    return spread(state, (), nodes, now)
+    return spread(state, [], nodes, now)
 
 
 def expire(state: State, slot: int, due: int) -> list[int]:
@@ -238,14 +236,15 @@ def expire(state: State, slot: int, due: int) -> list[int]:
     state.watched[slot] = False
     if state.values[slot] is None:
         return []
-    before, state.values[slot] = state.values[slot], None
-    nodes = dict.fromkeys(state.rules.feeds[slot])
-    for number in nodes:
+    state.values[slot] = None
+    for number in state.rules.feeds[slot]:
         state.nodes[number].forget(slot)
-    return spread(state, [(slot, before)], nodes, due)
+    return spread(state, [*state.rules.readers[slot]], state.rules.feeds[slot], due)
 
 
 def alive(state: State, timer: Timer) -> bool:
+    if timer.kind is NODE:
+        return state.asked[timer.subject] == timer.due
     if timer.kind is Kind.INSTANCE:
         waits = state.phases[timer.subject] in {Phase.PENDING, Phase.CLEARING}
         return (
@@ -259,12 +258,10 @@ def alive(state: State, timer: Timer) -> bool:
         return run is not None and run.due() == timer.due
     if timer.kind is Kind.HOLD:
         return timer.due in state.claimed.get(timer.subject, {}).values()
-    if timer.kind is Kind.ALARM:
-        return state.cares.get(timer.subject) == timer.due
-    return timer.kind is not Kind.NODE or state.asked[timer.subject] == timer.due
+    return timer.kind is not Kind.ALARM or state.cares.get(timer.subject) == timer.due
 
 
 def tidy(state: State) -> None:
     """Where an instance flaps, most timers are dead: they go before they are too many."""
     if len(state.timers) > 4 * len(state.phases) + len(state.values) + 64:
-        state.timers = sorted({timer for timer in state.timers if alive(state, timer)})
+        state.timers[:] = sorted({timer for timer in state.timers if alive(state, timer)})

@@ -9,7 +9,7 @@ from gateway.amount import SECONDS
 from gateway.model import Value
 from gateway.settings import wrong
 from gateway.words.text import fault
-from rules.nodes import Node
+from rules.nodes import NEVER_NS, Node
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -122,13 +122,13 @@ class Moment(WallNode):
         self._calendar = calendar
 
     def value(self, now: int) -> Value | None:
-        return None if self.wall_ns is None else self._calendar.latest(self._at, now + self.wall_ns)
-
-    def due(self, now: int) -> int | None:
+        self.edge = NEVER_NS
         if self.wall_ns is None:
             return None
         coming = self._calendar.next(self._at, now + self.wall_ns)
-        return None if coming is None else coming - self.wall_ns
+        if coming is not None:
+            self.edge = coming - self.wall_ns
+        return self._calendar.latest(self._at, now + self.wall_ns)
 
 
 class During(WallNode):
@@ -139,20 +139,16 @@ class During(WallNode):
         self._hours = hours
         self._calendar = calendar
         self._lost = lost
-        self._asked = self._edge = 0  # UTC; between them it is `_inside` or not
+        self._asked = self._changes = 0  # UTC; between them it is `_inside` or not
         self._inside = lost
 
     def value(self, now: int) -> Value:
+        self.edge = NEVER_NS
         if self.wall_ns is None:
             return self._lost
         utc = now + self.wall_ns
-        if not self._asked <= utc < self._edge:
+        if not self._asked <= utc < self._changes:
             self._asked = utc
-            self._inside, self._edge = self._calendar.hours(self._hours, utc)
+            self._inside, self._changes = self._calendar.hours(self._hours, utc)
+        self.edge = self._changes - self.wall_ns
         return self._inside
-
-    def due(self, now: int) -> int | None:
-        if self.wall_ns is None:
-            return None
-        self.value(now)
-        return self._edge - self.wall_ns

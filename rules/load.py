@@ -18,10 +18,11 @@ from rules.digest import digested
 from rules.hours import Calendar
 from rules.instances import Making, made
 from rules.loops import loops
-from rules.model import LEVELS, Instance, Rule, RuleSet, Slots
+from rules.model import LEVELS, Instance, Rule, RuleSet
 from rules.scenes import scenes_of
 from rules.section import RuleFile, RuleSection
 from rules.select import DeviceView, Site
+from rules.slots import Slots
 from rules.storms import storms
 from rules.suppress import Written, suppressions
 from rules.template import Templates

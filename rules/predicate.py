@@ -1,14 +1,14 @@
 """A condition, or a value for a text, that is bound to the slots and nodes of one instance."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from gateway.model import Value
-from rules.term import Term, kleene
+from rules.term import UNKNOWN, Run, Term, kleene
 
 
 class Predicate(NamedTuple):
-    """`run` gives its value for known values of `inputs`, `term` for any.
+    """`run` gives its value for known values of `inputs` (`rules.term.compiled`), `term` for any.
 
     `inputs` are numbers of slots and nodes, `names` what they are called: `device.point`, or as
     written.
@@ -16,17 +16,18 @@ class Predicate(NamedTuple):
 
     text: str
     term: Term
-    run: Callable[[Sequence[Any]], Any]
+    run: Run
     inputs: tuple[int, ...]
     names: tuple[str, ...]
 
     def truth(self, values: Sequence[Value | None]) -> Value | None:
         """None: unknown."""
-        read = [*map(values.__getitem__, self.inputs)]
-        if None in read:
-            return kleene(self.term, read)
+        inputs = self.inputs
         try:
-            result: Value = self.run(read)
+            result = self.run(values, *inputs)
         except ZeroDivisionError:
             return None
-        return result
+        if result is UNKNOWN:
+            return kleene(self.term, [values[index] for index in inputs])
+        found: Value = result
+        return found

@@ -16,8 +16,8 @@ from rules.flow import TOLD, Kind, Phase, State, Timer, alive, ask, expire, star
 from rules.ghost import NEVER, haunted
 from rules.keep import Kept, is_raised, queued_of, run_of
 from rules.mode import earlier, recount
-from rules.model import NEVER_NS, RuleSet
-from rules.nodes import Stale
+from rules.model import RuleSet
+from rules.nodes import NEVER_NS, Stale
 from rules.outputs import Claimed, Cleared, Output, Ref
 from rules.sequence import Run, Setting
 from rules.standing import out

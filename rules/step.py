@@ -24,11 +24,11 @@ from rules.activation import (
 from rules.care import look_after
 from rules.confirm import confirm
 from rules.deeds import answered, lapse
-from rules.flow import Kind, Phase, State, Timer, alive, ask, expire, start, take, turn
+from rules.flow import NODE, Kind, Phase, State, Timer, alive, ask, expire, start, take, turn
 from rules.levels import weigh, weighed
 from rules.mode import activate, go_further
-from rules.model import NEVER_NS
 from rules.moments import came, occurred
+from rules.nodes import NEVER_NS
 from rules.operator import operate as operated
 from rules.outputs import (
     ActiveAlarm,
@@ -182,6 +182,8 @@ def evaluate_all(state: State, ranks: Sequence[int], at: int, now: int, outputs:
     waiting = list(ranks)  # sorted, so it is a heap
     while waiting:
         rank = heappop(waiting)
+        if _settled(state, rank):
+            continue
         if rank in state.runs:
             go_further(state, rank, now, outputs)
         if state.rules.instances[rank].levels:
@@ -190,6 +192,23 @@ def evaluate_all(state: State, ranks: Sequence[int], at: int, now: int, outputs:
             if other not in waiting:
                 heappush(waiting, other)
         _weighed(state, rank, now, outputs)
+
+
+def _settled(state: State, rank: int) -> bool:
+    """Nothing comes of deciding it, which is so most of the time: all is known, and the condition
+    says what it said before.
+    """
+    quick = state.quick[rank]
+    if quick is None or rank in state.runs or rank in state.unknown or rank in state.held:
+        return False
+    run, inputs, until = quick
+    holds = state.holds[rank]
+    if until and holds:
+        return False
+    try:
+        return bool(run(state.values, *inputs) == holds)
+    except ZeroDivisionError:
+        return False
 
 
 def _weighed(state: State, rank: int, now: int, outputs: list[Output]) -> None:
@@ -260,14 +279,19 @@ def _fire(state: State, due: int, now: int, outputs: list[Output]) -> None:
 
     Last comes what becomes of alarms.
     """
-    ranks: set[int] = set()
+    ranks: list[int] = []
     alarms: set[int] = set()
-    while state.timers and state.timers[0].due == due:
-        timer = heappop(state.timers)
+    timers = state.timers
+    while timers and timers[0][0] == due:
+        timer = heappop(timers)
         if not alive(state, timer):
             continue
         _, kind, subject, _ = timer
-        if kind is Kind.INSTANCE:
+        if kind is NODE:
+            state.asked[subject] = NEVER_NS
+            if ask(state, subject, now):
+                ranks += state.rules.readers[len(state.stamps) + subject]
+        elif kind is Kind.INSTANCE:
             state.touched.add(subject)
             act = raise_ if state.phases[subject] is Phase.PENDING else clear
             done = partial(act, state, subject, now, outputs)
@@ -277,14 +301,15 @@ def _fire(state: State, due: int, now: int, outputs: list[Output]) -> None:
             del state.cares[subject]
             alarms.add(subject)
         else:
-            ranks.update(_changed(state, timer, now, outputs))
-    evaluate_all(state, sorted(ranks), now, now, outputs)
+            ranks += _changed(state, timer, now, outputs)
+    if ranks:
+        evaluate_all(state, sorted(set(ranks)) if len(ranks) > 1 else ranks, now, now, outputs)
     for rank in sorted(alarms):
         look_after(state, rank, now, outputs)
 
 
 def _changed(state: State, timer: Timer, now: int, outputs: list[Output]) -> Sequence[int]:
-    """What the timer is for, but for delays and alarms; the ranks that decide anew."""
+    """What the timer is for, but for nodes, delays and alarms; the ranks that decide anew."""
     subject = timer.subject
     match timer.kind:
         case Kind.STALE:
@@ -295,8 +320,4 @@ def _changed(state: State, timer: Timer, now: int, outputs: list[Output]) -> Seq
         case Kind.HOLD:
             lapse(state, subject, now, outputs)
             return ()
-        case Kind.NODE:
-            state.asked[subject] = NEVER_NS
-            changed = ask(state, subject, now)
-            return state.rules.readers[len(state.stamps) + subject] if changed else ()
     return (subject,)

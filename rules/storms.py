@@ -63,7 +63,7 @@ def _whole(member: Instance, storm: Storm) -> Instance:
     people = dict.fromkeys(s.recipient for s in walk(member.do) if isinstance(s, Notice))
     # Never known to be true or false: what becomes of it say its members.
     text = f"> {storm.more_than} {member.rule.id}"
-    when = Predicate(text, Const(value=False), lambda _read: None, (), ())
+    when = Predicate(text, Const(value=False), lambda _values: None, (), ())
     return Instance(
         name, rule, GATEWAY, when, None, tuple(Notice(one, None) for one in people), (), "", key,
         tags=key,

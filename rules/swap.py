@@ -12,8 +12,8 @@ from rules.confirm import waits
 from rules.flow import TOLD, Kind, State, Timer, ask, start
 from rules.ghost import haunted
 from rules.keep import everything
-from rules.model import NEVER_NS, RuleSet
-from rules.nodes import Seen
+from rules.model import RuleSet
+from rules.nodes import NEVER_NS
 from rules.outputs import Cleared, Output, Released
 from rules.restart import Past, settle
 
@@ -63,7 +63,7 @@ def _move_nodes(old: State, state: State) -> None:
         for slot in wire.slots if number not in taken else ():
             if state.stamps[slot] >= 0:
                 value = state.values[slot]
-                state.nodes[number].take(slot, Seen(state.stamps[slot], value, False, value))  # noqa: FBT003 -- a named tuple
+                state.nodes[number].take(slot, state.stamps[slot], value, value, None)
     for number in range(len(state.nodes)):
         ask(state, number, state.now)
 

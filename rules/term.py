@@ -28,6 +28,8 @@ class Type(NamedTuple):
 
 BOOL = Type("bool")
 NUMBER = Type("number")
+UNKNOWN = object()  # an input is None: what that means says `kleene`
+Run = Callable[..., Any]  # all values, and where among them each input is
 
 
 class Const(NamedTuple):
@@ -156,12 +158,12 @@ def apply(name: str, values: Sequence[Any]) -> Value:
 
 
 def source(term: Term) -> str:  # noqa: PLR0911 -- one case for each term
-    """`term` as Python over a sequence `v`, for inputs that are all known. No name of a user is in it."""
+    """`term` as Python over x0, x1, ..., for inputs that are all known. No name of a user is in it."""
     match term:
         case Const(value):
             return repr(value)
         case Input(number):
-            return f"v[{number}]"
+            return f"x{number}"
         case Not(operand):
             return f"(not {source(operand)})"
         case Both(left, right):
@@ -178,16 +180,21 @@ def source(term: Term) -> str:  # noqa: PLR0911 -- one case for each term
             return f"{name}({', '.join(map(source, arguments))})"
 
 
-def compiled(term: Term) -> Callable[[Sequence[Any]], Any]:
-    """The value of `term` for known inputs; a division by zero raises ZeroDivisionError."""
-    return _made(source(term))
+def compiled(term: Term, inputs: int) -> Run:
+    """The value of `term` over the first `inputs` inputs, given all values and where each input is
+    among them; UNKNOWN if one is None. A division by zero raises ZeroDivisionError.
+    """
+    numbers = range(inputs)
+    places = "".join(f", i{number}" for number in numbers)
+    known = " and ".join(f"(x{number} := v[i{number}]) is not None" for number in numbers)
+    return _made(f"lambda v{places}: {source(term)} if {known or True} else UNKNOWN")
 
 
 @cache
-def _made(code: str) -> Callable[[Sequence[Any]], Any]:
+def _made(code: str) -> Run:
     scope = {
-        "__builtins__": {}, "abs": abs, "round": round,
+        "__builtins__": {}, "abs": abs, "round": round, "UNKNOWN": UNKNOWN,
         "clamp": lambda x, a, b: min(max(x, min(a, b)), max(a, b)),
     }  # fmt: skip
-    made: Callable[[Sequence[Any]], Any] = eval(f"lambda v: {code}", scope)  # noqa: S307 -- of our own making: numbers, repr of checked constants, no names
+    made: Run = eval(code, scope)  # noqa: S307 -- of our own making: numbers, repr of checked constants, no names
     return made

@@ -5,7 +5,8 @@ from hashlib import blake2b
 from itertools import islice
 
 from rules.flow import State
-from rules.model import NEVER_NS, Instance
+from rules.model import Instance
+from rules.nodes import NEVER_NS
 from rules.outputs import Output
 from rules.standing import phase_of
 from rules.trace import POINTS, Known, Test, Trace

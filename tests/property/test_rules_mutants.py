@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from gateway.model import Level, Quality, Sample, Value
-from rules import activation, flow, nodes, step, term
+from rules import activation, flow, nodes, step, term, windows
 from rules.outputs import Cleared, Raised
 from rules.step import start
 from rules.step import step as step_
@@ -31,13 +31,13 @@ OPS = (">", ">=", "<", "<=", "==", "!=")
 # Module, what stands there, what the mutant has instead. The first eleven lines are the mistakes that a
 # prototype was tried with: the oracle must find what people really do wrong.
 MUTANTS: list[tuple[ModuleType, str, str]] = [
-    (nodes, "samples[0][0] <= now - self._kept", "samples[0][0] < now - self._kept"),
+    (windows, "while samples and samples[0][0] <= now - self._kept", "while samples and samples[0][0] < now - self._kept"),
     (step, "while state.timers and state.timers[0].due <= now:", "while state.timers and state.timers[0].due < now:"),
     (flow, "if at >= state.stamps[slot]:", "if at >= 0:"),
     (activation, "due = at + state.rules.instances[rank].rule.for_ns", "due = now + state.rules.instances[rank].rule.for_ns"),
     (activation, "if state.phases[rank] is Phase.CLEARING:", "if state.phases[rank] is None:"),
     (term, "return True if second is True else None if first is None or second is None else False", "return second is True"),
-    (nodes, "if not self._samples or seen.at >= self._samples[-1][0]:", "if True:"),
+    (windows, "if not samples or at >= samples[-1][0]:", "if True:"),
     (activation, "or when is True", "or when is state"),
     (flow, "if at >= state.stamps[slot]:", "if at > state.stamps[slot]:"),
     (activation, "due = at + state.rules.instances[rank].rule.keep_ns", "due = now + state.rules.instances[rank].rule.keep_ns"),
@@ -47,18 +47,18 @@ MUTANTS: list[tuple[ModuleType, str, str]] = [
     (flow, "if newest > due and state.values[slot] is not None:", "if state.values[slot] is not None:"),
     (flow, "state.nodes[number].forget(slot)", "state.nodes[number]"),
     (flow, "for point in sample.quality:", "for point in ():"),
-    (flow, "if due is not None and due < state.asked[number]:", "if due is not None and due > state.asked[number]:"),
+    (flow, "if node.edge < state.asked[number]:", "if node.edge > state.asked[number]:"),
     (step, "if now - state.unknown[rank] < rule.unknown_ns:", "if now - state.unknown[rank] <= rule.unknown_ns:"),
     (step, 'return rule.on_unknown == "assume_true"', 'return rule.on_unknown != "assume_true"'),
     (step, "elif state.unknown and state.unknown.pop(rank, None) is not None:", "elif state.unknown and state.unknown.get(rank) is None:"),
     (step, "holds = holds and (instance.during is None or inside(state, instance))", "holds = bool(holds)"),
     (nodes, "self._true += (after is True) - (before is True)", "self._true += after is True"),
-    (nodes, "if before is False and seen.value is True and", "if before is not True and seen.value is True and"),
-    (nodes, "return now - self._last >= self._ns", "return now - self._last > self._ns"),
+    (windows, "if before is False and value is True and", "if before is not True and value is True and"),
+    (nodes, "silent = now - self._last >= self._ns", "silent = now - self._last > self._ns"),
     (nodes, "self._at > now - self._ns", "self._at >= now - self._ns"),
     (nodes, "return self._values[0] if len(self._values) == 2", "return self._values[-1] if len(self._values) == 2"),
-    (nodes, "self._sum -= samples.popleft()[1]", "samples.popleft()"),
-    (nodes, "self._holds = seen.current is not None and not (self._good and seen.uncertain)", "self._holds = seen.current is not None"),
+    (windows, "self._sum -= samples.popleft()[1]", "samples.popleft()"),
+    (nodes, "self._holds = current is not None and not (self._good and quality is not None)", "self._holds = current is not None"),
 ]  # fmt: skip
 # Rules that are needed to see what is seldom: the inputs are random all the same.
 PLAIN = Case("it.a.number > 10 V", None, 0, 0, "hold", 60, None, lost=False)
@@ -68,15 +68,15 @@ AIMED = {
     "samples.popleft()": PLAIN._replace(when="sum(it.a.number, 5s) > 10 V"),
     "elif state.unknown and state.unknown.get(rank) is None:": PLAIN._replace(on_unknown="assume_true", unknown_s=5),
     "if at > state.stamps[slot]:": PLAIN,
-    "if before is not True and seen.value is True and": PLAIN._replace(when="rises(it.c.state, 5s) >= 1"),
+    "if before is not True and value is True and": PLAIN._replace(when="rises(it.c.state, 5s) >= 1"),
     "return self._values[-1] if len(self._values) == 2": PLAIN._replace(when="prev(it.a.number) > 10 V"),
 }  # fmt: skip
 # What makes many limits on one point fast: one rule alone does not go that way.
 MANY: list[tuple[str, str]] = [
     ("bisect_left(limits.values, low)", "bisect_right(limits.values, low)"),
-    ("bisect_right(limits.values, high)", "bisect_left(limits.values, high)"),
+    ("bisect_right(limits.values, high, first)", "bisect_left(limits.values, high, first)"),
     ("(*limits.others, *limits.ranks[first:last])", "limits.ranks[first:last]"),
-    ("low, high = min(before, now), max(before, now)", "low, high = before, now"),
+    ("low, high = (before, now) if before < now else (now, before)", "low, high = before, now"),
     ("if before is None or now is None or", "if now is None or before is None and"),
 ]  # fmt: skip
 

@@ -14,9 +14,10 @@ from gateway.errors import ConfigError
 from gateway.model import Severity
 from gateway.profile import Profile
 from gateway.vital import forged
-from rules.model import LEVELS, Instance, Rule, Slots
+from rules.model import LEVELS, Instance, Rule
 from rules.predicate import Predicate
 from rules.sequence import Setting
+from rules.slots import Slots
 from rules.term import Input
 from tests.harness.ble import shipped
 

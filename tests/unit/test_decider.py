@@ -25,7 +25,7 @@ from gateway.model import (
     uuid7,
 )
 from gateway.state import State
-from rules.model import protective
+from rules.slots import protective
 from rules.trace import Traces
 from tests.harness.clock import FakeClock
 from tests.harness.journal import MemoryJournal

@@ -131,12 +131,12 @@ def test_windows_that_take_too_much_memory_are_warned_of_where_they_are_largest(
 def test_a_window_takes_as_much_memory_as_is_said() -> None:
     import tracemalloc
 
-    from rules.nodes import Seen, Window
+    from rules.windows import Window
 
     window = Window("avg", 10_000 * SECOND, SECOND)
     tracemalloc.start()
     for at in range(10_000):
-        window.take(0, Seen(at * SECOND + 10**15, at * 0.1, False, at * 0.1))
+        window.take(0, at * SECOND + 10**15, at * 0.1, at * 0.1, None)
     size, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert 0.6 < size / 10_000 / periods.BYTES_A_SAMPLE < 1.1

@@ -5,7 +5,7 @@ import pytest
 from gateway.document import parse
 from gateway.model import Severity, Value
 from rules.load import DeviceView, load_rules
-from rules.model import NEVER_NS
+from rules.nodes import NEVER_NS
 from rules.predicate import Predicate
 from rules.sequence import Setting
 from rules.term import Compare, Const
