@@ -24,6 +24,7 @@ from paho.mqtt.properties import Properties
 
 from gateway.model import Value
 from gateway.profile import Profile
+from simulators.cancelling import obey_cancellation
 
 log = logging.getLogger(__name__)
 
@@ -229,6 +230,7 @@ class Lamp:
         await client.subscribe(f"{topic}/cmd", qos=1)
         await client.subscribe(f"{topic}/ack", qos=1)
         await client.publish(f"{topic}/online", b"1", qos=1, retain=True)
+        obey_cancellation()
         for entry in self.outbox.values():
             entry.sent_s = None
         while True:
@@ -238,6 +240,7 @@ class Lamp:
                 if entry.sent_s is None or now_s - entry.sent_s >= REPEAT_S:
                     entry.sent_s = now_s
                     await client.publish(entry.topic, entry.payload, qos=1)
+                    obey_cancellation()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(REPEAT_S / 5):
                     await self._news.wait()

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import aiomqtt
 
+from simulators.cancelling import obey_cancellation
+
 log = logging.getLogger(__name__)
 
 RECONNECT_S = 0.5
@@ -53,6 +55,7 @@ class Station:
         if self._client is not None:
             with contextlib.suppress(aiomqtt.MqttError):
                 await self._client.publish(topic, payload, retain=retain)
+                obey_cancellation()
 
     def go_offline(self) -> None:
         """Lose the network without a goodbye, so that the broker sends the last will."""
@@ -82,9 +85,11 @@ class Station:
                 await client.publish(self._presence, self._up, qos=1, retain=True)
                 self._client = client
                 self.online.set()
+                obey_cancellation()
                 async for message in client.messages:
                     for topic, payload in self._hear(message.topic.value, bytes(message.payload)):
                         await client.publish(topic, payload)
+                    obey_cancellation()
         finally:
             self._client = None
             self.online.clear()

@@ -19,6 +19,7 @@ from uuid import uuid4
 import aiomqtt
 import orjson
 
+from simulators.cancelling import obey_cancellation
 from simulators.ledger import Json, Ledger
 
 log = logging.getLogger(__name__)
@@ -174,10 +175,10 @@ class Platform:
                 self._news.set()
                 for ack in ledger.acks():
                     await self._answer(ack)
-                _obey_cancellation()
+                obey_cancellation()
                 async for message in client.messages:
                     await self._take(ledger, message)
-                    _obey_cancellation()
+                    obey_cancellation()
         except aiomqtt.MqttError as error:
             log.debug("platform of %s: %s", self._gateway_id, error)
         finally:
@@ -224,10 +225,3 @@ class Platform:
 def platform(host: str, port: int, gateway_id: str, *, log: Path) -> Platform:
     """For `async with`; `log` is made, or continued if it exists."""
     return Platform(host, port, gateway_id, log=log)
-
-
-def _obey_cancellation() -> None:
-    """`asyncio.wait_for`, which aiomqtt uses, may swallow one before Python 3.12 (cpython#86296)."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError

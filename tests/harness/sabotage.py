@@ -15,7 +15,6 @@ from contextlib import suppress
 from typing import Any
 
 from drivers.modbus.link import Connection
-from drivers.mqtt import identity
 from drivers.mqtt.driver import MqttDriver
 from gateway import app, attempt, drill, execution, safemode
 from gateway.allow import CommandsSection
@@ -38,7 +37,6 @@ from gateway.notice import Notice
 from gateway.notify import Notifier
 from gateway.pulse import Pulse
 from gateway.recipients import RecipientSection
-from gateway.sinks.downlink import Downlink
 from gateway.store.ballast import Ballast
 from gateway.store.journal import Journal, Written
 from gateway.store.retention import WORTH, Keeper
@@ -51,6 +49,7 @@ from rules import alarming
 from rules.flow import State
 from rules.sequence import Run, Thread
 from rules.standing import standing
+from tests.harness.sabotage_mqtt import Put, no_identity_check, no_memory_of_commands
 from tests.harness.sabotage_upkeep import SABOTAGES
 
 
@@ -92,17 +91,6 @@ def evict_alarms_first() -> None:
 def no_quarantine() -> None:
     """After a Modbus answer that did not come or did not fit, the next request goes out at once."""
     setattr(Connection, "_distrust", lambda _self, **_how: None)  # noqa: B010 -- as above
-
-
-def no_identity_check() -> None:
-    """Whatever an MQTT payload says about its sender is believed."""
-    setattr(identity, "check", lambda _section, _sender: None)  # noqa: B010 -- as above
-
-
-def no_memory_of_commands() -> None:
-    """A command that comes again is a new one."""
-    setattr(Store, "command_outcome", lambda _self, _id: None)  # noqa: B010 -- as above
-    setattr(Downlink, "_earlier", lambda _self, _id: None)  # noqa: B010 -- as above
 
 
 def everything_is_allowed() -> None:
@@ -221,24 +209,24 @@ def act_after_the_commit() -> None:
     setattr(Contained, "write", written)  # noqa: B010 -- as above
 
 
-def believe_every_write() -> None:
+def believe_every_write(put: Put = setattr) -> None:
     """A write is confirmed when its driver took it, whatever the device shows."""
 
     async def believed(command: Command, how: Plan, writer: Writer, *_: Any) -> CommandResult:
         result = await writer.write(command)
         return result._replace(outcome=Outcome.CONFIRMED)
 
-    setattr(execution, "attempt", believed)  # noqa: B010 -- as above
+    put(execution, "attempt", believed)
 
 
-def write_once() -> None:
+def write_once(put: Put = setattr) -> None:
     """Nothing is tried again."""
     proper = attempt.plan
 
     def plan(*rest: Any, **more: Any) -> Plan:
         return proper(*rest, **more)._replace(attempts=1)
 
-    setattr(execution, "plan", plan)  # noqa: B010 -- as above
+    put(execution, "plan", plan)
 
 
 def fail_for_each() -> None:

@@ -22,6 +22,7 @@ from tests.harness.broker import HOST, Mosquitto, until
 from tests.harness.mqtt import link as other_client
 from tests.harness.proxy import Mode, Proxy, proxy
 from tests.harness.recorder import Recorder
+from tests.harness.sabotage_mqtt import no_probe
 from tests.harness.teller import PROFILE, Teller
 
 CLOCK = SystemClock()
@@ -86,7 +87,7 @@ async def test_without_the_probe_a_deaf_link_looks_well(
     tmp_path: Path, broker: Mosquitto, often: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with deaf(tmp_path, broker) as task:
-        monkeypatch.setattr(echo.Echo, "_missing", lambda _self: None)
+        no_probe(monkeypatch.setattr)
         await asyncio.wait({task}, timeout=2)
         assert not task.done()
 

@@ -217,18 +217,18 @@ async def test_repeats_are_answered_with_the_first_outcome_and_not_done_again(
     async with back(tmp_path) as one:
         assert (await one.ask("lamp-1", LEVEL, 60, id="c-1"))["outcome"] == "confirmed"
         again = await one.ask("lamp-1", LEVEL, 60, id="c-1")
-        assert (again["outcome"], again["earlier"]) == ("refused", "confirmed")
+        assert (again["outcome"], again.get("earlier")) == ("refused", "confirmed")
         other = await one.ask("lamp-2", LEVEL, 10, id="c-1")
-        assert (other["outcome"], other["earlier"]) == ("refused", "confirmed")
+        assert (other["outcome"], other.get("earlier")) == ("refused", "confirmed")
         one.lamp.go.clear()
         await one.platform.command("lamp-2", LEVEL, 30, id="c-2")
         under_way = await one.ask("lamp-2", LEVEL, 30, id="c-2")
-        assert under_way["earlier"] == "under way"
+        assert under_way.get("earlier") == "under way"
         one.lamp.go.set()
         assert (await one.answers(5))[-1]["outcome"] == "confirmed"
     async with back(tmp_path) as one:
         again = await one.ask("lamp-1", LEVEL, 60, id="c-1")
-        assert (again["outcome"], again["earlier"]) == ("refused", "confirmed")
+        assert (again["outcome"], again.get("earlier")) == ("refused", "confirmed")
         assert one.lamp.writes == []
 
 
@@ -239,7 +239,11 @@ async def test_what_was_refused_once_is_not_done_when_it_comes_again(tmp_path: P
         assert (await one.ask("lamp-1", LEVEL, 60, **wish))["outcome"] == "refused"
         one.lamp.show("lamp-1", ON, True)
         again = await one.ask("lamp-1", LEVEL, 60, **wish)
-        assert (again["outcome"], again["earlier"], one.lamp.writes) == ("refused", "refused", [])
+        assert (again["outcome"], again.get("earlier"), one.lamp.writes) == (
+            "refused",
+            "refused",
+            [],
+        )
 
 
 async def test_a_flood_is_cut_down_and_told_in_two_lines(tmp_path: Path) -> None:

@@ -13,19 +13,24 @@ import aiomqtt
 import pytest
 
 from drivers.mqtt import silence
-from drivers.mqtt.lamp import LampWatch
 from gateway.claims import Claim
-from gateway.group import Groups
 from gateway.model import SILENT, Event, Level, Outcome, Quality
 from simulators.mqtt_station import Station
 from simulators.tasmota import TasmotaLamp
 from simulators.zigbee2mqtt import Bridge
+from tests.harness import sabotage_mqtt as sabotage
 from tests.harness.broker import HOST, Mosquitto, until
 from tests.harness.street import Street, device, living, quick, running
 
 INTERVAL_S = 0.1
 TASMOTA, ZIGBEE = quick("tasmota-light"), quick("zigbee2mqtt-light")
 CHIRPSTACK, LWM2M = quick("chirpstack-lamp"), quick("lwm2m-lamp")
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next attempt comes at once."""
+    monkeypatch.setattr("gateway.attempt.BACKOFF_S", 0.01)
 
 
 @pytest.fixture
@@ -196,14 +201,7 @@ async def test_a_member_that_a_stronger_claim_holds_is_not_dimmed_with_the_other
 async def test_sabotage_with_a_message_to_all_the_held_member_is_dimmed(
     broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    proper = Groups._shared
-
-    def shared(self: Groups, *args: object) -> object:
-        with monkeypatch.context() as patched:
-            patched.setattr(self._commands, "takes", lambda _command: True)
-            return proper(self, *args)  # type: ignore[arg-type]  # handed on
-
-    monkeypatch.setattr(Groups, "_shared", shared)
+    sabotage.dim_whoever_is_held(monkeypatch.setattr)
     async with yard(broker) as (street, lamps, _listener):
         street.commands.claim("yard-1", "light.level", Claim("fire", 100, 1, 0, None))
         await until(lambda: lamps["yard-1"].bulb.level == 100 and lamps["yard-1"].bulb.on)
@@ -263,8 +261,7 @@ async def test_a_failed_lamp_is_told_of_also_when_it_reports_changes_only(
 async def test_sabotage_without_a_watch_a_failed_lamp_is_not_noticed(
     broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(LampWatch, "take", lambda *_: False)
-    monkeypatch.setattr(LampWatch, "due", lambda *_: False)
+    sabotage.no_lamp_watch(monkeypatch.setattr)
     street = Street(broker, [device("yard-1", TASMOTA)])
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(1.5):
@@ -300,7 +297,7 @@ async def test_a_device_that_is_silent_for_too_long_is_missing_until_it_speaks(
 async def test_sabotage_without_supervision_nobody_is_missed(
     broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(silence, "LOOK_S", 3600)
+    sabotage.nobody_is_missed(monkeypatch.setattr)
     street = Street(broker, [device("yard-1", TASMOTA, supervise="300ms")])
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(2):

@@ -14,10 +14,12 @@ from gateway.model import Event, EventKind, Severity
 from gateway.sinks.upstream import UpstreamSink
 from simulators.ledger import arrivals
 from simulators.platform import Platform, platform
+from tests.harness import sabotage_mqtt as sabotage
 from tests.harness.broker import HOST, Mosquitto
 from tests.harness.certificates import make
 from tests.harness.ports import free_port
 from tests.harness.site import GATEWAY, Site, running, site
+from tests.harness.teeth import Tooth, bite_within
 
 
 class Stage(NamedTuple):
@@ -91,8 +93,8 @@ async def alarms(place: Site) -> AsyncIterator[None]:
 async def everything_arrived(stage: Stage) -> None:
     """Each alarm once and in its order, repeats aside."""
     sent = [str(item.event_id) for item in stage.place.items if isinstance(item, Event)]
-    async with asyncio.timeout(10):
-        await stage.far.until(lambda far: far.items >= len(sent))
+    await stage.place.durable()
+    await until(lambda: stage.sink.lanes()[0].backlog == 0)
     assert [x["event_id"] for x in arrivals(stage.files / "platform.jsonl", 0)] == sent
 
 
@@ -100,8 +102,9 @@ async def test_a_new_certificate_is_used_at_once_and_costs_no_alarm(stage: Stage
     async with running(stage.sink):
         async with alarms(stage.place):
             await until(lambda: stage.far.items > 20)
+            seen = stage.sink._certificates._seen
             stage.install("new", "crt")  # half of it: it does not fit the old key
-            await asyncio.sleep(0.1)
+            await until(lambda: stage.sink._certificates._seen != seen)
             stage.install("new", "key")
             await until(lambda: EventKind.CERTIFICATE_RENEWED in stage.told)
             await until(lambda: "u'new'" in stage.broker.log)
@@ -143,10 +146,24 @@ async def test_a_certificate_that_is_taken_untried_cuts_the_gateway_off(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Teeth: the trial always says yes."""
-    monkeypatch.setattr("gateway.tls._accepted", lambda _made, _url: True)
+    sabotage.new_files_untried(monkeypatch.setattr)
     with pytest.raises(Refused, match="unknown ca"):
         await renewed_untried(stage)
     assert stage.far.items == 0
+
+
+@pytest.mark.parametrize(
+    "tooth",
+    [
+        Tooth(sabotage.half_a_pair, test_a_new_certificate_is_used_at_once_and_costs_no_alarm, "stage.told =="),
+        Tooth(sabotage.from_now_on, test_a_new_certificate_is_used_at_once_and_costs_no_alarm, "== sent"),
+    ],
+    ids=str,
+)  # fmt: skip
+async def test_teeth_a_renewal_that_costs_an_alarm_or_takes_half_a_pair_is_noticed(
+    stage: Stage, tooth: Tooth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bite_within(15, tooth, monkeypatch.setattr, stage=stage)
 
 
 async def renewed_untried(stage: Stage) -> None:

@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 
 from gateway.model import EventKind, Severity
-from gateway.sinks.flow import Drain
-from gateway.sinks.lane import Lane
 from gateway.sinks.upstream import UpstreamSink
 from gateway.sinks.window import Timing
 from simulators.ledger import arrivals
 from simulators.platform import Platform, platform
+from tests.harness import sabotage_mqtt as sabotage
 from tests.harness.broker import HOST, Mosquitto
 from tests.harness.ports import free_port
 from tests.harness.proxy import proxy
@@ -152,9 +151,7 @@ async def test_without_a_slot_for_alarms_they_wait_on_a_slow_line(
     broker: Mosquitto, place: Site, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Teeth: lane 0 is one of the others, and everything that is there travels at once."""
-    monkeypatch.setattr(Lane, "urgent", property(lambda _lane: False))
-    monkeypatch.setattr("gateway.sinks.courier.WEIGHTS", {0: 1, 2: 1})
-    monkeypatch.setattr("gateway.sinks.flow.FIRST", 60_000)
+    sabotage.lane_0_is_one_of_the_others(monkeypatch.setattr)
     with pytest.raises(TimeoutError):
         await slow_line(broker, place, log)
 
@@ -184,7 +181,7 @@ async def test_without_the_back_off_alarms_wait_in_the_queue_of_a_slow_platform(
     broker: Mosquitto, place: Site, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Teeth: the drain lets everything through."""
-    monkeypatch.setattr(Drain, "may", lambda *_figures: True)
+    sabotage.no_bound(monkeypatch.setattr)
     with pytest.raises(TimeoutError):
         await slow_platform(broker, place, log)
 

@@ -1,6 +1,8 @@
 """A broker that refuses single publishes, for their content or for a while."""
 
+import re
 import sqlite3
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -8,14 +10,15 @@ from pathlib import Path
 import pytest
 
 from gateway.model import EventKind, Severity
-from gateway.mqtt import Reason
 from gateway.sinks.upstream import UpstreamSink
+from gateway.sinks.window import Timing
 from simulators.ledger import arrivals
 from simulators.platform import Platform, platform
+from tests.harness import sabotage_mqtt as sabotage
 from tests.harness.broker import HOST, Mosquitto
 from tests.harness.broker import until as holds
 from tests.harness.picky import LOST, Judge, picky
-from tests.harness.site import GATEWAY, Site, running, site
+from tests.harness.site import FAST, GATEWAY, Site, running, site
 
 QUOTA, INVALID = 0x97, 0x99
 
@@ -28,7 +31,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Site]:
 
 @asynccontextmanager
 async def behind(
-    tmp_path: Path, place: Site, judge: Judge, ack: str = "platform"
+    tmp_path: Path, place: Site, judge: Judge, ack: str = "platform", timing: Timing = FAST
 ) -> AsyncIterator[tuple[UpstreamSink, Platform]]:
     log = tmp_path / "platform.jsonl"
     async with (
@@ -37,7 +40,7 @@ async def behind(
         platform(HOST, broker.port, GATEWAY, log=log) as far,
     ):
         await holds(lambda: far.connected)
-        sink = place.sink(f"mqtt://{HOST}:{port}", ack=ack)
+        sink = place.sink(f"mqtt://{HOST}:{port}", timing, ack=ack)
         async with running(sink):
             yield sink, far
 
@@ -64,7 +67,8 @@ async def test_a_single_message_that_the_broker_never_takes_is_found_and_put_asi
     place.events(50, Severity.OPERATIONAL)
     await place.durable()
     async with behind(tmp_path, place, judge) as (sink, far):
-        await holds(lambda: far.items == 648 and delivered(place, sink, 0))
+        await holds(lambda: delivered(place, sink, 0) and delivered(place, sink, 1))
+        assert far.items == 648
         assert [lane.dead for lane in sink.lanes()] == [2, 0]
         assert [lane.parked for lane in sink.lanes()] == ["", ""]
     numbers = [x["attributes"]["number"] for x in arrivals(tmp_path / "platform.jsonl", 0)]
@@ -92,7 +96,7 @@ async def test_without_a_look_at_the_reason_what_nobody_heard_would_be_lost(
     tmp_path: Path, place: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Teeth: PUBACK 0x10, no subscriber, counts as delivery."""
-    monkeypatch.setattr(Reason, "ok", property(lambda _reason: True))
+    sabotage.any_answer_is_delivery(monkeypatch.setattr)
     async with Mosquitto(tmp_path / "broker") as broker:
         sink = place.sink(broker.url, ack="broker")
         place.events(10)
@@ -127,6 +131,31 @@ async def test_a_quota_that_is_exceeded_for_a_while_parks_the_lane_and_loses_not
     for lane in (0, 1):
         numbers = [x["attributes"]["number"] for x in arrivals(tmp_path / "platform.jsonl", lane)]
         assert numbers == list(range(30))
+
+
+async def test_the_books_have_each_byte_that_was_written_to_the_line(
+    tmp_path: Path, place: Site
+) -> None:
+    """Of PUBLISH packets, what was refused and sent again too."""
+    written: Counter[int] = Counter()
+    refused: Counter[int] = Counter()
+
+    def judge(packet: bytes) -> int:
+        found = re.search(rb"/up/([0-3])", packet)
+        if found is None:
+            return 0
+        written[int(found[1])] += len(packet)
+        refused[int(found[1])] += 1
+        return QUOTA if refused[int(found[1])] <= 2 else 0
+
+    place.events(100)
+    place.events(40, Severity.OPERATIONAL)
+    await place.durable()
+    patient = FAST._replace(ack_timeout_s=600)  # nothing is under way at the end
+    async with behind(tmp_path, place, judge, timing=patient) as (sink, _far):
+        await holds(lambda: delivered(place, sink, 0) and delivered(place, sink, 1))
+        books = {lane.lane: sum(lane.bytes_by_day.values()) for lane in sink.lanes()}
+    assert books == written
 
 
 async def test_a_lost_answer_of_the_broker_sends_the_batch_again_and_nothing_twice(
