@@ -58,6 +58,7 @@ from gateway.snapshot import (
     StorePart,
     StrangerPart,
 )
+from gateway.spare import Spare
 from gateway.state import State
 from gateway.status import Alarm, Lane, readings, snapshot, store_part
 from gateway.store.store import Store
@@ -150,7 +151,8 @@ class App:
         self.wall = Wall(self.clock, self.decider, self.bus, self.moments)
         self.retiring = Retiring(self.journal, self.clock, config.store.group_commit + 1, self.tell)
         self.reload = Reload(self)
-        self.metrics = Metrics(lambda: self.config.metrics, lambda: snapshot(self))
+        self.spare = Spare()
+        self.metrics = Metrics(lambda: self.config.metrics, lambda: snapshot(self), self.spare)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Raises AlreadyRunning or StateRefused before anything is started.
@@ -183,7 +185,7 @@ class App:
         try:
             handlers = audited(self._handlers(), self.audit)
             access = control.Access(LOOKS, self.reload.operators)
-            async with control.serve(self.config.state_dir, handlers, access):
+            async with control.serve(self.config.state_dir, handlers, access, self.spare):
                 await self._run_core(stop)
             await asyncio.to_thread(self.mode.end)
         finally:
@@ -206,6 +208,7 @@ class App:
                 core.create_task(self.watchdog.run(), name="watchdog"),
                 core.create_task(self.metrics.run(), name="metrics"),
                 core.create_task(self.losses.run(), name="losses"),
+                core.create_task(self.spare.run(), name="spare"),
                 core.create_task(Pulse(self, self.bus).run(), name="pulse"),
             ]
             await asyncio.sleep(0)  # now they run: rules may hold something from before the restart

@@ -22,6 +22,8 @@ from typing import NamedTuple
 import orjson
 
 from gateway.ask import NAME, Peer, abstract, address_of, peer_of
+from gateway.door import open_doors
+from gateway.spare import Spare
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +53,16 @@ class Access(NamedTuple):
 
 @asynccontextmanager
 async def serve(
-    directory: Path, handlers: Mapping[str, Handler], access: Access | None = None
+    directory: Path,
+    handlers: Mapping[str, Handler],
+    access: Access | None = None,
+    spare: Spare | None = None,
 ) -> AsyncIterator[None]:
     """Listen on `directory`/control.sock for the time of the block, and on a socket without a file.
 
     The latter is there when the storage device fails: only for root and the daemon's own user.
-    Without `access` whoever can open the socket may do everything.
+    Without `access` whoever can open the socket may do everything. `spare`: for those who ask when no
+    file descriptor is left.
     """
     path = directory / NAME
     doors: list[tuple[socket.socket, _Server]] = []
@@ -67,15 +73,11 @@ async def serve(
         log.warning("%s: %s; only root and our own user may ask", path, error, extra=extra)
     with suppress(OSError):  # somebody has taken the name
         doors.append((_bind_abstract(directory), _Server(handlers, access, owners=True)))
-    listeners = [
-        await asyncio.start_unix_server(server.connected, sock=sock, limit=MAX_REQUEST)
-        for sock, server in doors
-    ]
+    open_to = [(sock, server.connected) for sock, server in doors]
     try:
-        yield
+        async with open_doors(open_to, spare or Spare(), limit=MAX_REQUEST):
+            yield
     finally:
-        for listener in listeners:
-            listener.close()
         async with asyncio.timeout(CLOSE_S):
             for _, server in doors:
                 await server.close()

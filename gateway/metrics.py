@@ -1,19 +1,23 @@
 """Figures for Prometheus: over HTTP on loopback, or as a file for the node exporter's collector."""
 
 import asyncio
+import errno
 import logging
 import os
+import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BeforeValidator, model_validator
 
+from gateway.door import open_doors
 from gateway.endpoint import is_loopback
 from gateway.openmetrics import exposition
 from gateway.settings import FilePath, Section, wrong
 from gateway.snapshot import Snapshot
+from gateway.spare import Spare
 from gateway.words.text import fault
 
 log = logging.getLogger(__name__)
@@ -24,6 +28,7 @@ DEADLINE_S = 2.0
 TEXTFILE_S = 15.0  # Prometheus' usual interval
 LOOK_S = 1.0  # at whether the section has changed
 CONTENT = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+ABSENT = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}  # a machine without IPv6
 COMPONENT = {"component": "metrics"}
 
 
@@ -55,9 +60,12 @@ class Metrics:
     """`section` tells what is configured now, `look` gives a snapshot."""
 
     def __init__(
-        self, section: Callable[[], MetricsSection | None], look: Callable[[], Snapshot]
+        self,
+        section: Callable[[], MetricsSection | None],
+        look: Callable[[], Snapshot],
+        spare: Spare | None = None,
     ) -> None:
-        self._section, self._look = section, look
+        self._section, self._look, self._spare = section, look, spare or Spare()
         self._lives: set[asyncio.Timeout] = set()  # one for each open connection
 
     async def run(self) -> None:
@@ -67,8 +75,8 @@ class Metrics:
             try:
                 async with self._serving(section):
                     await self._until_another(section)
-            except OSError as error:
-                log.warning("not served: %s", error, extra=COMPONENT)
+            except* OSError as group:
+                log.warning("not served: %s", group.exceptions[0], extra=COMPONENT)
                 await asyncio.sleep(TEXTFILE_S)
 
     @asynccontextmanager
@@ -77,11 +85,12 @@ class Metrics:
             yield
             return
         host, port = section.listen
-        server = await asyncio.start_server(self._connected, host, port, limit=MAX_REQUEST)
+        listeners = await asyncio.to_thread(_bind, host, port)
+        doors = [(listener, self._connected) for listener in listeners]
         try:
-            yield
+            async with open_doors(doors, self._spare, limit=MAX_REQUEST):
+                yield
         finally:
-            server.close()
             for life in self._lives:
                 life.reschedule(0)
 
@@ -126,6 +135,23 @@ class Metrics:
         text = await self._text()
         whole = _answer("200 OK", text, CONTENT)
         return whole if method == b"GET" else whole[: -len(text)]
+
+
+def _bind(host: str, port: int) -> list[socket.socket]:
+    """On every address that the name has here. Raises OSError."""
+    with ExitStack() as opened:
+        listeners: list[socket.socket] = []
+        for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            try:
+                listener = socket.create_server(address[:2], family=family)
+            except OSError as error:
+                if listeners and error.errno in ABSENT:
+                    continue
+                raise
+            listeners.append(opened.enter_context(listener))
+            listener.settimeout(0)
+        opened.pop_all()
+    return listeners
 
 
 def _answer(status: str, body: bytes, kind: str = "text/plain; charset=utf-8") -> bytes:

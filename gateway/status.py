@@ -29,6 +29,7 @@ from gateway.snapshot import (
     Snapshot,
     StorePart,
 )
+from gateway.spare import Spare
 from gateway.state import Reading, State
 from gateway.store.settings import StoreSettings
 from gateway.store.stats import StoreStats
@@ -97,6 +98,8 @@ class Sources(Protocol):
     @property
     def lag(self) -> Lag: ...
     @property
+    def spare(self) -> Spare: ...
+    @property
     def clock(self) -> Clock: ...
     @property
     def state(self) -> State: ...
@@ -137,7 +140,8 @@ def snapshot(source: Sources) -> Snapshot:
         "version": RELEASE, "pid": os.getpid(), "loop": source.loop_name,
         "loop_lag_ms": {"p99": source.lag.p99_ms(), "worst": source.lag.worst_ms()},
         "uptime_s": (now_ns - source.started_ns) / 1e9,
-        "health": health(devices, links, sinks, store, source.safe_mode, audit["failing"], notices, config["note"]),
+        "health": health(devices, links, sinks, store, source.safe_mode, audit["failing"], notices, config["note"],
+                         source.spare.reason),
         "clock": {
             "ok": source.clock.ok, "boot": source.clock.boot,
             "time": datetime.fromtimestamp(source.clock.time_ns() / 1e9, UTC).isoformat(timespec="seconds"),
@@ -170,10 +174,12 @@ def health(
     audit: str = "",
     notices: NotificationsPart | None = None,
     config: str = "",
+    files: str = "",
 ) -> HealthPart:
     """One word and why. Critical: nothing can be kept, or nothing can be heard."""
     critical = [safe_mode] if safe_mode else []
     degraded: list[str] = [text("health.audit", why=audit)] if audit else []
+    degraded += [text("health.files", why=files)] if files else []
     degraded += [text("health.config", why=config)] if config else []
     degraded += [text("health.log", why=lost().failing)] if lost().failing else []
     if store["state"] != "ok":

@@ -1,15 +1,19 @@
 """Sabotages of what keeps a gateway up: its log, its reload, its clock."""
 
+import asyncio
 import logging
 import os
+import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from drivers.mqtt import driver
-from gateway import app, log_writer, plan, reload, supervise
+from gateway import app, control, log_writer, plan, reload, supervise
 from gateway.clock import SystemClock
 from gateway.config import Config, load_config
+from gateway.door import Connected
 from gateway.errors import Problem
 from gateway.log_writer import FD, LineWriter
 from gateway.model import Item
@@ -17,7 +21,10 @@ from gateway.plan import Change, Plan
 from gateway.reload import Reload
 from gateway.sinks import encode
 from gateway.snapshot import ReloadAnswer
+from gateway.spare import Spare
 from tests.harness import steered
+
+Doors = Sequence[tuple[socket.socket, Connected]]
 
 
 def log_at_once() -> None:
@@ -112,7 +119,24 @@ def no_place() -> None:
     setattr(Reload, "_refused", refused)  # noqa: B010 -- as above
 
 
+def loop_server() -> None:
+    """Who asks is let in by the event loop's own server."""
+
+    @asynccontextmanager
+    async def open_doors(doors: Doors, _spare: Spare, *, limit: int) -> AsyncIterator[None]:
+        servers = [
+            await asyncio.start_unix_server(connected, sock=listener, limit=limit)
+            for listener, connected in doors
+        ]
+        yield
+        for server in servers:
+            server.close()
+
+    setattr(control, "open_doors", open_doors)  # noqa: B010 -- as above
+
+
 SABOTAGES = {
+    "loop_server": loop_server,
     "end_before_the_check": end_before_the_check,
     "reload_as_at_a_start": reload_as_at_a_start,
     "no_place": no_place,

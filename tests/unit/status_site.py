@@ -9,6 +9,7 @@ from gateway.model import EMPTY, Quality, Sample, Severity, Value
 from gateway.own import own_device
 from gateway.profile import Profile
 from gateway.snapshot import AuditPart, ConfigPart, NotificationsPart, StorePart
+from gateway.spare import Spare
 from gateway.state import State
 from gateway.status import Alarm, Lane
 from tests.harness.clock import FakeClock
@@ -46,6 +47,7 @@ class Site:
         self.clock.advance(1000)
         self.started_ns = self.clock.boottime_ns()
         self.lag = Lag()
+        self.spare = Spare()
         self.devices: dict[str, Device] = {}
         self.own = OWN
         self.drivers: dict[str, Link] = {}

@@ -2,6 +2,7 @@
 
 TEXTS: dict[str, str | tuple[str, str]] = {
     "health.audit": "audit log: {why}",
+    "health.files": "no file descriptor is left: {why}: nothing new can be opened",
     "health.log": "log: {why}: lines are lost",
     "health.config": "configuration: {why}",
     "health.storage": "storage: {why}",

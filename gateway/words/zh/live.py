@@ -2,6 +2,7 @@
 
 TEXTS: dict[str, str | tuple[str, str]] = {
     "health.audit": "审计日志：{why}",
+    "health.files": "檔案描述符已用盡：{why}：無法開啟新的連線或檔案",
     "health.log": "日誌：{why}：有行遺失",
     "health.config": "配置：{why}",
     "health.storage": "存储：{why}",
