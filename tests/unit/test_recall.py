@@ -112,10 +112,10 @@ async def test_what_waits_for_data_after_a_restart_is_told_once_and_shown_until_
     await told_once()
 
 
-async def test_teeth_that_it_was_told_is_not_kept_is_noticed(
+async def test_teeth_an_alarm_that_waits_unseen_is_noticed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("rules.restart.TOLD", -2)
+    monkeypatch.setattr("rules.standing.TOLD", -2)
     with pytest.raises(AssertionError):
         await told_once()
 
