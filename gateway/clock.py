@@ -1,6 +1,5 @@
 """The only place that asks the machine what time it is."""
 
-import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -105,6 +104,8 @@ class LastGood:
 
 
 def _synchronized() -> bool:
+    import subprocess  # noqa: PLC0415 -- commands that have no clock to ask start without it
+
     command = ["timedatectl", "show", "-p", "NTPSynchronized", "--value"]
     try:
         done = subprocess.run(command, capture_output=True, timeout=5, check=False)  # noqa: S603 -- a fixed command

@@ -13,7 +13,6 @@ from contextlib import suppress
 
 import uvloop
 
-from gateway.app import App
 from gateway.cli.live import config_path
 from gateway.cli.main import ALREADY_RUNNING, CONFIG, STATE_REFUSED
 from gateway.cli.say import show
@@ -84,6 +83,8 @@ def _share_memory() -> None:
 
 
 async def _main(config: Config, loop_name: str) -> None:
+    from gateway.app import App  # noqa: PLC0415 -- a faulty configuration is told without it
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,31 +1,15 @@
 """`gateway devices`: who is configured and how they are, what they show, and who is not configured."""
 
 import argparse
-import re
 import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import NamedTuple, cast
+from typing import cast
 
 import orjson
 
-from drivers.mqtt.guess import guess, guess_topic
-from drivers.mqtt.settings import TOPIC_ID
 from gateway.cli import hearing_page
 from gateway.cli.live import Daemon, with_daemon
 from gateway.cli.main import USAGE
-from gateway.document import load, mapping_at
-from gateway.errors import ConfigError
-from gateway.profile import Profile, find, load_profile, names
 from gateway.snapshot import DeviceReadings, Snapshot, StrangerPart
-
-
-class Stranger(NamedTuple):
-    """Somebody unknown, the profile that fits, and the lines that make a device of it."""
-
-    part: StrangerPart
-    profile: str | None
-    snippet: str | None  # None: no profile fits, or its name cannot be a topic id
 
 
 def devices(options: argparse.Namespace) -> int:
@@ -74,6 +58,8 @@ def _values(daemon: Daemon, options: argparse.Namespace, device: str | None = No
 
 
 def _unknown(daemon: Daemon, options: argparse.Namespace) -> int:
+    from gateway.cli.strangers import introduced  # noqa: PLC0415 -- profiles and a driver, only here
+
     parts = cast("list[StrangerPart]", daemon.ask(verb="unknown"))
     found = list(introduced(parts, daemon.config))
     if options.json:
@@ -91,44 +77,3 @@ def _unknown(daemon: Daemon, options: argparse.Namespace) -> int:
 def _json(answer: object) -> int:
     print(orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode())
     return 0
-
-
-def introduced(parts: Sequence[StrangerPart], config: Path) -> Iterator[Stranger]:
-    """With a guess each, from the profiles that this configuration can use."""
-    value = mapping_at(load(config).value)
-    listed = value.get("profiles")
-    folders = [config.parent / str(x) for x in listed] if isinstance(listed, list) else []
-    profiles = list(_mqtt_profiles(folders))
-    taken = set(mapping_at(value.get("devices")))
-    for part in parts:
-        other = guess_topic(part["topic"], part["name"], part["keys"], profiles)
-        profile = other.profile if other is not None else guess(part["keys"], profiles)
-        if profile is None or not TOPIC_ID.fullmatch(part["name"]):
-            yield Stranger(part, profile.profile if profile else None, None)
-            continue
-        name = _free_id(part["name"], taken)
-        taken.add(name)
-        keys = f'profile: {profile.profile}, link: {part["link"]}, topic_id: "{part["name"]}"'
-        if other is not None and other.captures:
-            keys += f", captures: {orjson.dumps(other.captures).decode()}"  # JSON is YAML
-        yield Stranger(part, profile.profile, f"{name}: {{{keys}}}")
-
-
-def _mqtt_profiles(folders: Sequence[Path]) -> Iterator[Profile]:
-    """Those that can be read: a faulty file is for `gateway check` to tell of."""
-    for name in names(folders):
-        path = find(name, folders)
-        try:
-            profile = load_profile(path)[0] if path is not None else None
-        except ConfigError:
-            continue
-        if profile is not None and profile.protocol == "mqtt":
-            yield profile
-
-
-def _free_id(name: str, taken: set[str]) -> str:
-    """A device id like `name` that nobody has."""
-    base = re.sub(r"[^a-z0-9-]", "-", name.lower()).strip("-")[:56] or "device"
-    return next(
-        x for x in (base, *(f"{base}-{n}" for n in range(2, len(taken) + 3))) if x not in taken
-    )

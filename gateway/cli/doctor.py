@@ -11,8 +11,6 @@ import orjson
 from gateway.cli.doctor_files import configuration, files
 from gateway.cli.doctor_host import FAIL, WARN, Finding, Host, user_named, user_of_service
 from gateway.cli.doctor_machine import machine
-from gateway.cli.doctor_peers import peers
-from gateway.cli.doctor_ports import ports
 from gateway.cli.live import config_path
 from gateway.cli.main import USAGE
 
@@ -50,6 +48,9 @@ def findings(options: argparse.Namespace, host: Host) -> Iterator[Finding]:
     yield from files(host, path, config)
     yield from machine(host, config)
     if config is not None:
+        from gateway.cli.doctor_peers import peers  # noqa: PLC0415 -- MQTT client, for what is configured
+        from gateway.cli.doctor_ports import ports  # noqa: PLC0415 -- as above
+
         yield from ports(host, config)
         yield from peers(config)
 

@@ -17,7 +17,6 @@ from gateway.cli.live import config_path
 from gateway.cli.main import CONFIG, STATE_REFUSED, USAGE
 from gateway.cli.moment import moment_ns, seconds
 from gateway.cli.say import refuse
-from gateway.config import load_config
 from gateway.document import load, mapping_at, suggest
 from gateway.errors import ConfigError, LinkDown, Refused, StoreFailed
 from gateway.statedir import state_dir_of
@@ -104,6 +103,8 @@ def _known(directory: Path, query: Query) -> None:
 
 def _from_influx(config: Path, query: Query) -> History:
     """Numbers only, without the rise of counters. Raises ConfigError, LinkDown and Refused too."""
+    from gateway.config import load_config  # noqa: PLC0415 -- 100 ms that the journal does not need
+
     whole = load_config(config)
     if whole.influxdb is None:
         raise ValueError(f"{config} has no influxdb section: leave --from out")

@@ -1,11 +1,9 @@
 """What `gateway probe ble` prints."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
-from rich.table import Table
-from rich.text import Text
 
 from drivers.ble.bthome_objects import OBJECTS
 from drivers.ble.characteristic import DIALECT
@@ -14,6 +12,9 @@ from drivers.ble.place import is_life
 from drivers.ble.survey import Key, Profiles, Sender, Survey
 from gateway.model import Value
 from gateway.profile import Profile
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 WIDE = 200  # characters of a line, where no terminal says how many it has
 FILL_IN = "FILL-IN"  # no profile has this name: `gateway check` lists those there are
@@ -71,8 +72,11 @@ def rows(
     return found
 
 
-def table(shown: Sequence[Row], forgotten: int) -> Table:
+def table(shown: Sequence[Row], forgotten: int) -> "Table":
     """Texts of senders are shown as they are, never read as markup."""
+    from rich.table import Table  # noqa: PLC0415 -- 60 ms that `--json` does not need
+    from rich.text import Text  # noqa: PLC0415 -- as above
+
     title = f"{len(shown)} in the air" + (
         f", {forgotten} receptions crowded out" if forgotten else ""
     )

@@ -51,7 +51,7 @@ PROFILES = {
 
 def complete(found: Mapping[str, Page]) -> Iterator[str]:
     page = found["docs/configuration.md"]
-    later = sections.NOT_YET.union(driver.NOT_YET, *(spec.not_yet for spec in SPECS.values()))
+    later = driver.NOT_YET.union(*(spec.not_yet for spec in SPECS.values()))
     yield from _tables(page, CONFIGURATION)
     yield from _mentioned(page, {*later, *keys(driver.Poll, sections.Location)})
     page = found["docs/profiles.md"]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.cli import COMMANDS
 from gateway import control
 from gateway.ask import NAME
 from gateway.cli import live
@@ -308,3 +309,54 @@ def test_the_configuration_is_the_one_here_or_the_one_of_the_machine(
     assert live.config_path(given) == Path("x.yaml")
     config.unlink()
     assert live.config_path(nothing) == Path("/etc/gateway/gateway.yaml")
+
+
+# -- how they start -----------------------------------------------------------------------------
+
+HEAVY = {"pydantic", "asyncio", "rich", "pymodbus", "aiomqtt", "bleak", "uvloop", "aiohttp"}
+
+
+def leaves(parser: argparse.ArgumentParser, name: str = "") -> dict[str, argparse.ArgumentParser]:
+    """Every command that does something, by its words."""
+    works = [a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    if not works:
+        return {name: parser}
+    return {k: v for n, p in works[0].items() for k, v in leaves(p, f"{name} {n}".strip()).items()}
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["status --json", "devices --json", "alarms --json", "ack x", "command a b 1", "notify a b", "tail", "log", "reload",
+     "store info --json", "audit list", "config history", "config diff", "config desired"],
+)  # fmt: skip
+def test_a_command_that_asks_or_looks_starts_without_what_only_the_daemon_needs(
+    command: str, config: Path
+) -> None:
+    code = (
+        "import sys; from gateway.cli.main import main\n"
+        f"main({command.split()!r} + ['-c', {str(config)!r}])\n"
+        f"print(sorted({HEAVY!r}.union(['gateway.config']).intersection(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+def test_a_configuration_is_checked_without_an_event_loop_and_drivers_that_no_link_uses(
+    config: Path,
+) -> None:
+    code = (
+        "import sys; from gateway.cli.main import main\n"
+        f"main(['check', {str(config)!r}])\n"
+        f"print(sorted(({HEAVY!r} - {{'pydantic'}}).union(['drivers.mqtt', 'drivers.ble']).intersection(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+def test_the_benchmark_starts_every_command() -> None:
+    measured = [build_parser().parse_args(x.split()) for x in COMMANDS if not x.startswith("--")]
+    assert len({(one.run, getattr(one, "work", "")) for one in measured}) >= 40
+    assert all(
+        any(x == name or x.startswith(f"{name} ") for x in COMMANDS)
+        for name in leaves(build_parser())
+    )

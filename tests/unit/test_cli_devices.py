@@ -9,8 +9,8 @@ import pytest
 
 from gateway import control
 from gateway.cli import hearing_page
-from gateway.cli.devices import introduced
 from gateway.cli.main import main
+from gateway.cli.strangers import introduced
 from gateway.config import load_config
 from gateway.health import DeviceHealth
 from gateway.rekey import rekeying

@@ -8,7 +8,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from pydantic import ValidationError
 
 from gateway.health import DeviceHealth
-from gateway.metrics import MAX_CONNECTIONS, Metrics, MetricsSection
+from gateway.metrics import MAX_CONNECTIONS, Metrics
+from gateway.metrics_section import MetricsSection
 from gateway.openmetrics import MOST_DEVICES, exposition
 from gateway.status import snapshot
 from tests.harness.broker import until
