@@ -1,4 +1,4 @@
-"""`gateway history DEVICE POINT`: what a point showed, from the journal or from InfluxDB."""
+"""`gateway history`: what a point showed, from the journal or from InfluxDB; or many points."""
 
 import argparse
 import csv
@@ -6,11 +6,13 @@ import sqlite3
 import sys
 import time
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import orjson
 
+from gateway.cli.history_many import default_step, show, wide
 from gateway.cli.history_page import curve, table
 from gateway.cli.influx_api import Api, identifier, literal
 from gateway.cli.live import config_path
@@ -24,9 +26,6 @@ from gateway.store.history import SECOND, Historian, History, HistoryRow, Query
 from gateway.store.readonly import core
 from gateway.store.window import WINDOW_NS, WINDOW_S
 
-# Steps that divide a day. About 300 points fill a wide terminal.
-STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400)  # fmt: skip
-POINTS = 300
 COLUMNS = ("time", "t_ns", *HistoryRow._fields[1:])
 
 
@@ -36,11 +35,7 @@ def run(options: argparse.Namespace) -> int:
     """
     config = config_path(options)
     try:
-        query = _query(options)
-        if options.source == "influx":
-            return _show(_from_influx(config, query), query, config, options)
-        found = _read(config, query, options.step)
-        return _show(found, query, config, options)
+        return _many(config, options) if options.point is None else _one(config, options)
     except ValueError as error:
         print(error, file=sys.stderr)
         return USAGE
@@ -55,21 +50,46 @@ def run(options: argparse.Namespace) -> int:
         return STATE_REFUSED
 
 
-def _query(options: argparse.Namespace) -> Query:
-    now = time.time_ns()
+def _range(options: argparse.Namespace, now: int) -> tuple[int, int]:
     since, until = moment_ns(options.since, now), moment_ns(options.until, now)
     if until <= since:
         raise ValueError("the range is empty: --until must be later than --since")
+    return since, until
+
+
+def _one(config: Path, options: argparse.Namespace) -> int:
+    query = _query(options)
+    if options.source == "influx":
+        return _show(_from_influx(config, query), query, config, options)
+    return _show(_read(config, query, options.step), query, config, options)
+
+
+def _many(config: Path, options: argparse.Namespace) -> int:
+    """All points of a device, or of every device."""
+    if options.source == "influx":
+        raise ValueError(
+            "InfluxDB is asked for one point: gateway history DEVICE POINT --from influx"
+        )
+    directory = state_dir_of(config)
+    now = time.time_ns()
+    since, until = _range(options, now)
+    known = _points(directory)
+    if options.device is not None:
+        _known_device(known, options.device)
+    step_s = seconds(options.step) if options.step else None
+    count = len(known[options.device] if options.device else list(chain(*known.values())))
+    query = wide(options.device, since, until, step_s, now, points=max(1, count))
+    return show(*Historian(directory).read_wide(query), query, _zone(config), options)
+
+
+def _query(options: argparse.Namespace) -> Query:
+    now = time.time_ns()
+    since, until = _range(options, now)
     step_s = seconds(options.step) if options.step else default_step((until - since) / SECOND)
     coarse = step_s % WINDOW_S == 0
     if coarse:
         since -= since % WINDOW_NS
     return Query(options.device, options.point, since, until, step_s, now, coarse)
-
-
-def default_step(range_s: float) -> int:
-    """Seconds, for a range without --step."""
-    return next((step for step in STEPS if range_s / step <= POINTS), STEPS[-1])
 
 
 def _read(config: Path, query: Query, step: str | None) -> History:
@@ -87,15 +107,25 @@ def _read(config: Path, query: Query, step: str | None) -> History:
     raise AssertionError("unreachable")
 
 
-def _known(directory: Path, query: Query) -> None:
-    """Raises ValueError if the journal has never seen this point."""
+def _points(directory: Path) -> dict[str, list[str]]:
+    """What the journal has seen: points by device."""
+    known: dict[str, list[str]] = {}
     with core(directory) as db:
-        known: dict[str, list[str]] = {}
         for device, point in db.execute("SELECT device, point FROM point"):
             known.setdefault(device, []).append(point)
-    if query.device not in known:
-        what = f"the journal has nothing of the device '{query.device}'"
-        raise ValueError(f"{what}: {suggest(query.device, known)}")
+    return known
+
+
+def _known_device(known: dict[str, list[str]], device: str) -> None:
+    if device not in known:
+        what = f"the journal has nothing of the device '{device}'"
+        raise ValueError(f"{what}: {suggest(device, known)}")
+
+
+def _known(directory: Path, query: Query) -> None:
+    """Raises ValueError if the journal has never seen this point."""
+    known = _points(directory)
+    _known_device(known, query.device)
     if query.point not in known[query.device]:
         what = f"the journal has no point '{query.point}' of {query.device}"
         raise ValueError(f"{what}: {suggest(query.point, known[query.device])}")

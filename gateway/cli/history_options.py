@@ -5,12 +5,13 @@ from typing import Any
 
 
 def add(commands: Any, command: Callable[..., Any], config_option: Callable[..., None]) -> None:
-    text = "Show what a point showed: a curve in the terminal, a table, CSV or JSON."
+    text = "Show what a point showed, or many: a curve in the terminal, a table, CSV or JSON."
     example = "gateway history meter-1 elec.power.total --since 24h"
     history = command(commands, "history", "history:run", text, example)
     config_option(history)
-    history.add_argument("device", metavar="DEVICE")
-    history.add_argument("point", metavar="POINT")
+    history.add_argument("device", metavar="DEVICE", nargs="?", help="without it: all devices")
+    text = "without it: all points, of rollups"
+    history.add_argument("point", metavar="POINT", nargs="?", help=text)
     moment = "ISO 8601 (UTC unless it says otherwise), or 2h: so long ago"
     history.add_argument("--since", metavar="TIME", default="24h", help=f"default 24h; {moment}")
     history.add_argument(

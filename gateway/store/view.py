@@ -7,7 +7,14 @@ from pathlib import Path
 from gateway.store.aggregate import read
 from gateway.store.chunks import ChunkFiles
 from gateway.store.readings import Reading
-from gateway.store.rollup_table import boot_offsets, chunks_of, last_before, mark, newest_hour
+from gateway.store.rollup_table import (
+    boot_offsets,
+    chunks_of,
+    last_before,
+    mark,
+    newest_hour,
+    next_windows,
+)
 from gateway.store.window import (
     HOUR_S,
     WINDOW_NS,
@@ -153,7 +160,7 @@ class View:
         return self._cache[first]
 
     def _find_pending(self, start: int) -> dict[int, list[int]]:
-        """Windows by the chunks that their rows may lack."""
+        """Windows by the chunks that their rows may lack; with them those whose rise begins there."""
         found: dict[int, list[int]] = {}
         for heads in self._files.heads(start):
             for head in heads:
@@ -164,4 +171,8 @@ class View:
                     windows = {window_of(at) for at in times if at is not None}
                 for t in windows:
                     found.setdefault(t, []).append(head.first)
+        counting = [self._pid] if self.counter and self._pid is not None else []
+        for t in list(found):
+            for later in next_windows(self._core, t, counting):
+                found.setdefault(later, [])
         return found

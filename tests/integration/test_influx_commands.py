@@ -98,7 +98,38 @@ async def test_history_shows_a_curve_a_table_csv_and_json_of_the_same_values(
     assert len(lines) in {6, 7}
 
 
+async def test_history_without_a_point_shows_each_point_of_a_device_or_of_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = configured(tmp_path)
+    described = infos(await asyncio.to_thread(load_config, config))
+    async with site(tmp_path / "state", described) as one:
+        made = await fill(one)
+        assert await cli(config, "history", "meter-1", "--since", "26h", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["source"], found["step_s"]) == ("5m", 600)
+    series = {one["point"]: one for one in found["series"]}
+    assert {name: one["counter"] for name, one in series.items()} == {POWER: False, ENERGY: True}
+    for one in series.values():
+        assert sum(row["n"] for row in one["rows"]) >= len(made) - 6
+        assert (one["rows"][-1]["rise"] is None) is not one["counter"]
+    assert await cli(config, "history", "--since", "26h", "--csv") == 0
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    of_power = [row for row in rows if row["point"] == POWER]
+    assert sum(int(row["n"]) for row in of_power) == sum(row["n"] for row in series[POWER]["rows"])
+    assert await cli(config, "history", "meter-1") == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split() == ["device", "and", "point", "n", "min", "max", "mean", "last", "rise"]
+    assert [line.split()[:2] for line in lines] == [["meter-1", ENERGY], ["meter-1", POWER]]
+    assert await cli(config, "history", "--step", "1h", "--table") == 0
+    assert "+08:00" in capsys.readouterr().out
+
+
 WRONG = [
+    ("meter-7", 64, "the journal has nothing of the device 'meter-7': did you mean 'meter-1'?"),
+    ("meter-1 --step 1m", 64, "only rollups of 300 s can be read: use a step of 300 s"),
+    ("meter-1 --from influx", 64, "InfluxDB is asked for one point"),
+    ("--since 2020-01-01 --until 2020-01-02", 1, "all devices: no values in this time"),
     ("meter-1 elec.power.totl", 64, "did you mean 'elec.power.total'?"),
     (f"meter-7 {POWER}", 64, "the journal has nothing of the device 'meter-7': did you mean 'meter-1'?"),
     (f"meter-1 {POWER} --step 5", 64, "'5' is no step"),
