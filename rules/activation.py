@@ -67,12 +67,12 @@ def _wait(state: State, rank: int, phase: Phase, due: int) -> None:
 
 def raise_(state: State, rank: int, now: int, outputs: list[Output]) -> list[int]:
     """`for` is over: the alarm is raised, then the steps begin."""
-    instance = state.rules.instances[rank]
+    instance, again = state.rules.instances[rank], rank in state.latched
     concerned = become(state, rank, Phase.ACTIVE, now)
     if instance.rule.severity is not None:
         alarming.begun(state, rank, now, outputs)
     if not out(state, rank):
-        activate(state, rank, now, outputs)
+        activate(state, rank, now, outputs, again=again)
     return concerned
 
 
@@ -111,11 +111,15 @@ def become(state: State, rank: int, phase: Phase, since: int = 0) -> list[int]:
 
 
 def over(state: State, rank: int, reason: str, now: int, outputs: list[Output]) -> None:
-    """The end of an activation: what is under way stops, what is held is given back."""
+    """The end of an activation: what is under way stops, what is held is given back. If it was limited
+    there is nothing to end, and what the end before it has begun goes on.
+    """
     instance = state.rules.instances[rank]
     if instance.rule.severity is not None:
         alarming.told_end(state, rank, reason, outputs)
-    stop(state, rank, outputs)
-    # Of an activation that was limited nothing was done that could end.
-    if instance.on_clear and rank not in state.limited and not out(state, rank):
+    idle, run = rank in state.idle, state.runs.get(rank)
+    state.idle.discard(rank)
+    if not idle or run is None or not run.after or rank in state.claimed:
+        stop(state, rank, outputs)
+    if instance.on_clear and not idle and not out(state, rank):
         run_steps(state, rank, instance.on_clear, now, outputs, after=True)

@@ -227,6 +227,7 @@ def in_service(
     """Back in service: what it would have done it does now. Who is to hear of it does by `hush`."""
     one, instance = incident(state, rank), state.rules.instances[rank]
     if standing(state, rank) and instance.do:
+        state.idle.discard(rank)
         run_steps(state, rank, instance.do, now, outputs)
     one.out_ns, one.out_by, one.out_reason, one.remind_ns = None, "", "", None
     changed(state, rank, "in_service", outputs, more)

@@ -80,6 +80,9 @@ class State:
     queued: dict[int, int] = field(default_factory=dict)  # rank -> activations that wait
     begun: dict[int, deque[int]] = field(default_factory=dict)  # rank -> when it was activated
     limited: set[int] = field(default_factory=set)  # ranks that were activated too often
+    idle: set[int] = field(
+        default_factory=set
+    )  # of these, those of which nothing was done that could end
     activations: int = 0  # that have begun so far
     counted: dict[str, list[int]] = field(default_factory=dict)  # instance -> nodes that count it
     incidents: dict[int, Incident] = field(

@@ -12,21 +12,34 @@ from rules.outputs import Limited, Output, Skipped
 WINDOW_NS = 600 * 10**9  # over which `max_run` counts
 
 
-def activate(state: State, rank: int, now: int, outputs: list[Output]) -> None:
-    """A new activation of `do`, as the `mode` of the rule says."""
+def activate(
+    state: State, rank: int, now: int, outputs: list[Output], *, again: bool = False
+) -> None:
+    """A new activation of `do`, as the `mode` of the rule says. `again`: of an alarm that was latched,
+    so that what was done before it has not ended.
+    """
     instance = state.rules.instances[rank]
-    if not instance.do or _limited(state, rank, now, outputs):
+    if not instance.do:
         return
     run, (kind, most) = state.runs.get(rank), instance.rule.mode
-    if run is None or run.after or kind == "restart":
-        run_steps(state, rank, instance.do, now, outputs)
-    elif kind == "queued" and state.queued.get(rank, 0) < most:
-        state.queued[rank] = state.queued.get(rank, 0) + 1
-    elif kind == "parallel" and run.lines < most:
-        run.join(instance.do)
-        go_on(state, rank, now, outputs)
-    else:
+    begins = run is None or run.after or kind == "restart"
+    waits = not begins and kind == "queued" and state.queued.get(rank, 0) < most
+    joins = run is not None and kind == "parallel" and run.lines < most
+    if not (begins or waits or joins):
         outputs.append(Skipped(instance.id, kind))
+    elif _limited(state, rank, now, outputs):
+        if not again:
+            state.idle.add(rank)
+    else:
+        state.idle.discard(rank)
+        if waits:
+            state.queued[rank] = state.queued.get(rank, 0) + 1
+            state.touched.add(rank)
+        elif begins or run is None:
+            run_steps(state, rank, instance.do, now, outputs)
+        else:
+            run.join(instance.do)
+            go_on(state, rank, now, outputs)
 
 
 def go_further(state: State, rank: int, now: int, outputs: list[Output]) -> None:
@@ -39,7 +52,7 @@ def go_further(state: State, rank: int, now: int, outputs: list[Output]) -> None
 
 
 def _limited(state: State, rank: int, now: int, outputs: list[Output]) -> bool:
-    """It has been activated as often as it may be in ten minutes; told once."""
+    """It has begun as often as it may in ten minutes; told once."""
     instance = state.rules.instances[rank]
     rule = instance.rule
     if rule.level == LEVELS["life"]:
@@ -64,7 +77,8 @@ def tally(state: State, rank: int) -> dict[str, object]:
     """What counts of an instance still, for its row."""
     begun = [at for at in state.begun.get(rank, ()) if at > state.now - WINDOW_NS]
     row: dict[str, object] = {"begun": begun} if begun else {}
-    return {**row, "limited": True} if rank in state.limited else row
+    row |= {"limited": True} if rank in state.limited else {}
+    return row | ({"idle": True} if rank in state.idle else {})
 
 
 def recount(state: State, rank: int, row: Mapping[str, Any]) -> None:
@@ -75,6 +89,8 @@ def recount(state: State, rank: int, row: Mapping[str, Any]) -> None:
         state.begun[rank] = deque((at for at in begun if isinstance(at, int)), most)
     if row.get("limited") is True:
         state.limited.add(rank)
+    if row.get("idle") is True:
+        state.idle.add(rank)
 
 
 def earlier(state: State, by_ns: int) -> None:

@@ -3,10 +3,10 @@
 import orjson
 import pytest
 
-from rules.keep import everything
+from rules.keep import changes, everything
 from rules.outputs import Limited, Output, Skipped, Tick
 from rules.restart import Past, late, restore
-from rules.step import step
+from rules.step import reset, step
 from tests.unit.rules_site import SECOND, load
 from tests.unit.test_rules_writes import AT, DAY, HEAD, Engine, said
 
@@ -176,3 +176,35 @@ def test_what_began_long_ago_is_kept_no_longer() -> None:
     assert everything(engine.state)["r"]["begun"] == [1 * SECOND, 2 * SECOND, 3 * SECOND]
     engine.state, _ = step(engine.state, Tick(), 700 * SECOND)
     assert everything(engine.state) == {}
+
+
+# What the naive reading found (tests/property/test_rules_mode.py)
+
+
+def test_an_activation_that_is_left_out_does_not_count_as_one_that_began() -> None:
+    engine = Engine(f"{AT}{STEPS}  mode: single\n  max_run: 2\n")
+    assert minutes(engine, 4 * 60) == ["1 begin", "3.5 end", "4 begin"]
+    assert limits(engine.outputs) == []
+
+
+def test_what_was_done_before_an_alarm_came_again_too_often_is_ended_at_its_reset() -> None:
+    engine = often(f"{LATCHED}  - log: x\n  on_clear: [{{log: ended}}]\n  max_run: 2\n", 3)
+    engine.state, outputs = reset(engine.state, "r", 10 * SECOND, "reset")
+    assert [said(output) for output in outputs if said(output)] == ["log ended"]
+
+
+def test_the_end_of_what_was_limited_does_not_stop_the_end_of_what_was_done_before() -> None:
+    engine = often(
+        f"{HEAD}  - log: x\n  on_clear: [{{wait: 5s}}, {{log: ended}}]\n  max_run: 1\n", 2
+    )
+    assert engine.until(10) == ["6.5 log ended"]
+
+
+def test_who_waits_in_line_waits_on_after_a_restart() -> None:
+    engine = Engine(f"{AT}{STEPS}  mode: {{queued: 1}}\n  priority: life\n")
+    engine.until(90)
+    changes(engine.state)
+    engine.until(2 * 60)
+    assert "r" in changes(engine.state)
+    restarted(engine, 130)
+    assert minutes(engine, 3 * 60 + 30) == ["3.5 end", "3.5 begin"]
