@@ -2,11 +2,12 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import orjson
 
-from gateway.cli.live import STATUS_TIMEOUT_S, Daemon, watch, with_daemon
+from gateway.cli.live import STATUS_TIMEOUT_S, Daemon, with_daemon
 from gateway.cli.main import USAGE
 from gateway.cli.moment import span_s
 
@@ -21,18 +22,21 @@ def alarms(options: argparse.Namespace) -> int:
 
 def _alarms(daemon: Daemon, options: argparse.Namespace) -> int:
     if options.json:
-        found: list[AlarmPart] = daemon.ask(verb="alarms")
+        found: Sequence[AlarmPart] = daemon.ask(verb="alarms")
         print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
     else:
         from rich.console import Console  # noqa: PLC0415 -- 60 ms that `--json` does not need
 
-        from gateway.cli.alarms_page import page  # noqa: PLC0415 -- as above
+        from gateway.cli.alarms_page import Board  # noqa: PLC0415 -- as above
+        from gateway.cli.watch import watch  # noqa: PLC0415 -- as above
 
+        board = Board()
         if options.watch:
-            watch(daemon, "alarms", page)
-            return 0
-        found = daemon.ask(verb="alarms")
-        Console().print(page(found, height=None))
+            watch(daemon, board)
+        else:
+            board.take(daemon.ask(verb=board.verb))
+            Console().print(board.whole())
+        found = board.alarms
     return 1 if any(one["letter"] in "BC" for one in found) else 0
 
 

@@ -2,10 +2,9 @@
 
 import argparse
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import orjson
 
@@ -19,13 +18,8 @@ from gateway.health import Word
 from gateway.snapshot import CommandAnswer, NotifyAnswer, Snapshot
 from gateway.statedir import state_dir_of
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
 STATUS_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 90.0  # three attempts with confirmation, and the wait for its turn
-
-REDRAW_S = 1.0
 
 
 def config_path(options: argparse.Namespace) -> Path:
@@ -78,9 +72,12 @@ def status(options: argparse.Namespace) -> int:
 
 def _status(daemon: Daemon, options: argparse.Namespace) -> int:
     if options.watch:
-        from gateway.cli.watch import watch as full  # noqa: PLC0415 -- 60 ms that `--json` does not need
+        from gateway.cli.watch import watch  # noqa: PLC0415 -- 60 ms that `--json` does not need
+        from gateway.cli.watch_page import Overview  # noqa: PLC0415 -- as above
 
-        return full(daemon)
+        overview = Overview()
+        watch(daemon, overview)
+        return Word(overview.snapshot["health"]["word"]).code
     snapshot = cast("Snapshot", daemon.ask(verb="status"))
     if options.json:
         print(orjson.dumps(snapshot, option=orjson.OPT_INDENT_2).decode())
@@ -92,26 +89,6 @@ def _status(daemon: Daemon, options: argparse.Namespace) -> int:
         console = Console()
         console.print(page(snapshot, height=None))
     return Word(snapshot["health"]["word"]).code
-
-
-def watch(daemon: Daemon, verb: str, page: Callable[..., "RenderableType"]) -> object:
-    """Draws what the daemon answers, every second until Ctrl-C; returns the last answer.
-
-    `page` takes an answer and `height`, the lines of the screen.
-    """
-    from rich.console import Console  # noqa: PLC0415 -- only here
-    from rich.live import Live  # noqa: PLC0415 -- only here
-
-    console = Console()
-    answer: object = daemon.ask(verb=verb)
-    try:
-        with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
-            while True:
-                live.update(page(answer, height=console.height), refresh=True)
-                time.sleep(REDRAW_S)
-                answer = daemon.ask(verb=verb)
-    except KeyboardInterrupt:
-        return answer
 
 
 def command(options: argparse.Namespace) -> int:

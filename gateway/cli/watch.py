@@ -1,4 +1,4 @@
-"""`gateway status --watch`: a full screen that is drawn anew each second, and a few keys."""
+"""`--watch`: a screen that is drawn anew each second, and a few keys."""
 
 import os
 import select
@@ -8,15 +8,16 @@ import time
 import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol, cast
+from dataclasses import dataclass
+from typing import Protocol
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
+from rich.text import Text
 
-from gateway.cli.render import page
-from gateway.cli.watch_page import View, screen
-from gateway.health import Word
-from gateway.snapshot import Snapshot
+from gateway.cli.render import duration, styled
+from gateway.cli.say import say
+from gateway.words.text import text
 
 REDRAW_S = 1.0
 # What a terminal sends for its keys (ECMA-48, xterm).
@@ -24,50 +25,90 @@ KEYS = {
     "\x1b[A": -1, "\x1bOA": -1, "k": -1, "\x1b[B": 1, "\x1bOB": 1, "j": 1,
     "\x1b[5~": -10, "\x1b[6~": 10, "\x1b[H": -100_000, "g": -100_000, "\x1b[F": 100_000, "G": 100_000,
 }  # fmt: skip
+ENDS = frozenset({"q", "Q", "\x04", ""})
 
 
 class Asks(Protocol):
     def ask(self, timeout_s: float = 5.0, **request: object) -> object: ...
 
 
-def watch(daemon: Asks) -> int:
-    """Until `q` or Ctrl-C; the exit code is that of `status`. Without a terminal, page after page.
+@dataclass(slots=True)
+class Place:
+    """Where the screen is scrolled to, and for how long the gateway has not answered."""
 
-    Raises what `daemon.ask` raises for the first look; later ones are shown and tried again.
+    offset: int = 0
+    away: str = ""  # why it does not answer, "" if it does
+    away_s: float = 0.0
+
+    def told(self) -> Iterator[Text]:
+        """That what is shown is old."""
+        if self.away:
+            yield Text(say(text("live.away", why=self.away)), style=styled("critical").style)
+            yield Text(say(text("live.old", time=duration(self.away_s))), style="dim")
+
+
+class Scene(Protocol):
+    """What is shown of the answers to the question `verb`."""
+
+    @property
+    def verb(self) -> str: ...
+    @property
+    def place(self) -> Place: ...
+
+    def take(self, answer: object) -> None:
+        """The newest answer."""
+
+    def draw(self, width: int, height: int) -> RenderableType:
+        """For a terminal of this size."""
+
+    def whole(self) -> RenderableType:
+        """All of it, where there is no terminal."""
+
+    def press(self, key: str) -> None:
+        """A key that neither scrolls nor ends."""
+
+
+def watch(daemon: Asks, scene: Scene) -> None:
+    """Until `q` or Ctrl-C. Without a terminal, page after page.
+
+    Raises what `daemon.ask` raises for the first look; on a terminal later ones are shown and tried again.
     """
     console = Console()
-    snapshot = cast("Snapshot", daemon.ask(verb="status"))
+    scene.take(daemon.ask(verb=scene.verb))
     try:
         if console.is_terminal:
-            return _full(daemon, console, snapshot)
-        while True:
-            console.print(page(snapshot, height=None))
-            sys.stdout.flush()
-            time.sleep(REDRAW_S)
-            snapshot = cast("Snapshot", daemon.ask(verb="status"))
+            _full(daemon, console, scene)
+        else:
+            _pages(daemon, console, scene)
     except KeyboardInterrupt:
-        return Word(snapshot["health"]["word"]).code
+        return
 
 
-def _full(daemon: Asks, console: Console, snapshot: Snapshot) -> int:
-    view, answered = View(), time.monotonic()
-    view.take(snapshot)
+def _pages(daemon: Asks, console: Console, scene: Scene) -> None:
+    while True:
+        console.print(scene.whole())
+        sys.stdout.flush()
+        time.sleep(REDRAW_S)
+        scene.take(daemon.ask(verb=scene.verb))
+
+
+def _full(daemon: Asks, console: Console, scene: Scene) -> None:
+    place, answered = scene.place, time.monotonic()
     with _keys() as keys, Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
             size = console.size
-            live.update(screen(snapshot, view, size.width, size.height), refresh=True)
-            if not _wait(keys, view):
-                return Word(snapshot["health"]["word"]).code
+            live.update(scene.draw(size.width, size.height), refresh=True)
+            if not _wait(keys, scene):
+                return
             try:
-                snapshot = cast("Snapshot", daemon.ask(verb="status"))
+                scene.take(daemon.ask(verb=scene.verb))
             except (ConnectionError, TimeoutError) as error:
-                view.away, view.away_s = str(error), time.monotonic() - answered
+                place.away, place.away_s = str(error), time.monotonic() - answered
             else:
-                view.take(snapshot)
-                view.away, answered = "", time.monotonic()
+                place.away, answered = "", time.monotonic()
 
 
-def _wait(keys: int | None, view: View) -> bool:
+def _wait(keys: int | None, scene: Scene) -> bool:
     """Until the next look is due or a key was pressed; False: it was the one that ends it."""
     if keys is None:
         time.sleep(REDRAW_S)
@@ -75,11 +116,10 @@ def _wait(keys: int | None, view: View) -> bool:
     if not select.select([keys], [], [], REDRAW_S)[0]:
         return True
     pressed = os.read(keys, 64).decode(errors="replace")
-    if pressed in {"q", "Q", "\x04", ""}:
+    if pressed in ENDS:
         return False
-    if pressed in {"d", "D"}:
-        view.every, view.offset = not view.every, 0
-    view.offset = max(0, view.offset + KEYS.get(pressed, 0))
+    scene.press(pressed)
+    scene.place.offset = max(0, scene.place.offset + KEYS.get(pressed, 0))
     return True
 
 

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -16,12 +17,14 @@ from gateway.cli.render import (
     head_line,
     links,
     new_table,
+    page,
     reasons,
     row,
     styled,
     upstream,
 )
 from gateway.cli.say import say
+from gateway.cli.watch import Place
 from gateway.snapshot import DevicePart, Snapshot
 from gateway.words.text import text
 
@@ -33,14 +36,11 @@ REASONS = 5
 
 
 @dataclass(slots=True)
-class View:
+class View(Place):
     """What the screen remembers: (uptime, records written, backlog) each second, and where it is."""
 
     seen: deque[tuple[float, int, int]] = field(default_factory=lambda: deque(maxlen=SEEN))
-    offset: int = 0
     every: bool = False  # every device, not only those that want a look
-    away: str = ""  # why the gateway does not answer, "" if it does
-    away_s: float = 0.0
 
     def take(self, snapshot: Snapshot) -> None:
         """After a restart of the gateway the curves begin anew."""
@@ -54,6 +54,30 @@ class View:
         """Records written a second, between one look and the next."""
         pairs = zip(self.seen, list(self.seen)[1:], strict=False)
         return [max(0, b[1] - a[1]) / max(b[0] - a[0], 0.001) for a, b in pairs]
+
+
+class Overview:
+    """`gateway.cli.watch.Scene` of snapshots."""
+
+    verb = "status"
+
+    def __init__(self) -> None:
+        self.place = View()
+        self.snapshot: Snapshot  # the newest
+
+    def take(self, answer: object) -> None:
+        self.snapshot = cast("Snapshot", answer)
+        self.place.take(self.snapshot)
+
+    def draw(self, width: int, height: int) -> RenderableType:
+        return screen(self.snapshot, self.place, width, height)
+
+    def whole(self) -> RenderableType:
+        return page(self.snapshot, height=None)
+
+    def press(self, key: str) -> None:
+        if key in {"d", "D"}:
+            self.place.every, self.place.offset = not self.place.every, 0
 
 
 def screen(snapshot: Snapshot, view: View, width: int, height: int) -> RenderableType:
@@ -86,9 +110,7 @@ def _top(snapshot: Snapshot, view: View, width: int) -> Iterator[Text]:
         yield _line(Text(f"  - {reason}"))
     if len(found) > REASONS:
         yield _line(Text(f"  + {len(found) - REASONS}", style="dim"))
-    if view.away:
-        yield _line(Text(say(text("live.away", why=view.away)), style=styled("critical").style))
-        yield _line(Text(say(text("live.old", time=duration(view.away_s))), style="dim"))
+    yield from map(_line, view.told())
 
 
 def _line(line: Text) -> Text:

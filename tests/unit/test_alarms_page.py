@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from gateway.cli.alarms_page import page
+from gateway.cli.alarms_page import Board, page
 from gateway.snapshot import AlarmPart
 
 
@@ -50,3 +50,19 @@ def test_on_a_small_screen_it_says_how_many_are_left_out() -> None:
     lines = shown(*(alarm(f"a{i}", "safety", "B") for i in range(9)), height=6)
     assert lines[0] == "Alarms: 9, 3 shown"
     assert shown() == ["no alarm is open"]
+
+
+def test_the_screen_scrolls_to_the_last_alarm_and_says_that_the_gateway_is_away() -> None:
+    board = Board()
+    board.take([alarm(f"door-{n}", "safety", "B", since_s=100 - n) for n in range(40)])
+    board.place.offset = 1_000
+    board.take(board.alarms)
+    board.place.away, board.place.away_s = "no gateway runs in /x", 9.0
+    console = Console(width=120, height=12)
+    with console.capture() as captured:
+        console.print(board.draw(120, 12))
+    lines = captured.get().splitlines()
+    assert lines[0] == "no answer: no gateway runs in /x; trying again"
+    assert any("door-39" in line for line in lines)
+    assert len(lines) <= 12
+    assert lines[-1].startswith("q quit")

@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import contextmanager
 from subprocess import Popen
 from typing import Any
 
@@ -111,6 +111,7 @@ def test_reasons_are_told_in_the_readers_language(language: str) -> None:
 PROGRAM = """
 import sys
 from gateway.cli.watch import watch
+from gateway.cli.watch_page import Overview
 from gateway.status import snapshot
 from tests.unit.status_site import healthy
 class Fake:
@@ -120,17 +121,38 @@ class Fake:
         if self.n == 3:
             raise ConnectionError("no gateway runs in /var/lib/gateway")
         return snapshot(healthy())
-sys.exit(watch(Fake()))
+watch(Fake(), Overview())
 """
 
 
-def test_keys_on_a_real_terminal(tmp_path: Path) -> None:
-    """On a pseudo terminal: it draws, scrolls, outlives a silent gateway, leaves the terminal as it was."""
+ALARMS = """
+from gateway.cli.alarms_page import Board
+from gateway.cli.watch import watch
+from tests.unit.test_alarms_page import alarm
+class Fake:
+    def ask(self, timeout_s=5.0, **request):
+        return [alarm(f"door-{n:02}", "safety", "B") for n in range(60)]
+watch(Fake(), Board())
+"""
+
+
+@contextmanager
+def terminal(program: str) -> Iterator[tuple[int, Popen[bytes]]]:
     master, slave = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30", "LC_ALL": "C.UTF-8"}  # fmt: skip
-    process = Popen([sys.executable, "-c", PROGRAM], stdin=slave, stdout=slave, stderr=slave, env=environment)  # fmt: skip
+    process = Popen([sys.executable, "-c", program], stdin=slave, stdout=slave, stderr=slave, env=environment)  # fmt: skip
     os.close(slave)
     try:
+        yield master, process
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        os.close(master)
+
+
+def test_keys_on_a_real_terminal() -> None:
+    """On a pseudo terminal: it draws, scrolls, outlives a silent gateway, leaves the terminal as it was."""
+    with terminal(PROGRAM) as (master, process):
         wait(master, "healthy")
         os.write(master, b"d")
         wait(master, "trying again")
@@ -140,10 +162,16 @@ def test_keys_on_a_real_terminal(tmp_path: Path) -> None:
         said = drain(master)
         assert process.wait(10) == 0
         assert "\x1b[?1049l" in said, "the alternate screen is left (xterm)"
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        os.close(master)
+
+
+def test_alarms_are_drawn_on_the_same_screen_with_the_same_keys() -> None:
+    with terminal(ALARMS) as (master, process):
+        wait(master, "door-00")
+        os.write(master, b"G")
+        wait(master, "door-59")
+        os.write(master, b"q")
+        assert "\x1b[?1049l" in drain(master)
+        assert process.wait(10) == 0
 
 
 def wait(terminal: int, words: str) -> None:

@@ -122,6 +122,7 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "alarm_note.aside.shelved": "shelved by {by} for another {time}{why}",
     "alarm_note.acked": "acknowledged by {by}",
     "tail.dropped": "{count} more came than could be shown",
+    "alarms.keys": "q quit   arrows, PgUp, PgDn: scroll",
     "alarms.none": "no alarm is open",
     "alarms.open": "Alarms: {count}",
     "alarms.shown": ", {count} shown",

@@ -2,8 +2,8 @@
 
 TEXTS: dict[str, str | tuple[str, str]] = {
     "health.audit": "审计日志：{why}",
-    "health.files": "檔案描述符已用盡：{why}：無法開啟新的連線或檔案",
-    "health.log": "日誌：{why}：有行遺失",
+    "health.files": "文件描述符已用尽：{why}：无法打开新的连接或文件",
+    "health.log": "日志：{why}：有行丢失",
     "health.config": "配置：{why}",
     "health.storage": "存储：{why}",
     "health.full": "存储：磁盘已满，采样数据不再保存",
@@ -122,6 +122,7 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "alarm_note.aside.shelved": "{by} 搁置，还有 {time}{why}",
     "alarm_note.acked": "{by} 已确认",
     "tail.dropped": "另有 {count} 条来不及显示",
+    "alarms.keys": "q 退出   方向键、PgUp、PgDn：滚动",
     "alarms.none": "没有未结束的报警",
     "alarms.open": "报警：{count} 条",
     "alarms.shown": "，显示 {count} 条",
