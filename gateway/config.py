@@ -17,6 +17,7 @@ from gateway.document import Document, load, mapping_at, suggest
 from gateway.driver import NOT_YET as DEVICE_NOT_YET
 from gateway.driver import Device, DriverSpec, LinkSection, installed
 from gateway.errors import ConfigError, Problem
+from gateway.hindsight import history_of
 from gateway.indicators.settings import ReportSection
 from gateway.metrics_section import MetricsSection
 from gateway.own import own_device
@@ -300,7 +301,7 @@ class _Loader:
                 self.problems += error.problems
         views = [view(device) for device in devices.values() if device.section.enabled]
         rules, problems = load_rules(
-            documents, views, file.recipients if file else (), calendar_of(file)
+            documents, views, file.recipients if file else (), calendar_of(file), history_of(file)
         )
         self.problems += problems
         self.notes += rules.notes

@@ -64,6 +64,30 @@ def advise_memory(entries: Sequence[Entry], windows: Mapping[str, float]) -> Non
             entry.report.note(("when",), *large)
 
 
+def advise_reach(entries: Sequence[Entry], rules: RuleSet, history_s: float | None) -> None:
+    """`history_s`: for how long samples are kept, None if that is not known. Where a window is longer,
+    a restart leaves a gap in it.
+    """
+    if history_s is None:
+        return
+    looks: dict[str, float] = {}
+    for instance in rules.instances:
+        back = max((_looks_back(rules, test) for test in instance.tests), default=0.0)
+        looks[instance.rule.id] = max(looks.get(instance.rule.id, 0.0), back)
+    for entry in entries:
+        back = looks.get(entry.section.id, 0.0)
+        if back > history_s:
+            hours = {"window": round(back / 3600, 1), "reach": round(history_s / 3600, 1)}
+            entry.report.note(("when",), *fault("advice.reach", **hours))
+
+
+def _looks_back(rules: RuleSet, test: Predicate) -> float:
+    """Seconds; 0: it has no window."""
+    count = len(rules.stale_ns)
+    spans = [rules.wires[index - count].reach_ns for index in test.inputs if index >= count]
+    return max(spans, default=0) / 1e9
+
+
 def _identical(entries: Sequence[Entry]) -> None:
     """Rules that differ in id and title only: everything happens twice."""
     known: dict[str, str] = {}

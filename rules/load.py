@@ -9,7 +9,7 @@ from gateway.errors import Problem
 from gateway.model import Severity
 from gateway.validate import validate
 from gateway.words.text import fault
-from rules.advice import Entry, advise, advise_memory
+from rules.advice import Entry, advise, advise_memory, advise_reach
 from rules.alarms import Alarm, Alarms, targets
 from rules.bind import Binder
 from rules.check import Report
@@ -36,6 +36,7 @@ def load_rules(
     devices: Sequence[DeviceView],
     recipients: Collection[str] = (),
     calendar: Calendar | None = None,
+    history_s: float | None = None,
 ) -> tuple[RuleSet, list[Problem]]:
     """Check the rule files against the devices. The rule set is usable only without problems.
 
@@ -45,6 +46,7 @@ def load_rules(
     `calendar` is that of the site; without it `during` and `at` are refused.
 
     Ranks follow the order of `documents`, so give them in a fixed order (sorted by name).
+    `history_s`: for how long the journal keeps samples, None if that is not known.
     `RuleSet.notes` are warnings: a rule that selects no device, does nothing or is always true.
     """
     problems: list[Problem] = []
@@ -81,6 +83,7 @@ def load_rules(
     found = slots.index(rules, [*instances, *of_profiles], ())
     advise(entries, found, {device.id: device.profile for device in devices})
     advise_memory(entries, making.windows_of())
+    advise_reach(entries, found, history_s)
     return replace(found, notes=(*_notes(entries), *templates.unused())), []
 
 

@@ -188,3 +188,23 @@ def test_a_check_that_says_too_much_or_too_little_is_found(
         except AssertionError:
             right.append(False)
     assert not all(right)
+
+
+BACK = "when: avg(it.power, 6h) > 5 W"
+
+
+@pytest.mark.parametrize(("hours", "warned"), [(None, False), (6.0, False), (5.9, True)])
+def test_a_window_is_longer_than_the_history_that_is_kept(
+    hours: float | None, warned: bool
+) -> None:
+    text = (
+        "rules:\n"
+        + rule("back", ONE, BACK, ALARM)
+        + rule("now", ONE, "when: it.power > 9 W", ALARM)
+    )
+    history_s = None if hours is None else hours * 3600
+    found, problems = load_rules([parse(text.encode(), "a.yaml")], SITE, [], SHANGHAI, history_s)
+    assert problems == []
+    notes = [(note.line, str(note.what)) for note in found.notes]
+    what = "this rule looks back 6 h, and at the present rate the journal keeps samples for about 5.9 h: after a restart its window begins with a gap"
+    assert notes == ([(4, what)] if warned else [])

@@ -61,6 +61,7 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "rule.circle": ("it asks about itself: {chain}", "let one of them read points"),
     "rule.feedback": ("on '{device}' the rule sets what it reads itself: {chain}", "let the condition read a point that no rule of the loop sets, or write allow_feedback: true"),
     "advice.memory": ("the windows of this rule keep about {own} MB, those of all rules {total} MB, more than {most} MB", "write shorter windows, or let values come less often"),
+    "advice.reach": ("this rule looks back {window:g} h, and at the present rate the journal keeps samples for about {reach:g} h: after a restart its window begins with a gap", "write a shorter window, or a larger store.telemetry_quota"),
     "advice.identical": ("rule '{other}' does the same", "remove one of them"),
     "advice.meet": ("rule '{other}' holds {device}.{point} at another value with the same priority, and both may be active", "give one of them another priority, or let their conditions exclude each other"),
     "advice.shadowed": ("it never has its way: whenever it is active, rule '{other}' is, too, and comes first", "give it a stronger priority, or remove it"),

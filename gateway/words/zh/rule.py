@@ -61,6 +61,7 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "rule.circle": ("规则循环引用自己：{chain}", "请让其中一条读取测点"),
     "rule.feedback": ("在“{device}”上规则设置了自己读取的量：{chain}", "请让条件读取环内规则都不设置的测点，或写 allow_feedback: true"),
     "advice.memory": ("本规则的时间窗约占 {own} MB，全部规则共 {total} MB，超过 {most} MB", "请缩短时间窗，或降低数据频率"),
+    "advice.reach": ("本规则的时间窗长 {window:g} 小时，而按目前的速度日志只能保留约 {reach:g} 小时的采样：重启后时间窗开头会缺数据", "请缩短时间窗，或增大 store.telemetry_quota"),
     "advice.identical": ("规则“{other}”与它完全相同", "请删除其中一条"),
     "advice.meet": ("规则“{other}”以相同优先级把 {device}.{point} 保持在另一个值，且两者可能同时生效", "请给其中一条另一优先级，或让条件互斥"),
     "advice.shadowed": ("它从不起作用：凡它生效时，规则“{other}”也生效且排在前面", "请提高它的优先级，或删除它"),
