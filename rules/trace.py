@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gateway.model import Value
-from rules.outputs import Output
+from rules.outputs import Claimed, Commanded, Output, Released
 from rules.predicate import Predicate
 
 RING = 50  # traces of one rule
@@ -70,6 +70,12 @@ class Trace:
     outputs: tuple[Output, ...]
     results: list[Result] = field(default_factory=list)
 
+    def writes(self, device: str, point: str) -> bool:
+        return any(
+            (one.device, one.point) == (device, point)
+            for one in self.outputs if isinstance(one, Claimed | Commanded | Released)
+        )  # fmt: skip
+
     @property
     def bytes(self) -> int:
         """About so many: measured with CPython 3.11 on 64 bits."""
@@ -104,8 +110,12 @@ class Traces:
         return [trace for trace in reversed(ring) if trace.instance == instance]
 
     def result(self, instance: str, result: Result) -> None:
-        """A write that the instance wanted has ended: it belongs to its newest trace with a write."""
-        for trace in self.of(instance):
-            if trace.outputs and len(trace.results) < RESULTS:
+        """A write that the instance wanted has ended: it belongs to its newest trace that wanted it.
+
+        What a later step wrote, or a member of a group, stands in none: to the newest that did anything.
+        """
+        did = [trace for trace in self.of(instance) if trace.outputs]
+        wanted = [trace for trace in did if trace.writes(result.device, result.point)]
+        for trace in (wanted or did)[:1]:
+            if len(trace.results) < RESULTS:
                 trace.results.append(result)
-                return

@@ -1,7 +1,9 @@
 """`gateway support-bundle`: what somebody who helps from afar wants to see, without secrets and names."""
 
 import argparse
+import base64
 import io
+import json
 import os
 import platform
 import subprocess
@@ -134,11 +136,16 @@ def _secrets(value: object) -> Iterator[str]:
 
 
 def _redacted(text: str, hide: Mapping[str, str]) -> str:
-    """The longest first: a name may be part of another one. Also as JSON escapes them."""
+    """The longest first: a name may be part of another one. Also as JSON escapes them, and in base64."""
     for word in sorted(hide, key=len, reverse=True):
-        for form in {word, word.encode("unicode_escape").decode(), word.replace('"', '\\"')}:
+        for form in _forms(word):
             text = text.replace(form, hide[word])
     return text
+
+
+def _forms(word: str) -> tuple[str, ...]:
+    escaped = (json.dumps(word, ensure_ascii=ascii_)[1:-1] for ascii_ in (True, False))
+    return (word, *escaped, base64.b64encode(word.encode()).decode().rstrip("="))
 
 
 def _add(archive: tarfile.TarFile, name: str, text: str) -> None:

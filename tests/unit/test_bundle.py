@@ -1,10 +1,13 @@
 """`gateway support-bundle`: it holds what helps, and no secret and no name of a device."""
 
+import base64
+import json
 import tarfile
 from pathlib import Path
 
 import pytest
 
+from gateway.cli import bundle as bundle_of
 from gateway.cli.main import main
 
 CANARY = "canary-5b1e-äö"
@@ -14,15 +17,20 @@ gateway: {id: gw-demo-01, timezone: Asia/Shanghai, state_dir: state}
 links:
   lights: {driver: mqtt, url: "mqtt://127.0.0.1", username: u, password: "${file:word}"}
 devices:
-  lamp-1: {profile: streetlight-native, link: lights, topic_id: a, name: 王小明家門口}
+  lamp-1: {profile: streetlight-native, link: lights, topic_id: a, name: 王小明家門口, tags: {note: "was canary-5b1e-äö"}}
 """
 
 
-def bundle(folder: Path, text: str) -> dict[str, str]:
+def written(folder: Path, text: str) -> Path:
     (folder / "gateway.yaml").write_text(text)
     word = folder / "word"
     word.touch(mode=0o600)
     word.write_text(CANARY)
+    return folder / "gateway.yaml"
+
+
+def bundle(folder: Path, text: str) -> dict[str, str]:
+    written(folder, text)
     target = folder / "b.tar.gz"
     assert main(["support-bundle", "-o", str(target), "-c", str(folder / "gateway.yaml")]) == 0
     assert target.stat().st_mode & 0o077 == 0
@@ -40,8 +48,25 @@ def test_it_holds_what_helps_and_neither_secrets_nor_names(tmp_path: Path) -> No
     assert "pydantic " in found["system.txt"]
     assert "gateway status --json: exit 3" in found["commands.txt"], "no gateway runs"
     whole = "\n".join(found.values())
+    assert "was [secret]" in found["configuration.yaml"], "somebody has noted it there"
     assert CANARY not in whole
     assert "王小明" not in whole
+
+
+def test_secrets_and_names_are_what_is_hidden(tmp_path: Path) -> None:
+    hide = bundle_of._hidden(written(tmp_path, TEXT))
+    said = bundle_of._redacted(f"{CANARY}, 王小明家門口, lamp-1", hide)
+    assert said == "[secret], [name], lamp-1"
+
+
+def test_no_form_of_a_secret_stays() -> None:
+    """As it is, as JSON escapes it, in base64: in a header of HTTP, say."""
+    word = 'canary "ä王"'
+    coded = base64.b64encode(word.encode()).decode().rstrip("=")
+    text = f"{word} {json.dumps(word)} {json.dumps(word, ensure_ascii=False)} Basic {coded}"
+    assert bundle_of._redacted(text, {word: "[secret]"}) == (
+        '[secret] "[secret]" "[secret]" Basic [secret]'
+    )
 
 
 def test_a_secret_that_somebody_wrote_into_the_file_is_not_in_it_either(tmp_path: Path) -> None:

@@ -106,6 +106,32 @@ def test_the_result_of_a_write_belongs_to_the_newest_transition_that_did_somethi
     assert raised.results == (Result("light-1", "light.level", "confirmed"),)
 
 
+WRITES = usable("""\
+rules:
+- id: dim
+  with: {m: meter-1, lamp: light-1}
+  when: m.elec.power.total > 1 kW
+  alarm: {severity: safety}
+  do: [{command: {device: lamp, point: light.level, value: 60 %}}]
+""")  # fmt: skip
+
+
+def test_a_write_that_ends_when_the_alarm_is_over_belongs_to_the_transition_that_wanted_it() -> (
+    None
+):
+    """Three attempts take longer than many an alarm, which is cleared by then, and wrote nothing."""
+    state = start(WRITES)
+    state.traces = Traces()
+    take(state, 0, {"elec.power.total": 1500})
+    take(state, 2, {"elec.power.total": 900})
+    failed = Result("light-1", "light.level", "failed")
+    state.traces.result("dim", failed)
+    cleared, raised = accounts(state, "dim", 9, 3 * SECOND)
+    assert raised.deeds == ("alarm raised (safety)", "writes light-1.light.level = 60")
+    assert cleared.deeds[0].startswith("alarm cleared")
+    assert (cleared.results, raised.results) == ((), (failed,))
+
+
 def flap(state: State, times: int) -> None:
     for number in range(times):
         take(state, 2 * number, HIGH)

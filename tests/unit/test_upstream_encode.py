@@ -134,8 +134,8 @@ def test_what_is_only_in_memory_says_so() -> None:
     ("offsets", "bounds"),
     [
         ({}, [None, None]),
-        ({1: 1_000, 3: 9_000}, ["1000", "9000"]),
-        ({0: 500, 1: 1_000}, ["1000", None]),
+        ({1: 1_000, 3: 9_000}, ["1077", "9000"]),
+        ({0: 500, 1: 1_000}, ["1077", None]),
         ({3: 9_000, 4: 12_000}, [None, "9000"]),
     ],
 )
@@ -143,7 +143,9 @@ def test_bounds_come_from_the_boots_around_that_knew_the_time(
     offsets: dict[int, int], bounds: list[str | None]
 ) -> None:
     """Nobody is born before the boot before, plus the machine time of its own."""
-    told = json.loads(bytes_of(encode(1, event()._replace(boot=2, received_ns=0), offsets=offsets)))
+    told = json.loads(
+        bytes_of(encode(1, event()._replace(boot=2, received_ns=77), offsets=offsets))
+    )
     assert (told["ts_quality"], told["ts_bounds"]) == ("unknown", bounds)
     known = json.loads(bytes_of(encode(1, event()._replace(boot=2), offsets={**offsets, 2: 7})))
     assert known["ts_quality"] == "backfilled"
