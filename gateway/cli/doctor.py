@@ -13,6 +13,8 @@ from gateway.cli.doctor_host import FAIL, WARN, Finding, Host, user_named, user_
 from gateway.cli.doctor_machine import machine
 from gateway.cli.live import config_path
 from gateway.cli.main import USAGE
+from gateway.cli.say import say
+from gateway.words.text import text
 
 VERSION = 1
 CREDENTIALS = Path("/run/credentials/community-gateway.service")  # systemd.exec(5), LoadCredential=
@@ -25,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     """Exit code 0 if all is well, 1 with warnings, 2 if something does not work."""
     user = user_named(options.user) if options.user else user_of_service()
     if user is None:
-        print(f"there is no user {options.user}: see getent passwd", file=sys.stderr)
+        print(say(text("doctor.no_user", name=options.user)), file=sys.stderr)
         return USAGE
     if CREDENTIALS.is_dir():  # of the running service; for root to see
         os.environ.setdefault("CREDENTIALS_DIRECTORY", str(CREDENTIALS))
@@ -35,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
         if not options.json:
             show(finding)
     if options.json:
-        told = {"v": VERSION, "findings": [one._asdict() for one in found]}
+        told = {"v": VERSION, "findings": [_said(one) for one in found]}
         print(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
     return max((CODES.get(one.state, 0) for one in found), default=0)
 
@@ -55,9 +57,15 @@ def findings(options: argparse.Namespace, host: Host) -> Iterator[Finding]:
         yield from peers(config)
 
 
+def _said(finding: Finding) -> dict[str, str]:
+    """`check` and `state` are the same in each language."""
+    return {**finding._asdict(), "check": str(finding.check), "said": say(finding.said)}
+
+
 def show(finding: Finding) -> None:
     colour = COLOURS.get(finding.state, "") if sys.stdout.isatty() else ""
-    print(f"{colour}{finding.state:4}{PLAIN if colour else ''} {finding.check}: {finding.said}")
+    state = f"{say(text(f'doctor.state.{finding.state}')):4}"
+    print(f"{colour}{state}{PLAIN if colour else ''} {say(finding.check)}: {say(finding.said)}")
     if finding.fix:
         print(f"       {finding.fix}")
     sys.stdout.flush()

@@ -5,11 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from gateway.cli.doctor_host import FAIL, OK, WARN, Finding, Host
+from gateway.cli.say import language
 from gateway.config import Config, load_config
 from gateway.document import Plain, load
 from gateway.errors import ConfigError
+from gateway.words.text import text
 
 SHOWN = 3
+CHECK = text("doctor.check.configuration")
 FILE = re.compile(r"\$\{file:([^}]+)\}")
 # Keys of links and upstreams that name a file (gateway/endpoint.py).
 FILE_KEYS = frozenset({"ca", "client_cert", "client_key"})
@@ -22,15 +25,15 @@ def configuration(path: Path) -> tuple[Config | None, list[Finding]]:
         config = load_config(path)
     except ConfigError as error:
         found = [
-            Finding("configuration", FAIL, str(p), f"gateway check {path}")
+            Finding(CHECK, FAIL, p.said(language()), f"gateway check {path}")
             for p in error.problems[:SHOWN]
         ]
         return None, found
     notes = [
-        Finding("configuration", WARN, str(p), f"gateway check {path}")
+        Finding(CHECK, WARN, p.said(language()), f"gateway check {path}")
         for p in config.notes[:SHOWN]
     ]
-    return config, notes or [Finding("configuration", OK, f"{path} is accepted")]
+    return config, notes or [Finding(CHECK, OK, text("doctor.accepted", path=path))]
 
 
 def files(host: Host, path: Path, config: Config | None) -> Iterator[Finding]:
@@ -50,12 +53,14 @@ def readable(host: Host, path: Path, others: Sequence[Path]) -> Iterator[Finding
         shut = next((f for f in p.parents if not host.user.may("x", f)), None)
         place, mode = (p, 640) if shut is None else (shut, 750)
         fix = f"sudo chgrp {user} {place} && sudo chmod {mode} {place}"
-        yield Finding("files", FAIL, f"user {user} cannot read {p}", fix)
+        said = text("doctor.unreadable", user=user, path=p)
+        yield Finding(text("doctor.check.files"), FAIL, said, fix)
     loose = [p for p in there if named.get(p) and p.stat().st_mode & 0o007]
     for p in loose:
-        yield Finding("secrets", FAIL, f"every user may read {p}", f"sudo chmod o= {p}")
+        said = text("doctor.open_secret", path=p)
+        yield Finding(text("doctor.check.secrets"), FAIL, said, f"sudo chmod o= {p}")
     if not bad and not loose:
-        yield Finding("files", OK, f"user {user} can read the configuration and its secrets")
+        yield Finding(text("doctor.check.files"), OK, text("doctor.readable", user=user))
 
 
 def _named(path: Path) -> Iterator[tuple[Path, bool]]:
@@ -90,33 +95,36 @@ def groups(host: Host, config: Config) -> Iterator[Finding]:
         SERIAL_GROUP: [n for n, x in links.items() if getattr(x.section, "transport", "") == "rtu"],
         RADIO_GROUP: [n for n, x in links.items() if x.spec.name == "ble"],
     }
+    check = text("doctor.check.groups")
     for group, named in wanted.items():
         if not named or host.user.uid == 0:
             continue
         if host.user.in_group(group):
-            yield Finding("groups", OK, f"user {host.user.name} is in group {group}")
+            yield Finding(check, OK, text("doctor.in_group", user=host.user.name, group=group))
         else:
-            said = f"user {host.user.name} is not in group {group}, which link {named[0]} needs"
+            said = text("doctor.not_in_group", user=host.user.name, group=group, link=named[0])
             fix = f"sudo usermod --append --groups {group} {host.user.name} && sudo systemctl restart community-gateway"
-            yield Finding("groups", FAIL, said, fix)
+            yield Finding(check, FAIL, said, fix)
 
 
 def records(host: Host, folder: Path) -> Iterator[Finding]:
     """`sudo gateway run`, once, leaves files of root that the service cannot open."""
-    fix = f"sudo install -d -o {host.user.name} -g {host.user.name} -m 700 {folder}"
+    check, user = text("doctor.check.records"), host.user.name
+    fix = f"sudo install -d -o {user} -g {user} -m 700 {folder}"
     if not folder.exists():
         made = host.user.may("w", next(p for p in folder.parents if p.exists()))
-        said = f"{folder} is not there" + (": the first start makes it" if made else "")
-        yield Finding("records", OK if made else FAIL, said, "" if made else fix)
+        said = text("doctor.made" if made else "doctor.no_folder", folder=folder)
+        yield Finding(check, OK if made else FAIL, said, "" if made else fix)
         return
     foreign = [p for p in (folder, *folder.rglob("*")) if p.lstat().st_uid != host.user.uid]
     if foreign:
-        said = f"{foreign[0]} and {len(foreign) - 1} more" if len(foreign) > 1 else str(foreign[0])
-        fix = f"sudo chown -R {host.user.name}: {folder}"
-        yield Finding("records", FAIL, f"of another user than {host.user.name}: {said}", fix)
+        said = text("doctor.foreign", user=user, path=foreign[0])
+        if len(foreign) > 1:
+            said = text("doctor.foreign_many", user=user, path=foreign[0], more=len(foreign) - 1)
+        fix = f"sudo chown -R {user}: {folder}"
+        yield Finding(check, FAIL, said, fix)
     elif folder.stat().st_mode & 0o007:
-        yield Finding(
-            "records", WARN, f"every user may look into {folder}", f"sudo chmod o= {folder}"
-        )
+        said = text("doctor.open_folder", folder=folder)
+        yield Finding(check, WARN, said, f"sudo chmod o= {folder}")
     else:
-        yield Finding("records", OK, f"{folder} belongs to {host.user.name}")
+        yield Finding(check, OK, text("doctor.owned", folder=folder, user=user))

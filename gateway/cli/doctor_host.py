@@ -70,7 +70,7 @@ class Host(NamedTuple):
     def path(self, name: str) -> Path:
         return self.root / name.lstrip("/")
 
-    def text(self, name: str) -> str:
+    def read(self, name: str) -> str:
         """A small file's content, "" if it cannot be read."""
         try:
             return self.path(name).read_text(encoding="utf-8", errors="replace")

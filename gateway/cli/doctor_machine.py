@@ -7,6 +7,7 @@ from pathlib import Path
 from gateway.cli.doctor_host import FAIL, OK, WARN, Finding, Host
 from gateway.clock import RELEASE_TIME_NS, SystemClock
 from gateway.config import Config
+from gateway.words.text import text
 
 # Below this the journal sheds samples, and Debian cannot upgrade itself.
 LEAST_FREE = 500_000_000
@@ -26,15 +27,13 @@ def machine(host: Host, config: Config | None) -> Iterator[Finding]:
 
 
 def clock() -> Finding:
-    found = SystemClock()
+    found, check = SystemClock(), text("doctor.check.clock")
     if found.ok:
-        return Finding("clock", OK, "set, and kept by time servers")
+        return Finding(check, OK, text("doctor.clock_ok"))
     fix = "sudo apt install systemd-timesyncd && sudo timedatectl set-ntp true && timedatectl"
     if found.time_ns() < RELEASE_TIME_NS:
-        said = "shows a time before this release was made: certificates and schedules fail"
-        return Finding("clock", FAIL, said, fix)
-    said = "no time server has set it since the boot: is UDP port 123 open to one?"
-    return Finding("clock", WARN, said, fix)
+        return Finding(check, FAIL, text("doctor.clock_old"), fix)
+    return Finding(check, WARN, text("doctor.clock_free"), fix)
 
 
 def time_zone(host: Host, wanted: str) -> Finding:
@@ -42,10 +41,11 @@ def time_zone(host: Host, wanted: str) -> Finding:
     link = host.path("/etc/localtime")
     target = str(link.readlink()) if link.is_symlink() else ""
     zone = target.partition("zoneinfo/")[2] or "UTC"
+    check = text("doctor.check.zone")
     if zone == wanted:
-        return Finding("time zone", OK, f"{wanted}, as configured")
-    said = f"the system's is {zone}, the gateway's {wanted}: times in logs and in rules differ"
-    return Finding("time zone", WARN, said, f"sudo timedatectl set-timezone {wanted}")
+        return Finding(check, OK, text("doctor.zone_ok", zone=zone))
+    said = text("doctor.zone_other", zone=zone, wanted=wanted)
+    return Finding(check, WARN, said, f"sudo timedatectl set-timezone {wanted}")
 
 
 def disk(state_dir: Path, quota: int) -> Iterator[Finding]:
@@ -53,14 +53,15 @@ def disk(state_dir: Path, quota: int) -> Iterator[Finding]:
     where = next(path for path in (state_dir, *state_dir.parents) if path.exists())
     statistics = os.statvfs(where)
     mount, kind = mounted(where)
+    check = text("doctor.check.disk")
     if statistics.f_flag & os.ST_RDONLY:
         fix = f"sudo mount -o remount,rw {mount} && dmesg | grep -i -E 'mmc|ext4|error'"
-        yield Finding("disk", FAIL, f"{where} is read-only: the card may be worn out", fix)
+        yield Finding(check, FAIL, text("doctor.read_only", folder=where), fix)
         return
     if kind in {"tmpfs", "ramfs", "overlay"}:
         fix = "sudo raspi-config nonint disable_overlayfs && sudo reboot"
-        said = f"{where} is on {kind}, in memory: a power cut loses what was recorded"
-        yield Finding("disk", FAIL if kind != "overlay" else WARN, said, fix)
+        said = text("doctor.in_memory", folder=where, kind=kind)
+        yield Finding(check, FAIL if kind != "overlay" else WARN, said, fix)
     free = statistics.f_bavail * statistics.f_frsize
     used = (
         sum(p.stat().st_size for p in state_dir.glob("**/*") if p.is_file())
@@ -68,16 +69,17 @@ def disk(state_dir: Path, quota: int) -> Iterator[Finding]:
         else 0
     )
     fix = f"sudo apt clean && sudo journalctl --vacuum-size=50M && sudo du -xh {mount} | sort -h | tail"
+    left = f"{free / 1e9:.1f} GB"
     if free < LEAST_FREE:
-        yield Finding("disk", FAIL, f"{free / 1e6:.0f} MB free on {mount}", fix)
+        said = text("doctor.free", size=f"{free / 1e6:.0f} MB", mount=mount)
+        yield Finding(check, FAIL, said, fix)
     elif free + used < quota:
-        most = f"the journal may take {quota / 1e9:.1f} GB: lower store: telemetry_quota"
-        said = f"{free / 1e9:.1f} GB free on {mount}, {most}"
-        yield Finding("disk", WARN, said, fix)
+        said = text("doctor.free_little", size=left, mount=mount, quota=f"{quota / 1e9:.1f} GB")
+        yield Finding(check, WARN, said, fix)
     else:
-        yield Finding("disk", OK, f"{free / 1e9:.1f} GB free on {mount}")
+        yield Finding(check, OK, text("doctor.free", size=left, mount=mount))
     if statistics.f_files and statistics.f_favail < statistics.f_files // 100:
-        yield Finding("disk", FAIL, f"no inodes left on {mount}: too many small files", fix)
+        yield Finding(check, FAIL, text("doctor.inodes", mount=mount), fix)
 
 
 def mounted(path: Path) -> tuple[Path, str]:
@@ -94,24 +96,23 @@ def mounted(path: Path) -> tuple[Path, str]:
 
 def memory(host: Host) -> Finding:
     """Raspberry Pi OS starts with the controller off (raspberrypi/linux#6980)."""
-    controllers = host.text("/sys/fs/cgroup/cgroup.controllers").split()
+    controllers = host.read("/sys/fs/cgroup/cgroup.controllers").split()
+    check = text("doctor.check.memory")
     if "memory" in controllers:
-        return Finding("memory cgroup", OK, "on: MemoryMax= of the unit holds")
+        return Finding(check, OK, text("doctor.memory_on"))
     file = next((name for name in CMDLINE if host.path(name).exists()), CMDLINE[0])
-    said = "off: MemoryMax= of the unit does nothing"
     fix = f"sudo sed -i '1s/$/ cgroup_enable=memory cgroup_memory=1/' {file} && sudo reboot"
-    return Finding("memory cgroup", WARN, said, fix)
+    return Finding(check, WARN, text("doctor.memory_off"), fix)
 
 
 def power(host: Host) -> Iterator[Finding]:
     """Only a Raspberry Pi tells."""
-    text = host.text(THROTTLED).strip()
-    if not text:
+    shown, check = host.read(THROTTLED).strip(), text("doctor.check.power")
+    if not shown:
         return
-    bits = int(text, 16)
+    bits = int(shown, 16)
     if bits & (NOW | EVER):
-        when = "now" if bits & NOW else "at times since the boot"
-        said = f"too little voltage {when}: that corrupts cards; use the maker's power supply and a short cable"
-        yield Finding("power", FAIL if bits & NOW else WARN, said, "vcgencmd get_throttled")
+        said = text("doctor.power_now" if bits & NOW else "doctor.power_ever")
+        yield Finding(check, FAIL if bits & NOW else WARN, said, "vcgencmd get_throttled")
     else:
-        yield Finding("power", OK, "the voltage was never too low since the boot")
+        yield Finding(check, OK, text("doctor.power_ok"))

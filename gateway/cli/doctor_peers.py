@@ -14,6 +14,7 @@ from gateway.config import Config
 from gateway.endpoint import MqttEndpoint, is_loopback
 from gateway.errors import LinkDown, Refused
 from gateway.mqtt import Connection, Subscription, connect
+from gateway.words.text import text
 
 REACH_S = 5.0
 HEAR_S = 3.0
@@ -22,11 +23,12 @@ HEAR_S = 3.0
 def peers(config: Config) -> Iterator[Finding]:
     hosts = dict(addresses(config))
     unknown = {host for host, _port in hosts.values() if not _resolves(host)}
+    check = text("doctor.check.names")
     for host in sorted(unknown):
         fix = f"getent hosts {host}; resolvectl status; cat /etc/resolv.conf"
-        yield Finding("DNS", FAIL, f"no address for {host}", fix)
+        yield Finding(check, FAIL, text("doctor.no_address", host=host), fix)
     if hosts and not unknown:
-        yield Finding("DNS", OK, "every host has an address")
+        yield Finding(check, OK, text("doctor.addresses"))
     clock = SystemClock()
     for name, link in config.links.items():
         section = link.section
@@ -66,30 +68,31 @@ def _resolves(host: str) -> bool:
 
 
 def _reached(link: str, host: str, port: int) -> Finding:
+    check = text("doctor.check.link", link=link)
     try:
         with socket.create_connection((host, port), REACH_S):
-            return Finding(f"link {link}", OK, f"{host}:{port} takes connections")
+            return Finding(check, OK, text("doctor.reached", host=host, port=port))
     except OSError as error:
-        said = f"{host}:{port}: {error.strerror or error}"
-        return Finding(f"link {link}", FAIL, said, f"ping -c 3 {host}; nc -vz {host} {port}")
+        said = text("doctor.unreached", host=host, port=port, why=error.strerror or error)
+        return Finding(check, FAIL, said, f"ping -c 3 {host}; nc -vz {host} {port}")
 
 
 async def _broker(name: str, section: MqttLink, gateway: str, clock: SystemClock) -> list[Finding]:
     """Says something as to a device that does not exist, and listens for it as to all devices."""
-    check, me = f"broker of {name}", f"{gateway}-doctor-{os.getpid()}"
+    check, me = text("doctor.check.broker", link=name), f"{gateway}-doctor-{os.getpid()}"
     topic = f"d/{me}/cmd"
     try:
         async with connect(section, client_id=me, clock=clock, subscriptions=[Subscription(topic)]) as link:  # fmt: skip
             reason = await link.publish(topic, b"{}", qos=1)
             heard = reason.ok and await _hears(link)
     except (LinkDown, Refused) as error:
-        return [Finding(check, FAIL, str(error), _broker_fix(section))]
+        return [Finding(check, FAIL, text("doctor.failed", why=error), _broker_fix(section))]
     fix = f"gateway mosquitto-config --link {name} --output /tmp/acl"
     if not reason.ok:
-        return [Finding(check, FAIL, f"we may not send commands (d/+/cmd): {reason.text}", fix)]
+        return [Finding(check, FAIL, text("doctor.no_commands", why=reason.text), fix)]
     if not heard:
-        return [Finding(check, FAIL, "we may not hear devices (d/#): its access list says no", fix)]
-    found = [Finding(check, OK, f"{section.url}: we hear devices and may command them")]
+        return [Finding(check, FAIL, text("doctor.deaf"), fix)]
+    found = [Finding(check, OK, text("doctor.broker_ok", url=section.url))]
     return found + await _strangers(check, section, me, clock, fix)
 
 
@@ -107,14 +110,12 @@ async def _strangers(
 ) -> list[Finding]:
     """A broker in the network must not let in who has no password."""
     if section.username is None and section.client_cert is None:
-        said = "the broker lets everybody in without a password"
         state = WARN if is_loopback(section.url.host) else FAIL
-        return [Finding(check, state, said, fix)]
+        return [Finding(check, state, text("doctor.no_password"), fix)]
     nobody = section.model_copy(update={"username": None, "password": None})
     try:
         async with connect(nobody, client_id=f"{me}-nobody", clock=clock):
-            said = "the broker lets everybody in, with or without a password"
-            return [Finding(check, FAIL, said, fix)]
+            return [Finding(check, FAIL, text("doctor.any_password"), fix)]
     except (LinkDown, Refused):
         return []
 
@@ -127,14 +128,14 @@ def _broker_fix(section: MqttEndpoint) -> str:
 
 async def _platform(name: str, section: MqttEndpoint, gateway: str, clock: SystemClock) -> Finding:
     """Under a name of its own: the running gateway keeps its connection."""
-    check = f"upstream {name}"
+    check = text("doctor.check.upstream", name=name)
     wanted = [Subscription(f"gw/{gateway}/ack", qos=1)]
     try:
         me = f"{gateway}-{name}-doctor"
         async with connect(section, client_id=me, clock=clock, subscriptions=wanted):
-            return Finding(check, OK, f"{section.url} lets us in")
+            return Finding(check, OK, text("doctor.let_in", url=section.url))
     except (LinkDown, Refused) as error:
-        return Finding(check, FAIL, str(error), _broker_fix(section))
+        return Finding(check, FAIL, text("doctor.failed", why=error), _broker_fix(section))
 
 
 def _influx(config: Config) -> Iterator[Finding]:
@@ -146,4 +147,4 @@ def _influx(config: Config) -> Iterator[Finding]:
     for found in check(Api(config.influxdb), config.gateway.id, time.time_ns()):
         state = states.get(found.state, OK)
         fix = "" if state == OK else "gateway influx check"
-        yield Finding(f"influxdb {found.what}", state, found.said, fix)
+        yield Finding(text("doctor.check.influx", what=found.what), state, found.said, fix)

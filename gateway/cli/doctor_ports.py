@@ -12,11 +12,13 @@ from drivers.modbus.settings import ModbusLink
 from gateway.cli.doctor_host import FAIL, OK, WARN, Finding, Host
 from gateway.config import Config
 from gateway.errors import LinkDown, Refused
+from gateway.words.text import text
 
 # Given out in the order of plugging in: another one after a restart.
 UNSTABLE = re.compile(r"/dev/tty(USB|ACM)\d+")
 FOLDERS = ("/dev/serial/by-path", "/dev/serial/by-id")  # by-id is the same for two cheap adapters
 RADIO_S = 3.0
+RADIO = text("doctor.check.bluetooth")
 MAIN_CONF = "/etc/bluetooth/main.conf"
 
 
@@ -31,7 +33,7 @@ def ports(host: Host, config: Config) -> Iterator[Finding]:
 
 
 def serial(host: Host, link: str, port: str, config: Path) -> Iterator[Finding]:
-    path, check = host.path(port), f"serial port of {link}"
+    path, check = host.path(port), text("doctor.check.serial", link=link)
     if not path.exists():
         there = [n for n in named(host) if host.path(n).exists()]
         fix = (
@@ -39,31 +41,37 @@ def serial(host: Host, link: str, port: str, config: Path) -> Iterator[Finding]:
             if len(there) == 1
             else "ls -l /dev/serial/by-path/; dmesg | tail"
         )
-        said = f"there is no {port}; there is: {', '.join(there) or 'none'}"
+        none = text("doctor.no_ports", port=port)
+        said = text("doctor.no_port", port=port, others=there) if there else none
         yield Finding(check, FAIL, said, fix)
         return
     if not stat.S_ISCHR(path.stat().st_mode):
-        yield Finding(check, FAIL, f"{port} is no device", "ls -l /dev/serial/by-path/")
+        yield Finding(
+            check, FAIL, text("doctor.no_device", port=port), "ls -l /dev/serial/by-path/"
+        )
         return
     if not (host.user.may("r", path) and host.user.may("w", path)):
         group = _group(path.stat().st_gid)
         fix = f"sudo usermod --append --groups {group} {host.user.name} && sudo systemctl restart community-gateway"
-        yield Finding(check, FAIL, f"user {host.user.name} may not use {port}", fix)
-    if f"console={Path(port).resolve().name}" in host.text("/proc/cmdline"):
+        said = text("doctor.may_not", user=host.user.name, port=port)
+        yield Finding(check, FAIL, said, fix)
+    if f"console={Path(port).resolve().name}" in host.read("/proc/cmdline"):
         fix = "sudo raspi-config nonint do_serial_cons 1 && sudo reboot"
-        yield Finding(check, FAIL, f"{port} is the console of the kernel, which writes to it", fix)
+        yield Finding(check, FAIL, text("doctor.console", port=port), fix)
     yield _stable(host, check, port, config)
 
 
 def _stable(host: Host, check: str, port: str, config: Path) -> Finding:
     if not UNSTABLE.fullmatch(port):
-        return Finding(check, OK, port)
+        return Finding(check, OK, text("doctor.port_ok", port=port))
     real = host.path(port).resolve()
     better = next((n for n in named(host) if host.path(n).resolve() == real), None)
-    said = f"{port} may be another adapter after a restart"
     if better is None:
-        return Finding(check, WARN, said, "ls -l /dev/serial/by-path/")
-    return Finding(check, WARN, f"{said}: write {better}", _rename(port, better, config))
+        return Finding(
+            check, WARN, text("doctor.unstable", port=port), "ls -l /dev/serial/by-path/"
+        )
+    said = text("doctor.unstable_write", port=port, better=better)
+    return Finding(check, WARN, said, _rename(port, better, config))
 
 
 def named(host: Host) -> list[str]:
@@ -93,9 +101,7 @@ def radio(host: Host, address: str | None) -> Iterator[Finding]:
         if (switch / "type").read_text().strip() != "bluetooth":
             continue
         if (switch / "soft").read_text().strip() == "1":
-            yield Finding(
-                "bluetooth", FAIL, "switched off (rfkill)", "sudo rfkill unblock bluetooth"
-            )
+            yield Finding(RADIO, FAIL, text("doctor.radio_off"), "sudo rfkill unblock bluetooth")
             return
     yield asyncio.run(_adapter(address))
 
@@ -110,14 +116,11 @@ async def _adapter(address: str | None) -> Finding:
             interfaces = await adapter.interfaces()
     except Refused as error:
         fix = "sudo usermod --append --groups bluetooth gateway && sudo systemctl restart community-gateway"
-        return Finding("bluetooth", FAIL, str(error), fix)
+        return Finding(RADIO, FAIL, text("doctor.failed", why=error), fix)
     except LinkDown as error:
         fix = "sudo apt install bluez && sudo systemctl enable --now bluetooth && bluetoothctl power on"
-        return Finding("bluetooth", FAIL, str(error), fix)
+        return Finding(RADIO, FAIL, text("doctor.failed", why=error), fix)
     if MANAGER not in interfaces:
-        said = (
-            "bluetoothd runs without --experimental: repeats of buttons are heard up to 10 s late"
-        )
         fix = f"sudo sed -i 's/^#* *Experimental *=.*/Experimental = true/' {MAIN_CONF} && sudo systemctl restart bluetooth"
-        return Finding("bluetooth", WARN, said, fix)
-    return Finding("bluetooth", OK, f"{adapter.name} is on, with advertisement monitors")
+        return Finding(RADIO, WARN, text("doctor.radio_slow"), fix)
+    return Finding(RADIO, OK, text("doctor.radio_ok", name=adapter.name))

@@ -13,10 +13,11 @@ from gateway.cli.influx_setup import Setup
 from gateway.cli.live import config_path
 from gateway.cli.main import CONFIG, USAGE
 from gateway.cli.moment import seconds
-from gateway.cli.say import refuse
+from gateway.cli.say import refuse, say
 from gateway.config import Config, load_config
 from gateway.errors import ConfigError, LinkDown, Refused
 from gateway.sinks.influx_settings import InfluxSection
+from gateway.words.text import text
 
 
 def run(options: argparse.Namespace) -> int:
@@ -45,10 +46,11 @@ def run(options: argparse.Namespace) -> int:
 def _check(config: Config, section: InfluxSection, options: argparse.Namespace) -> int:
     findings = check(Api(section), config.gateway.id, time.time_ns())
     if options.json:
-        print(orjson.dumps([finding._asdict() for finding in findings]).decode())
+        print(orjson.dumps([{**one._asdict(), "said": say(one.said)} for one in findings]).decode())
     else:
         for finding in findings:
-            print(f"{finding.state:5} {finding.what}: {finding.said}")
+            state = say(text(f"influx.state.{finding.state}"))
+            print(f"{state:5} {finding.what}: {say(finding.said)}")
     return 1 if any(finding.state == "wrong" for finding in findings) else 0
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from gateway.cli.influx_api import Answer, Api
 from gateway.errors import LinkDown, Refused
 from gateway.sinks.line import PROBE, series
+from gateway.words.text import Said, text
 
 OK, NOTE, WRONG = "ok", "note", "wrong"
 
@@ -22,14 +23,11 @@ def check(api: Api, gateway_id: str, now_ns: int) -> list[Finding]:
     try:
         answer = api.ask("GET", "/ping")
     except LinkDown as error:
-        fix = "does the server run, is host and port right, does a firewall stand between?"
-        return [Finding(WRONG, "url", f"nobody answers: {error}; {fix}")]
+        return [Finding(WRONG, "url", text("influx.silent", why=error))]
     if not 200 <= answer.status < 300:
-        said = f"somebody answers {answer.status} who is no InfluxDB: a proxy? check host and port"
-        return [Finding(WRONG, "url", said)]
-    found = [
-        Finding(OK, "url", f"{api.section.url} answers, version {answer.version or 'unknown'}")
-    ]
+        return [Finding(WRONG, "url", text("influx.stranger", status=answer.status))]
+    version = answer.version or text("influx.unknown")
+    found = [Finding(OK, "url", text("influx.answers", url=api.section.url, version=version))]
     found += _bucket(api)
     found.append(_write(api, gateway_id, now_ns))
     if found[-1].state == OK:
@@ -43,12 +41,14 @@ def _bucket(api: Api) -> list[Finding]:
     answer = api.ask("GET", "/api/v2/buckets", {"name": section.bucket, "org": section.org})
     buckets = answer.value.get("buckets") if isinstance(answer.value, dict) else None
     if answer.status != 200 or not buckets:
-        why = f"{answer.status} {answer.said}" if answer.status != 200 else "none is shown"
-        return [Finding(NOTE, "bucket", f"the token may not look at it ({why})")]
+        refused = f"{answer.status} {answer.said}"
+        why = refused if answer.status != 200 else text("influx.none_shown")
+        return [Finding(NOTE, "bucket", text("influx.hidden", why=why))]
     rules = buckets[0].get("retentionRules") or [{}]
     kept_s = int(rules[0].get("everySeconds", 0))
-    kept = f"keeps {kept_s / 86_400:g} days" if kept_s else "keeps for ever"
-    return [Finding(OK, "bucket", f"{section.bucket} {kept}")]
+    kept = text("influx.keeps", bucket=section.bucket, days=kept_s / 86_400)
+    ever = text("influx.keeps_all", bucket=section.bucket)
+    return [Finding(OK, "bucket", kept if kept_s else ever)]
 
 
 def _write(api: Api, gateway_id: str, now_ns: int) -> Finding:
@@ -56,42 +56,41 @@ def _write(api: Api, gateway_id: str, now_ns: int) -> Finding:
     query = {"org": api.section.org, "bucket": api.section.bucket, "precision": "ns"}
     answer = api.ask("POST", "/api/v2/write", query, line)
     if answer.status in {201, 204}:
-        return Finding(OK, "write", "a point was taken")
+        return Finding(OK, "write", text("influx.taken"))
     what, said = _refusal(api, answer)
-    return Finding(WRONG, what, f"{said} (the server says: {answer.status} {answer.said})")
+    whole = text("influx.server_says", said=said, status=answer.status, answer=answer.said)
+    return Finding(WRONG, what, whole)
 
 
-def _refusal(api: Api, answer: Answer) -> tuple[str, str]:
+def _refusal(api: Api, answer: Answer) -> tuple[str, Said]:
     """(what, said) of a point that was not taken."""
     section, status = api.section, answer.status
     if status == 404:
         return _missing(api, answer.said.lower())
     if status >= 500 and status != 503:
-        return "write", "the server has a fault of its own: look into its log"
-    busy = "write", "the server is busy or a quota is used up: try again later"
+        return "write", text("influx.fault")
+    busy = "write", text("influx.busy")
     known = {
-        401: ("token", "the server does not know this token: make one, and put it where the configuration says"),
-        403: ("token", f"the token may not write to {section.bucket}: give it that right"),
+        401: ("token", text("influx.token")),
+        403: ("token", text("influx.right", bucket=section.bucket)),
         429: busy,
         503: busy,
     }  # fmt: skip
-    return known.get(status, ("write", "the point was refused"))
+    return known.get(status, ("write", text("influx.refused")))
 
 
-def _missing(api: Api, said: str) -> tuple[str, str]:
+def _missing(api: Api, said: str) -> tuple[str, Said]:
     section = api.section
     if "org" in said:
-        return "org", f"there is no organization {section.org}: capital letters matter"
+        return "org", text("influx.no_org", name=section.org)
     if "bucket" in said:
-        fix = "`gateway influx init` makes it"
-        return "bucket", f"there is no bucket {section.bucket} in {section.org}: {fix}"
-    return "url", "this server has no v2 API (InfluxDB 1.x?): use 2.x"
+        return "bucket", text("influx.no_bucket", bucket=section.bucket, name=section.org)
+    return "url", text("influx.old")
 
 
 def _query(api: Api, gateway_id: str) -> Finding:
     try:
         api.rows(f"SELECT ok FROM {PROBE} WHERE gateway = '{gateway_id}' LIMIT 1")  # noqa: S608 -- an id is a-z, 0-9, -
     except Refused as error:
-        fix = "dashboards need it: `gateway influx init` maps it, the token must be allowed to read"
-        return Finding(NOTE, "query", f"InfluxQL does not work: {error}; {fix}")
-    return Finding(OK, "query", "InfluxQL works")
+        return Finding(NOTE, "query", text("influx.no_query", why=error))
+    return Finding(OK, "query", text("influx.query"))

@@ -4,10 +4,12 @@ import ast
 from collections.abc import Iterator
 from typing import NamedTuple
 
-# Who takes what is wrong and how to mend it: from which argument on.
+# Who takes what is said, and mostly how to mend it: in which arguments.
 TAKERS = {
-    "RuleError": 0, "wrong": 0, "Fault": 0, "problem": 1, "note": 1, "_problem": 1, "_note": 1, "_tell": 1,
-}  # fmt: skip
+    **dict.fromkeys(("RuleError", "wrong", "Fault"), slice(0, 2)),
+    **dict.fromkeys(("problem", "note", "_problem", "_note", "_tell"), slice(1, 3)),
+    "Finding": slice(2, 3),  # its remedy is a command for the shell
+}
 
 
 class Use(NamedTuple):
@@ -45,8 +47,8 @@ def plain(source: str) -> Iterator[tuple[int, str]]:
                 for target in node.targets:
                     told |= _assigned(target, node.value)
         for node in ast.walk(function):
-            if isinstance(node, ast.Call) and (first := TAKERS.get(_name(node))) is not None:
-                for argument in node.args[first : first + 2]:
+            if isinstance(node, ast.Call) and (said_in := TAKERS.get(_name(node))):
+                for argument in node.args[said_in]:
                     value = told.get(argument.id) if isinstance(argument, ast.Name) else argument
                     if value is not None and (said := _literal(value)):
                         yield node.lineno, said

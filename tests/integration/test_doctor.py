@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -67,6 +68,20 @@ def test_what_does_not_work_is_said_with_a_command_that_mends_it(tmp_path: Path)
     assert f"nc -vz 127.0.0.1 {port}" in meters.fix
     code, text = call("-c", config)
     assert f"fail link meters: 127.0.0.1:{port}" in text
+
+
+def test_it_speaks_chinese_where_that_is_asked_for(tmp_path: Path) -> None:
+    link = f'lights: {{driver: mqtt, url: "mqtt://127.0.0.1:{free_port()}"}}'
+    config = write(tmp_path, link, LAMP)
+    code, text = call("-c", config, "--lang", "zh")
+    said = [line for line in text.splitlines() if not line.startswith(" ")]
+    assert code == 2
+    assert all(re.search(r"[一-鿿].*: .*[一-鿿]", line) for line in said), text
+    assert any(line.startswith("故障   链路 lights 的消息服务器: 失败：") for line in said)
+    code, text = call("-c", config, "--lang", "zh", "--json")
+    found = [Finding(**finding) for finding in json.loads(text)["findings"]]
+    assert {"configuration", "clock", "broker of lights"} < {one.check for one in found}
+    assert one(found, "broker of lights").said.startswith("失败：")
 
 
 def test_a_refused_configuration_is_said_and_the_machine_is_looked_at_all_the_same(

@@ -24,6 +24,7 @@ COVERED = [
         "site_limit", "store/settings", "sinks/settings", "sinks/influx_settings", "strategy", "trial",
         "validate",
     )),
+    *sorted((ROOT / "gateway/cli").glob("doctor_*.py")), ROOT / "gateway/cli/influx_check.py",
     *(ROOT / f"drivers/{name}/settings.py" for name in ("ble", "modbus", "mqtt")),
 ]  # fmt: skip
 SOURCES = [
@@ -113,6 +114,7 @@ def test_what_is_said_is_said_in_both_languages(path: Path) -> None:
         'what = f"{name} is bad"\n    raise wrong(what, say)',
         'report.problem(path, say, "mend it" if a else b)',
         'what, fix = "bad", say\n    report.note(path, what, fix)',
+        'yield Finding(check, FAIL, "bad", command)',
     ],
 )
 def test_a_text_beside_the_catalogue_is_found(source: str) -> None:

@@ -32,7 +32,7 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "setting.influx_client": ("没有安装软件包 influxdb-client[async]", "请安装 community-gateway[influx]"),
     "setting.points": ("{value} 没有指明测点", '请写 "*" 或列表，例如 [light.level]'),
     "setting.strategy": ("没有上报策略", "请写 all，或如 {{on_change: true, max_silence: 15m}}"),
-    "setting.label": ("{value} 不是标注", '请写带引号的文本，或 {{place: "3 號樓", type: detector}}'),
+    "setting.label": ("{value} 不是标注", '请写带引号的文本，或 {{place: "3 号楼", type: detector}}'),
     "setting.limit": ("{value} 不是带单位的数值", "例如：4.5 m"),
     "setting.out_of_range": ("{value:g} s 超出范围", "请写 {low} 到 {high}"),
     "setting.few_bytes": ("{value} 字节太少", "请写 1MB 或更多"),
