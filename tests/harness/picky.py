@@ -8,9 +8,10 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-# Of a PUBLISH: its reason code, 0 to pass it on, LOST to lose the broker's answer to it.
+# Of a PUBLISH: its reason code, 0 to pass it on, LOST to lose the broker's answer to it, SWALLOWED to
+# lose it without an answer.
 Judge = Callable[[bytes], int]
-LOST = 256
+LOST, SWALLOWED = 256, 257
 
 
 async def _packet(reader: asyncio.StreamReader) -> bytes:
@@ -46,7 +47,7 @@ async def picky(host: str, port: int, judge: Judge) -> AsyncIterator[int]:
                 lost.add(_packet_id(packet))
             if code in {0, LOST}:
                 on.write(packet)
-            else:
+            elif code != SWALLOWED:
                 back.write(b"\x40\x04" + _packet_id(packet) + bytes([code, 0]))
 
     async def down(

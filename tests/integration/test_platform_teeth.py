@@ -16,7 +16,7 @@ from tests.integration import test_upstream_refusals as refusals
 PARKING = [
     Tooth(sabotage.never_park, refusals.test_a_quota_that_is_exceeded_for_a_while_parks_the_lane_and_loses_nothing, "place.told"),
     Tooth(sabotage.park_in_silence, refusals.test_a_quota_that_is_exceeded_for_a_while_parks_the_lane_and_loses_nothing, "place.told"),
-    Tooth(sabotage.bury_the_batch, refusals.test_a_single_message_that_the_broker_never_takes_is_found_and_put_aside, "== 648"),
+    Tooth(sabotage.bury_the_batch, refusals.test_a_single_message_that_the_broker_never_takes_is_found_and_put_aside, "== 645"),
 ]  # fmt: skip
 BOOKS = [
     Tooth(one, refusals.test_the_books_have_each_byte_that_was_written_to_the_line, "books == written")

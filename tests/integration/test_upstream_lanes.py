@@ -13,10 +13,13 @@ import pytest
 from gateway.model import EventKind, Severity
 from gateway.sinks.upstream import UpstreamSink
 from gateway.sinks.window import Timing
+from gateway.store.reader import Slice
+from gateway.store.store import Position
 from simulators.ledger import arrivals
 from simulators.platform import Platform, platform
 from tests.harness import sabotage_mqtt as sabotage
 from tests.harness.broker import HOST, Mosquitto
+from tests.harness.picky import LOST, SWALLOWED, picky
 from tests.harness.ports import free_port
 from tests.harness.proxy import proxy
 from tests.harness.site import FAST, GATEWAY, Site, running, site
@@ -184,6 +187,96 @@ async def test_without_the_back_off_alarms_wait_in_the_queue_of_a_slow_platform(
     sabotage.no_bound(monkeypatch.setattr)
     with pytest.raises(TimeoutError):
         await slow_platform(broker, place, log)
+
+
+async def test_an_alarm_has_a_slot_of_its_own_though_nothing_else_is_answered(
+    broker: Mosquitto, place: Site, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two publishes that this broker lets be under way, one."""
+    sabotage.no_bound(monkeypatch.setattr)  # no sabotage of this promise: nothing else holds back
+    taken, stuck = 0, 0
+
+    def judge(packet: bytes) -> int:
+        nonlocal taken, stuck
+        if b"/up/2" not in packet:
+            return 0
+        if sink._traffic.line.width < 3:
+            taken += 1
+            return 0
+        stuck += 1
+        return LOST
+
+    await place.samples(6_000)
+    await place.durable()
+    broker.extra = ["max_inflight_messages 2"]
+    await broker.kill()
+    await broker.start()
+    async with (
+        picky(HOST, broker.port, judge) as port,
+        platform(HOST, broker.port, GATEWAY, log=log) as far,
+    ):
+        sink = place.sink(f"mqtt://{HOST}:{port}", Timing(), lanes=[0, 2])
+        async with running(sink):
+            await until(lambda: stuck)
+            seen = Arrivals(far)
+            for _ in range(10):  # after each of them another publish could begin
+                await seen.of(place.event().event_id, 5)
+            assert (stuck, sink.health.connects) == (1, 1)
+
+
+async def test_a_lane_0_that_gets_no_acks_holds_up_nobody_for_long(
+    broker: Mosquitto, place: Site, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.sinks.courier.GRACE_S", 0.2)
+    place.events(1_000)
+    await place.samples(10)
+    await place.durable()
+    sink = place.sink(broker.url, Timing(ack_timeout_s=600), lanes=[0, 2])
+    async with platform(HOST, broker.port, GATEWAY, log=log) as far:
+        far.hold_acks()
+        await until(lambda: far.connected)
+        async with running(sink):
+            await until(lambda: len(arrivals(log, 2)) == 10)
+            assert sink.lanes()[0].backlog == 1_000
+
+
+async def test_what_is_given_up_while_the_journal_is_read_is_not_passed_over(
+    broker: Mosquitto, place: Site, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refusal may come in the middle of a read: the lane begins at its cursor all the same."""
+    monkeypatch.setattr("gateway.mqtt.PUBACK_S", 0.5)
+    sabotage.no_bound(monkeypatch.setattr)  # no sabotage of this promise: it goes on reading
+    proper, lost, given_up = place.store.read, 0, 0
+
+    def judge(packet: bytes) -> int:
+        """One publish stays without an answer, so that there is something to go back to."""
+        nonlocal lost
+        first = b"/up/2" in packet and sink._traffic.line.width >= 3 and not lost
+        lost += first
+        return SWALLOWED if first else 0
+
+    async def read(lane: int, after: Position | None, **limits: int) -> Slice | None:
+        nonlocal given_up
+        part, window = await proper(lane, after, **limits), sink._traffic.lanes[2].window
+        if lost and not given_up:
+            given_up += 1
+            assert after != window.cursor
+            window.again()
+        return part
+
+    await place.samples(10_000)
+    await place.durable()
+    monkeypatch.setattr(place.store, "read", read)
+    async with (
+        picky(HOST, broker.port, judge) as port,
+        platform(HOST, broker.port, GATEWAY, log=log) as far,
+    ):
+        await until(lambda: far.connected)
+        sink = place.sink(f"mqtt://{HOST}:{port}", ack="broker", lanes=[2])
+        async with running(sink):
+            await until(lambda: reached(place, sink, 2))
+            await until(lambda: far.items == 10_000)
+    assert given_up == 1
 
 
 def acl(path: Path, lanes: str) -> Path:

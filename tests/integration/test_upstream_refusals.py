@@ -20,7 +20,7 @@ from tests.harness.broker import until as holds
 from tests.harness.picky import LOST, Judge, picky
 from tests.harness.site import FAST, GATEWAY, Site, running, site
 
-QUOTA, INVALID = 0x97, 0x99
+NOT_AUTHORIZED, QUOTA, INVALID = 0x87, 0x97, 0x99
 
 
 @pytest.fixture
@@ -55,28 +55,31 @@ def dead(state: Path) -> list[tuple[int, int, str]]:
         return db.execute("SELECT seq, status, error FROM dead ORDER BY seq").fetchall()
 
 
+POISON = 50, 123, 222, 404, 555  # more than are put aside one after the other
+
+
 async def test_a_single_message_that_the_broker_never_takes_is_found_and_put_aside(
     tmp_path: Path, place: Site
 ) -> None:
-    poison = b'"number":123}', b'"number":404}'
+    marks = [b'"number":%d}' % number for number in POISON]
 
     def judge(packet: bytes) -> int:
-        return INVALID if any(mark in packet for mark in poison) else 0
+        return INVALID if b"/up/0" in packet and any(mark in packet for mark in marks) else 0
 
     place.events(600)
     place.events(50, Severity.OPERATIONAL)
     await place.durable()
     async with behind(tmp_path, place, judge) as (sink, far):
-        await holds(lambda: delivered(place, sink, 0) and delivered(place, sink, 1))
-        assert far.items == 648
-        assert [lane.dead for lane in sink.lanes()] == [2, 0]
+        await holds(lambda: delivered(place, sink, 0) and delivered(place, sink, 1), 10)
+        assert far.items == 645
+        assert [lane.dead for lane in sink.lanes()] == [5, 0]
         assert [lane.parked for lane in sink.lanes()] == ["", ""]
     numbers = [x["attributes"]["number"] for x in arrivals(tmp_path / "platform.jsonl", 0)]
-    assert numbers == [n for n in range(600) if n not in {123, 404}]
+    assert numbers == [n for n in range(600) if n not in POISON]
     await place.close()
     why = "Payload format invalid"
-    assert dead(place.directory) == [(124, 422, why), (405, 422, why)]
-    assert [what["seq"] for kind, severity, what in place.told] == [124, 405]
+    assert dead(place.directory) == [(n + 1, 422, why) for n in POISON]
+    assert [what["seq"] for kind, severity, what in place.told] == [n + 1 for n in POISON]
     assert {told[:2] for told in place.told} == {(EventKind.UPSTREAM_PARKED, Severity.SAFETY)}
 
 
@@ -133,6 +136,37 @@ async def test_a_quota_that_is_exceeded_for_a_while_parks_the_lane_and_loses_not
         assert numbers == list(range(30))
 
 
+async def test_a_refusal_now_and_then_parks_nothing(tmp_path: Path, place: Site) -> None:
+    """It may be a restart of the broker under way: three in a row are more."""
+    publishes = 0
+
+    def judge(packet: bytes) -> int:
+        nonlocal publishes
+        publishes += b"/up/1" in packet
+        return QUOTA if b"/up/1" in packet and publishes % 2 else 0
+
+    place.events(900, Severity.OPERATIONAL)
+    await place.durable()
+    async with behind(tmp_path, place, judge) as (sink, far):
+        await holds(lambda: delivered(place, sink, 1), 10)
+        assert sink.health.counters["publishes_refused"] > 3
+        assert far.items == 900
+    assert place.told == []
+
+
+async def test_what_the_broker_will_not_take_for_long_is_tried_rarely(
+    tmp_path: Path, place: Site
+) -> None:
+    """Brokers drop the connection over a topic that is forbidden, and the other lanes wait."""
+    code = NOT_AUTHORIZED
+    place.events(5, Severity.OPERATIONAL)
+    await place.durable()
+    rare = FAST._replace(parked_s=600)
+    async with behind(tmp_path, place, lambda p: code * (b"/up/1" in p), timing=rare) as (sink, _):
+        await holds(lambda: sink.lanes()[1].parked != "")
+        assert sink._traffic.lanes[1].window.retry_at - sink._traffic.now() > 200
+
+
 async def test_the_books_have_each_byte_that_was_written_to_the_line(
     tmp_path: Path, place: Site
 ) -> None:
@@ -161,20 +195,22 @@ async def test_the_books_have_each_byte_that_was_written_to_the_line(
 async def test_a_lost_answer_of_the_broker_sends_the_batch_again_and_nothing_twice(
     tmp_path: Path, place: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.mqtt.PUBACK_S", 0.5)
-    lost: list[bytes] = []
+    """And the next one is half as large: perhaps it was too much for the line."""
+    monkeypatch.setattr("gateway.mqtt.PUBACK_S", 0.3)
+    sizes: list[int] = []
 
     def judge(packet: bytes) -> int:
-        if b"/up/0" not in packet or len(lost) == 2:
+        if b"/up/0" not in packet:
             return 0
-        lost.append(packet)
-        return LOST
+        sizes.append(len(packet))
+        return LOST if len(sizes) <= 2 else 0
 
-    place.events(30)
+    place.events(60)
     await place.durable()
     async with behind(tmp_path, place, judge, "broker") as (sink, far):
-        await holds(lambda: delivered(place, sink, 0))
+        await holds(lambda: delivered(place, sink, 0) and far.items == 60)
         assert sink.health.connects == 3, "no answer in time ends a connection"
     numbers = [x["attributes"]["number"] for x in arrivals(tmp_path / "platform.jsonl", 0)]
-    assert numbers == list(range(30))
+    assert numbers == list(range(60))
     assert far.duplicates >= 1
+    assert 8_000 > sizes[0] > 1.5 * sizes[1] > 1.5 * 1.5 * sizes[2]
