@@ -128,7 +128,7 @@ class Point(Section):
     def misfit(self, report: Strategy) -> tuple[str, str] | None:
         """(what is wrong, fix) with `report` for this point, None if nothing is."""
         if self.alarm_severity is not None:
-            return f"{self.id} bears an alarm: it is always reported", "remove it"
+            return fault("profile.always_told", id=self.id)
         if report.numeric and (self.enum is not None or self.kind in {"state", "event"}):
-            return f"a deadband, but {self.id} is a state", "write {on_change: true}"
+            return fault("profile.deadband", id=self.id)
         return None

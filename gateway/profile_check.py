@@ -9,6 +9,7 @@ from gateway.point import Point, is_name
 from gateway.profile_choice import UnsettledError, assumed_variables, settled
 from gateway.profile_model import Array, Placed, Plausible, Profile, Variant
 from gateway.units import UNITS
+from gateway.words.text import fault, text
 
 Path_ = tuple[str | int, ...]
 Fault = tuple[Path_, str, str]  # where, what is wrong, how to mend it
@@ -26,11 +27,11 @@ def problems_of(profile: Profile, document: Document, path: Path) -> list[Proble
 
 def _faults(profile: Profile, path: Path) -> Iterator[Fault]:
     if profile.profile != path.stem:
-        what = f"profile '{profile.profile}' in a file called {path.name}"
-        yield ("profile",), what, f"write {path.stem} or rename the file"
+        misnamed = fault("profile.misnamed", name=profile.profile, file=path.name, stem=path.stem)
+        yield ("profile",), *misnamed
     if not profile.placed:
-        what = "no point, at least 1 is needed" if "own_points" in profile.model_fields_set else "missing"  # fmt: skip
-        yield ("points",), what, "add this key, `arrays:` or `variants:`"
+        empty = "own_points" in profile.model_fields_set
+        yield ("points",), *fault("profile.no_point" if empty else "profile.missing")
     yield from _twice(profile)
     for placed in profile.placed:
         for key, what, fix in _point(placed, profile):
@@ -52,7 +53,7 @@ def _twice(profile: Profile) -> Iterator[Fault]:
         known = seen[one.variant.name if one.variant is not None else None]
         for point in one.points:
             if point.id in known:
-                yield (*one.path, "id"), f"point '{point.id}' twice", "remove one"
+                yield (*one.path, "id"), *fault("profile.twice", id=point.id)
                 break
             known.add(point.id)
 
@@ -63,34 +64,38 @@ def _point(placed: Placed, profile: Profile) -> Iterator[Fault]:
     if point.report is not None and (misfit := point.misfit(point.report)):
         yield ("report",), *misfit
     for name in sorted((point.formula.names if point.formula else frozenset()) - known):
-        yield ("scale",), f"no variable '{name}'", suggest(name, known) if known else "add it under `vars`"  # fmt: skip
+        fix = suggest(name, known) if known else text("profile.add_variable")
+        yield ("scale",), *fault("profile.no_variable", name=name, fix=fix)
     yield from _unit_from(point, known)
     if point.bits is not None:
         yield from _bits(point)
     if len(point.contested) == 1:
-        yield ("contested",), "only one reading", "add the other one, or write its keys as the point's"  # fmt: skip
+        yield ("contested",), *fault("profile.one_reading")
     if placed.variant is not None:
         yield from _as_elsewhere(placed, profile)
 
 
 def _unit_from(point: Point, known: Iterable[str]) -> Iterator[Fault]:
     if (point.unit_from is None) != (not point.units):
-        yield (), "`unit_from` and `units` belong together", "add the other one, or remove both"
+        yield (), *fault("profile.unit_from")
         return
     if point.unit_from is not None and point.unit_from not in known:
-        yield ("unit_from",), f"no variable '{point.unit_from}'", suggest(point.unit_from, known)
+        fix = suggest(point.unit_from, known)
+        yield ("unit_from",), *fault("profile.no_variable", name=point.unit_from, fix=fix)
     for code, unit in point.units.items():
         if not code.isdecimal():
-            yield ("units", code), f"'{code}' is no code", "write the number that the device shows"
+            yield ("units", code), *fault("profile.unit_code", code=code)
         elif UNITS[unit].dimension != UNITS[point.unit].dimension:
-            have, want = UNITS[unit].dimension, UNITS[point.unit].dimension
-            what = f"{unit} is a {have}, {point.id} is a {want} ({point.unit})"
-            yield ("units", code), what, "remove it: another quantity is another point"
+            have, want = (text(f"dimension.{UNITS[u].dimension}") for u in (unit, point.unit))
+            other = fault(
+                "profile.quantity", unit=unit, have=have, id=point.id, want=want, own=point.unit
+            )
+            yield ("units", code), *other
 
 
 def _bits(point: Point) -> Iterator[Fault]:
     if isinstance(point, Array):
-        yield ("bits",), "bits of an array", "write an array for each bit, with `bit:` in its `at`"
+        yield ("bits",), *fault("profile.array_bits")
     for key in (
         "unit",
         "scale",
@@ -103,17 +108,16 @@ def _bits(point: Point) -> Iterator[Fault]:
         "contested",
     ):
         if key in point.model_fields_set:
-            yield (key,), f"{key} of bits, which are true or false", "remove it"
+            yield (key,), *fault("profile.of_bits", key=key)
     for number, name in (point.bits or {}).items():
         if not number.isdecimal() or int(number) >= _COMMON_BITS:
-            yield ("bits", number), f"'{number}' is no bit", "write 0 (the least significant) to 63"
+            yield ("bits", number), *fault("profile.no_bit", number=number)
         if not is_name(name):
-            fix = "use a-z, 0-9 and '_': the point is called by it"
-            yield ("bits", number), f"'{name}' is no name", fix
+            yield ("bits", number), *fault("profile.bit_name", name=name)
     names = list((point.bits or {}).values())
     for number, name in (point.bits or {}).items():
         if names.count(name) > 1:
-            yield ("bits", number), f"'{name}' twice", "give each bit a name of its own"
+            yield ("bits", number), *fault("profile.bit_twice", name=name)
 
 
 def _as_elsewhere(placed: Placed, profile: Profile) -> Iterator[Fault]:
@@ -121,11 +125,10 @@ def _as_elsewhere(placed: Placed, profile: Profile) -> Iterator[Fault]:
         first = profile.by_id[point.id]
         for key in _COMMON:
             if getattr(first, key) != getattr(point, key):
-                what = f"'{point.id}' has another {key} in another variant"
-                yield (key,) if key in point.model_fields_set else (), what, "write the same in all of them"  # fmt: skip
+                differs = fault("profile.differs", id=point.id, key=key)
+                yield (key,) if key in point.model_fields_set else (), *differs
         if set((first.enum or {}).values()) != set((point.enum or {}).values()):
-            what = f"'{point.id}' has other texts in another variant"
-            yield ("enum",), what, "write the same in all of them"
+            yield ("enum",), *fault("profile.other_texts", id=point.id)
 
 
 def _plausible(
@@ -133,11 +136,12 @@ def _plausible(
 ) -> Iterator[Fault]:
     for index, limit in enumerate(limits):
         if limit.point not in points:
-            at = (*path, index, "point")
-            yield at, f"unknown point '{limit.point}'", suggest(limit.point, points)
+            unknown = fault(
+                "profile.unknown_point", name=limit.point, fix=suggest(limit.point, points)
+            )
+            yield (*path, index, "point"), *unknown
         elif limit.min > limit.max:
-            at = (*path, index, "max")
-            yield at, f"no number is in {limit.min} to {limit.max}", "swap min and max"
+            yield (*path, index, "max"), *fault("profile.swapped", low=limit.min, high=limit.max)
 
 
 def _variants(profile: Profile) -> Iterator[Fault]:
@@ -145,15 +149,14 @@ def _variants(profile: Profile) -> Iterator[Fault]:
     for index, variant in enumerate(profile.variants):
         path = ("variants", index)
         if variant.name in names:
-            yield (*path, "name"), f"variant '{variant.name}' twice", "choose another name"
+            yield (*path, "name"), *fault("profile.variant_twice", name=variant.name)
         names.add(variant.name)
         others = [v for v in profile.variants if v.part == variant.part]
         if len(others) < 2:
-            part = f" of part '{variant.part}'" if variant.part else ""
-            yield path, f"the only variant{part}", "write its points under `points`"
+            only = "profile.only_of_part" if variant.part else "profile.only_variant"
+            yield path, *fault(only, **({"part": variant.part} if variant.part else {}))
         elif not variant.identity and not variant.plausible:
-            what = f"nothing tells variant '{variant.name}' from the others"
-            yield path, what, "add `identity` or `plausible`"
+            yield path, *fault("profile.alike", name=variant.name)
         yield from _plausible((*path, "plausible"), variant.plausible, _own(profile, variant))
 
 
@@ -170,15 +173,11 @@ def _variables(profile: Profile) -> Iterator[Fault]:
         path = ("vars", name)
         low, high = variable.min, variable.max
         if name not in used:
-            yield path, f"no point needs variable '{name}'", "use it in a scale, or remove it"
+            yield path, *fault("profile.unused", name=name)
         if low is not None and high is not None and low > high:
-            yield (*path, "max"), f"no number is in {low} to {high}", "swap min and max"
+            yield (*path, "max"), *fault("profile.swapped", low=low, high=high)
         if variable.default is not None and not _between(variable.default, low, high):
-            yield (
-                (*path, "default"),
-                f"{variable.default} is outside its limits",
-                "mend one of them",
-            )
+            yield (*path, "default"), *fault("profile.default", number=variable.default)
 
 
 def _usual(profile: Profile) -> Iterator[Fault]:
@@ -189,8 +188,7 @@ def _usual(profile: Profile) -> Iterator[Fault]:
         try:
             settled(profile, chosen, usual)
         except UnsettledError as error:
-            fix = "give each variable a `default` or `min` that it may have"
-            yield ("vars",), str(error), fix
+            yield ("vars",), *fault("profile.unsettled", why=error)
             return
 
 
@@ -202,7 +200,7 @@ def _alarms(profile: Profile) -> Iterator[Fault]:
     ids: set[str] = set()
     for index, rule in enumerate(profile.alarm_rules):
         if rule.id in ids:
-            yield ("alarms", index, "id"), f"alarm '{rule.id}' twice", "remove one"
+            yield ("alarms", index, "id"), *fault("profile.alarm_twice", id=rule.id)
         ids.add(rule.id)
 
 
@@ -212,10 +210,10 @@ def _commands(profile: Profile) -> Iterator[Fault]:
         path: Path_ = ("commands", index)
         for key, name in (("point", command.point), ("confirm", command.confirm.point)):
             if name is not None and name not in profile.by_id:
-                yield (*path, key), f"unknown point '{name}'", suggest(name, profile.by_id)
+                fix = suggest(name, profile.by_id)
+                yield (*path, key), *fault("profile.unknown_point", name=name, fix=fix)
         if command.point in written:
-            what = f"point '{command.point}' is written by two commands"
-            yield (*path, "point"), what, "remove one"
+            yield (*path, "point"), *fault("profile.two_commands", name=command.point)
         written.add(command.point)
         yield from _open_scale(path, command.point, profile)
 
@@ -225,8 +223,7 @@ def _open_scale(path: Path_, name: str, profile: Profile) -> Iterator[Fault]:
     found = [p for one in profile.placed for p in one.points if p.id == name]
     scales = {(point.scale, point.offset) for point in found}
     if len(scales) > 1 or any(point.formula or point.unit_from for point in found):
-        what = f"the scale of '{name}' is known at first contact only"
-        yield (*path, "point"), f"{what}: such points cannot be written", "remove this command"
+        yield (*path, "point"), *fault("profile.open_scale", name=name)
 
 
 def _vectors(profile: Profile) -> Iterator[Fault]:
@@ -235,8 +232,9 @@ def _vectors(profile: Profile) -> Iterator[Fault]:
         path = ("vectors", index)
         for name in vector.variants:
             if name not in names:
-                yield (*path, "variant"), f"unknown variant '{name}'", suggest(name, names)
+                fix = suggest(name, names)
+                yield (*path, "variant"), *fault("profile.unknown_variant", name=name, fix=fix)
         for name in vector.variables:
             if name not in profile.variables:
-                known = profile.variables
-                yield (*path, "vars", name), f"no variable '{name}'", suggest(name, known)
+                fix = suggest(name, profile.variables)
+                yield (*path, "vars", name), *fault("profile.no_variable", name=name, fix=fix)

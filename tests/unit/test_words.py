@@ -24,7 +24,7 @@ COVERED = [
         "site_limit", "store/settings", "sinks/settings", "sinks/influx_settings", "strategy", "trial",
         "validate",
     )),
-    *sorted((ROOT / "gateway/cli").glob("doctor_*.py")), ROOT / "gateway/cli/influx_check.py",
+    *sorted((ROOT / "gateway/cli").glob("doctor_*.py")), ROOT / "gateway/profile_check.py", ROOT / "gateway/cli/influx_check.py",
     *(ROOT / f"drivers/{name}/settings.py" for name in ("ble", "modbus", "mqtt")),
 ]  # fmt: skip
 SOURCES = [
