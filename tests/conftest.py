@@ -3,6 +3,8 @@
 - no task may outlive its test, no call may block the event loop inside our own packages;
 - warnings are errors, a bad log format fails the test, a test takes at most 20 s (pyproject.toml);
 - `@pytest.mark.both_loops` runs a test on asyncio and on uvloop; the others run on asyncio;
+- `make test` runs tests two at a time, but those in `tests/integration` one by one: they
+  start programs, wait for them, and some measure;
 - what Hypothesis draws is the same in every run, so that a change is judged by what it changes.
   `make chaos` draws anew.
 """

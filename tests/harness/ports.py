@@ -6,9 +6,10 @@ import socket
 
 # Below the ports that the kernel gives to outgoing connections (ip_local_port_range: 32768 to
 # 60999 by default): else a client could hold the port of a server that a test has stopped, or
-# connect to itself. Each process begins elsewhere, and none gives a port twice.
+# connect to itself. Each process begins elsewhere, and none gives a port twice. Of two processes of
+# one `make test` (pytest-xdist numbers them: gw0, gw1) one gives the even, the other the odd ones.
 FIRST, LAST = 12_000, 32_000
-_next = itertools.count(os.getpid() * 97)
+_next = itertools.count(os.getpid() * 96 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]), 2)
 
 
 def free_ports(count: int) -> list[int]:

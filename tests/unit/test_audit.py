@@ -196,7 +196,7 @@ async def test_a_disk_that_hangs_holds_nobody_up(
         started = time.monotonic()
         for number in range(2 * audit.QUEUE):
             one.record("rules", "command", "confirmed", value=number)
-        assert time.monotonic() - started < 1.0
+        assert time.monotonic() - started < 10  # it hangs for 20 s
         assert not await one.settled(0.05)
         assert one.counters["lost"] >= audit.QUEUE
         hangs.set()
