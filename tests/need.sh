@@ -16,6 +16,8 @@ command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>
 [ -z "$missing$wanted" ] && exit 0
 export DEBIAN_FRONTEND=noninteractive
 if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ] && apt-get update -qq; then
+    # At once where all are there: a call for each takes its time.
+    apt-get install -y -qq $missing $wanted >/dev/null 2>&1 && exit 0
     for package in $wanted; do
         apt-get install -y -qq "$package" >/dev/null || echo "$package is not available: its tests are skipped" >&2
     done
