@@ -16,6 +16,7 @@ from gateway.store.store import Position
 from simulators.ledger import arrivals, read
 from simulators.platform import Platform, platform
 from tests.harness.broker import HOST, Mosquitto
+from tests.harness.proxy import Mode, proxy
 from tests.harness.site import GATEWAY, Site, running, site
 
 ALL = [0, 1, 2, 3]
@@ -339,6 +340,39 @@ async def test_what_was_acknowledged_is_not_sent_again_after_a_restart(
                 today = sum(sink.lanes()[0].bytes_by_day.values())
                 assert metered < today < 1.5 * metered, "the books are carried on"
         assert far.duplicates == 0
+
+
+async def test_the_platform_is_told_that_the_gateway_comes_goes_and_is_cut_off(
+    broker: Mosquitto, place: Site, log: Path
+) -> None:
+    sink = place.sink(broker.url)
+    async with platform(HOST, broker.port, GATEWAY, log=log) as far:
+        await until(lambda: far.connected)
+        async with running(sink):
+            await until(lambda: far.gateway.get("online") is True)
+        await until(lambda: far.gateway["online"] is False)
+        async with (
+            proxy(HOST, broker.port) as line,
+            running(place.sink(f"mqtt://{HOST}:{line.port}")),
+        ):
+            await until(lambda: far.gateway["online"] is True)
+            line.mode = Mode.REFUSE
+            await until(lambda: far.gateway["online"] is False)
+
+
+async def test_after_storage_has_failed_the_sink_begins_at_its_cursors_once(
+    broker: Mosquitto, place: Site, log: Path
+) -> None:
+    sink = place.sink(broker.url, Timing(ack_timeout_s=600))
+    async with platform(HOST, broker.port, GATEWAY, log=log) as far:
+        await until(lambda: far.connected)
+        async with running(sink):
+            for failures in range(3):
+                place.store._books.outage.generation += failures
+                place.events(10)
+                await place.durable()
+                await until(lambda: caught_up(place, sink, 0))
+    assert (far.items, far.duplicates, sink.health.counters["acks_refused"]) == (30, 0, 0)
 
 
 async def test_drain_waits_for_what_is_there_now_and_no_longer_than_it_may(

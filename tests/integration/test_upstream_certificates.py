@@ -142,6 +142,25 @@ async def test_a_bad_certificate_changes_nothing_and_is_told(stage: Stage, bad: 
     assert stage.told == [EventKind.CERTIFICATE_REFUSED, EventKind.CERTIFICATE_RENEWED]
 
 
+async def test_files_that_were_refused_are_tried_again_when_what_is_in_use_is_refused(
+    stage: Stage,
+) -> None:
+    """The platform moves to another authority: its new certificate was there too early."""
+    async with running(stage.sink):
+        await until(lambda: stage.sink.health.connects)
+        stage.install("foreign")
+        await until(lambda: stage.sink.health.note)
+    await stage.broker.kill()
+    stage.broker.extra = [x.replace("/ca.crt", "/other.crt") for x in stage.broker.extra]
+    await stage.broker.start()
+    with pytest.raises(Refused, match="unknown ca"):
+        await stage.sink.run()
+    async with running(stage.sink):
+        await until(lambda: stage.sink.health.connects > 1)
+        assert stage.sink.health.note == ""
+    assert stage.told == [EventKind.CERTIFICATE_REFUSED, EventKind.CERTIFICATE_RENEWED]
+
+
 async def test_a_certificate_that_is_taken_untried_cuts_the_gateway_off(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

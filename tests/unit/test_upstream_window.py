@@ -193,3 +193,31 @@ def test_what_could_not_be_sent_is_put_aside_only_when_the_cursor_has_passed_it(
     done = one.settle(0)
     assert done is not None
     assert [letter.seq for letter in done.unsendable] == [8]
+
+
+def test_refusals_in_a_row_wait_ever_longer_and_a_success_begins_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("random.uniform", lambda _least, most: most)
+    window = Window(1, None, Timing(backoff_s=1, longest_s=5))
+
+    def wait() -> float:
+        window.refuse(100, unheard=False)
+        return window.retry_at - 100
+
+    assert [wait() for _ in range(4)] == [1, 2, 4, 5]
+    window.delivered()
+    assert window.retry_at == 0
+    assert wait() == 1
+
+
+def test_after_a_refusal_one_batch_goes_at_a_time_until_one_is_taken() -> None:
+    one = window()
+    send(one, batch(1, 10), batch(11, 20))
+    one.refuse(0, unheard=False)
+    send(one, batch(1, 10), now=100)
+    assert not one.may_send(100)
+    assert ack(one, 10) is Verdict.NEWS
+    assert settled(one, 100) is not None
+    send(one, batch(11, 20), now=100)
+    assert one.may_send(100)
