@@ -6,37 +6,31 @@ is raised: the events have `drill: true`, and people are told that it is a drill
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from time import monotonic
 from uuid import UUID
 
-from gateway.claims import Claim
 from gateway.clock import Clock
 from gateway.commands import Commands
+from gateway.course import Course
 from gateway.decider import RuleDecider
-from gateway.drill_report import DrillReport, DrillStep, good, keep
+from gateway.drill_report import DrillReport, DrillStep, entry, good, keep
 from gateway.execution import Emit
-from gateway.model import CommandResult, EventKind, Severity
+from gateway.model import EventKind, Severity
 from gateway.notify import Notifier
 from rules.explain import named
 from rules.flow import State
-from rules.outputs import Claimed, Commanded, Logged, Notified
-from rules.rehearse import Rehearsed, rehearsed
+from rules.outputs import Claimed, Commanded, Notified
+from rules.rehearse import Part, Pause, planned
 from rules.standing import phase_of
 
 log = logging.getLogger(__name__)
 
-WRITES_S = 75.0  # a command lives for 60 s, then comes its last confirmation
-TOLD_S = 15.0  # one attempt of a notification; with the uplink down it goes on after the drill
-PREFIX = "DRILL, no alarm: "
+FOR_S = 300.0  # how long a drill goes on, if nobody says so
+MAX_FOR_S = 3600.0
 NAMED = 50  # targets that failed, in the event; the report has all
-
-Write = Claimed | Commanded
-Answer = asyncio.Future[tuple[CommandResult, float]]  # and after how many ms
 
 
 class Drills:
@@ -62,18 +56,17 @@ class Drills:
             raise ValueError("another drill is under way: wait for its end")
         state = self._decider.engine
         rank = _rank(state, str(request.get("name")))
-        outputs = rehearsed(state, rank, self._clock.boottime_ns())
-        if not outputs:
+        if not state.rules.instances[rank].do:
             raise ValueError(f"{state.rules.instances[rank].id} does nothing at its beginning")
+        seconds, dry = _seconds(request), request.get("dry") is True
         self._busy = True
         try:
-            dry = request.get("dry") is True
-            return await self._drill(state, rank, outputs, f"cli uid {uid}", dry=dry)
+            return await self._drill(state, rank, f"cli uid {uid}", seconds, dry=dry)
         finally:
             self._busy = False
 
     async def _drill(
-        self, state: State, rank: int, outputs: Sequence[Rehearsed], by: str, *, dry: bool
+        self, state: State, rank: int, by: str, seconds: float, *, dry: bool
     ) -> DrillReport:
         instance, began = state.rules.instances[rank], monotonic()
         about: dict[str, object] = {
@@ -81,7 +74,7 @@ class Drills:
         }  # fmt: skip
         event = self._emit(EventKind.DRILL, Severity.OPERATIONAL, instance.device, about)
         cause = event.event_id
-        steps = list(map(_planned, outputs)) if dry else await self._done(outputs, cause)
+        steps = self._plan(rank) if dry else await self._course(rank, cause).run(seconds)
         failed = [step["target"] for step in steps if not good(step)]
         started = datetime.fromtimestamp(event.time_ns / 1e9, UTC).isoformat(timespec="seconds")
         report: DrillReport = {
@@ -96,6 +89,15 @@ class Drills:
             await self._keep(report)
         return report
 
+    def _plan(self, rank: int) -> list[DrillStep]:
+        now = self._decider.engine_time(self._clock.boottime_ns())
+        return list(map(_planned, planned(self._decider.engine, rank, now)))
+
+    def _course(self, rank: int, cause: UUID) -> Course:
+        return Course(
+            self._decider, rank, self._commands, self._notifier, self._clock.boottime_ns, cause
+        )
+
     async def _keep(self, report: DrillReport) -> None:
         try:
             await asyncio.to_thread(keep, self._state_dir, report)
@@ -104,50 +106,6 @@ class Drills:
                 f"the drill of {report['instance']} is done, but its report cannot be kept: {error}"
             )
             raise ValueError(why) from error
-
-    async def _done(self, outputs: Sequence[Rehearsed], cause: UUID) -> list[DrillStep]:
-        """Everything at once, as in a real case; each step with its answer."""
-        began = monotonic()
-        writes = [one for one in outputs if isinstance(one, Claimed | Commanded)]
-        try:
-            answers = [self._write(one, cause, began) for one in writes]
-            async with asyncio.TaskGroup() as group:
-                told = [
-                    group.create_task(self._told(one, cause, began), name=f"drill:{one.recipient}")
-                    for one in outputs
-                    if isinstance(one, Notified)
-                ]
-                if answers:
-                    await asyncio.wait(answers, timeout=WRITES_S)
-        finally:
-            for one in writes:
-                self._commands.release(one.device, one.point, _holder(one))
-        steps = [_written(one, answer) for one, answer in zip(writes, answers, strict=True)]
-        notes = [_step("log", one.text, "logged") for one in outputs if isinstance(one, Logged)]
-        return [*steps, *(task.result() for task in told), *notes]
-
-    def _write(self, one: Write, cause: UUID, began: float) -> Answer:
-        answer: Answer = asyncio.get_running_loop().create_future()
-        rank = one.rank if isinstance(one, Claimed) else 0
-        told = partial(_settle, answer, began)
-        claim = Claim(_holder(one), one.value, one.level, rank, cause, one.terms, told)
-        start = self._commands.claim if isinstance(one, Claimed) else self._commands.order
-        start(one.device, one.point, claim)
-        return answer
-
-    async def _told(self, one: Notified, cause: UUID, began: float) -> DrillStep:
-        """Tell it as operational, whatever the rule is: it must not pass for an alarm."""
-        about = {**one.about, "instance": one.instance, "drill": True}
-        text = PREFIX + one.text
-        notice = self._notifier.send(one.recipient, text, about=about, cause=cause, by="drill")
-        if notice is None:  # no cause is older than this drill
-            raise RuntimeError(f"the drill {cause} was told before")
-        with suppress(TimeoutError):
-            async with asyncio.timeout(TOLD_S):
-                await notice.done.wait()
-        outcome = "waiting" if notice.ending is None else notice.ending.value
-        ms = None if notice.ending is None else (monotonic() - began) * 1e3
-        return _step("tell", one.recipient, outcome, text, reason=notice.reason, ms=ms)
 
 
 def _rank(state: State, name: str) -> int:
@@ -161,43 +119,24 @@ def _rank(state: State, name: str) -> int:
     return ranks[0]
 
 
-def _holder(one: Write) -> str:
-    return f"drill {one.instance}"
+def _planned(part: Part | Pause) -> DrillStep:
+    if isinstance(part, Pause):
+        return entry("wait", part.text, "not done")
+    match part.output:
+        case (Claimed() | Commanded()) as one:
+            return entry("write", f"{one.device}.{one.point}", "not done", one.value)
+        case Notified() as one:
+            return entry("tell", one.recipient, "not done", one.text)
+        case one:
+            return entry("log", one.text, "not done")
 
 
-def _settle(answer: Answer, began: float, result: CommandResult) -> None:
-    if not answer.done():  # a late confirmation comes on top
-        answer.set_result((result, (monotonic() - began) * 1e3))
-
-
-def _planned(one: Rehearsed) -> DrillStep:
-    match one:
-        case Claimed() | Commanded():
-            return _step("write", f"{one.device}.{one.point}", "not done", one.value)
-        case Notified():
-            return _step("tell", one.recipient, "not done", one.text)
-        case Logged():
-            return _step("log", one.text, "not done")
-
-
-def _written(one: Write, answer: Answer) -> DrillStep:
-    target = f"{one.device}.{one.point}"
-    if not answer.done():
-        return _step("write", target, "no answer", one.value, reason=f"within {WRITES_S:g} s")
-    result, ms = answer.result()
-    outcome, reason = result.outcome.value, result.reason
-    step = _step("write", target, outcome, one.value, reason=reason, ms=ms)
-    return {**step, "reported": result.value}
-
-
-def _step(
-    what: str, target: str, outcome: str, value: object = None, *, reason: str = "",
-    ms: float | None = None,
-) -> DrillStep:  # fmt: skip
-    return {
-        "what": what, "target": target, "value": value, "outcome": outcome, "reason": reason,
-        "reported": None, "ms": ms,
-    }  # fmt: skip
+def _seconds(request: Mapping[str, object]) -> float:
+    """For how long it may go on."""
+    seconds = request.get("for_s", FOR_S)
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= MAX_FOR_S:  # fmt: skip
+        raise ValueError(f"a drill lasts more than 0 and at most {MAX_FOR_S:g} s")
+    return seconds
 
 
 def _log(report: DrillReport) -> None:

@@ -10,15 +10,15 @@ import orjson
 from gateway.store.identity import sync_directory
 
 FOLDER = "drills"
-_GOOD = frozenset({"confirmed", "delivered", "logged"})
+_GOOD = frozenset({"confirmed", "replaced", "delivered", "logged", "over", "true"})
 KEPT = 200  # reports, the newest: years of monthly drills
 
 
 class DrillStep(TypedDict):
-    """One thing that was done. `what`: write, tell or log; `ms`: until its answer."""
+    """One thing that was done. `what`: write, tell, log or wait; `ms`: until its answer."""
 
     what: str
-    target: str  # device.point, or a recipient
+    target: str  # device.point, a recipient, a time or a condition
     value: object
     outcome: str
     reason: str
@@ -40,6 +40,17 @@ class DrillReport(TypedDict):
     steps: list[DrillStep]
 
 
+def entry(
+    what: str, target: str, outcome: str, value: object = None, *, reason: str = "",
+    ms: float | None = None,
+) -> DrillStep:  # fmt: skip
+    """Of which the device has reported nothing."""
+    return {
+        "what": what, "target": target, "value": value, "outcome": outcome, "reason": reason,
+        "reported": None, "ms": ms,
+    }  # fmt: skip
+
+
 def good(step: DrillStep) -> bool:
     """It went as it should."""
     return step["outcome"] in _GOOD
@@ -51,7 +62,7 @@ def page(report: DrillReport) -> Iterator[str]:
     yield f"{report['instance']}: {report['title']}"
     yield f"  {kind}, {report['started']}, {report['by']}, {report['took_s']:.1f} s"
     for one in report["steps"]:
-        value = "" if one["what"] == "log" else f" = {one['value']}"
+        value = "" if one["what"] in {"log", "wait"} else f" = {one['value']}"
         ms = "" if one["ms"] is None else f", {one['ms']:.0f} ms"
         why = f": {one['reason']}" if one["reason"] else ""
         yield f"  {one['what']:6}{one['target']}{value}  {one['outcome']}{ms}{why}"

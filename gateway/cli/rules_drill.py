@@ -7,11 +7,12 @@ import orjson
 
 from gateway.cli.live import Daemon, with_daemon
 from gateway.cli.main import CONFIG
+from gateway.cli.moment import span_s
 from gateway.cli.say import refuse
 from gateway.drill_report import good, kept, page
 from gateway.errors import ConfigError
 
-TIMEOUT_S = 120.0  # the gateway itself waits for 75 s at most
+TIMEOUT_S = 120.0  # after the drill the gateway waits for its last answers for 75 s at most
 USAGE = 64  # EX_USAGE, sysexits.h
 
 
@@ -22,11 +23,17 @@ def drill(options: argparse.Namespace) -> int:
     if options.rule is None:
         print("which one? gateway rules drill ID[KEY], or --list", file=sys.stderr)
         return USAGE
-    return with_daemon(options, lambda daemon: _drill(daemon, options))
+    try:
+        for_s = span_s(options.span)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return USAGE
+    return with_daemon(options, lambda daemon: _drill(daemon, options, for_s))
 
 
-def _drill(daemon: Daemon, options: argparse.Namespace) -> int:
-    report = daemon.ask(TIMEOUT_S, verb="drill", name=options.rule, dry=options.dry)
+def _drill(daemon: Daemon, options: argparse.Namespace, for_s: float) -> int:
+    request = {"verb": "drill", "name": options.rule, "dry": options.dry, "for_s": for_s}
+    report = daemon.ask(for_s + TIMEOUT_S, **request)
     if options.json:
         print(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode())
     else:

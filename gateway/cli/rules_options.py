@@ -75,5 +75,7 @@ def _drill(works: Any, command: Callable[..., Any], config_option: Callable[...,
         "rule", metavar="ID[KEY]", nargs="?", help="an instance, or a rule that has one"
     )
     drill.add_argument("--dry", action="store_true", help="do nothing, log what it would do")
+    text = "how long it may go on (default 5m, at most 1h): waits of the rule take their time"
+    drill.add_argument("--for", dest="span", metavar="TIME", default="5m", help=text)
     drill.add_argument("--list", action="store_true", help="the reports of earlier drills")
     drill.add_argument("--json", action="store_true")

@@ -16,7 +16,7 @@ from typing import Any
 
 from drivers.modbus.link import Connection
 from drivers.mqtt.driver import MqttDriver
-from gateway import app, attempt, drill, execution, safemode
+from gateway import app, attempt, execution, safemode
 from gateway.allow import CommandsSection
 from gateway.attempt import Plan, Writer
 from gateway.beat import IDLE_S
@@ -24,6 +24,7 @@ from gateway.bus import Bus
 from gateway.cli.main import main
 from gateway.commands import Commands
 from gateway.counters import ReplayCounters
+from gateway.course import Course, Ending, Write
 from gateway.decider import RuleDecider
 from gateway.drill_report import DrillStep
 from gateway.errors import GatewayError, Refused
@@ -47,6 +48,7 @@ from gateway.systemd import Systemd
 from gateway.watchdog import Watchdog
 from rules import alarming
 from rules.flow import State
+from rules.rehearse import Part, Pause
 from rules.sequence import Run, Thread
 from rules.standing import standing
 from tests.harness.sabotage_mqtt import Put, no_identity_check, no_memory_of_commands
@@ -243,13 +245,29 @@ def fail_for_each() -> None:
 
 
 def drill_believes_itself() -> None:
-    """A drill takes every write for confirmed."""
-    proper = drill._written
+    """A drill takes every write for confirmed, and what it waits for for true."""
+    proper, wait = Course._written, Course._waited
 
-    def written(one: drill.Write, answer: drill.Answer) -> DrillStep:
-        return {**proper(one, answer), "outcome": "confirmed"}
+    def written(self: Course, one: Write, ending: Ending) -> DrillStep:
+        return {**proper(self, one, ending), "outcome": "confirmed"}
 
-    setattr(drill, "_written", written)  # noqa: B010 -- as above
+    def waited(self: Course, pause: Pause) -> DrillStep:
+        return {**wait(self, pause), "outcome": "true"}
+
+    setattr(Course, "_written", written)  # noqa: B010 -- as above
+    setattr(Course, "_waited", waited)  # noqa: B010 -- as above
+
+
+def drill_up_to_a_wait() -> None:
+    """A drill does what comes before the first wait, and has passed."""
+
+    async def walk(self: Course, group: asyncio.TaskGroup, _seconds: float) -> str:
+        for part in self._rehearsal.go_on(self._now()):
+            if isinstance(part, Part):
+                self._begin(part, group)
+        return ""
+
+    setattr(Course, "_walk", walk)  # noqa: B010 -- as above
 
 
 def nobody_need_see_alarms() -> None:
@@ -357,6 +375,7 @@ if __name__ == "__main__":
         "slow_disk": slow_disk,
         "stalled_disk": stalled_disk,
         "drill_believes_itself": drill_believes_itself,
+        "drill_up_to_a_wait": drill_up_to_a_wait,
         "act_after_the_commit": act_after_the_commit,
         "notify_after_the_commit": notify_after_the_commit,
         "believe_every_publish": believe_every_publish,

@@ -10,7 +10,6 @@ from tests.harness.compound import Site, site
 from tests.integration.test_daemon import healthy
 from tests.integration.test_rules_restart import explained, rules, stored
 
-HOLD_S = 6.0
 NAME = "on[meter-2]"
 RULES = """\
 rules:
@@ -40,31 +39,24 @@ async def hold_through_kill_9(one: Site, seconds: float) -> float:
     return began
 
 
-@pytest.mark.parametrize(("sabotage", "kept"), [(None, True), ("forget_holds", False)])
+@pytest.mark.parametrize(
+    ("sabotage", "seconds", "kept"), [(None, 6.0, True), ("forget_holds", 600.0, False)]
+)
 @pytest.mark.timeout(60)
-async def test_what_a_person_holds_outlives_kill_9(
-    tmp_path: Path, sabotage: str | None, kept: bool
+async def test_what_a_person_holds_outlives_kill_9_and_ends_when_it_would_have_ended(
+    tmp_path: Path, sabotage: str | None, seconds: float, kept: bool
 ) -> None:
     text = rules(tmp_path, RULES)
     async with site(tmp_path, meters=2, rules=text, sabotage=sabotage) as one:
-        await hold_through_kill_9(one, 600)
-        async with asyncio.timeout(30):
-            while (ruling := await holder(one)) == "":
-                await asyncio.sleep(0.05)
-        assert (ruling == "manual") is kept
-
-
-@pytest.mark.timeout(60)
-async def test_what_a_person_holds_ends_when_it_would_have_ended_without_kill_9(
-    tmp_path: Path,
-) -> None:
-    async with site(tmp_path, meters=2, rules=rules(tmp_path, RULES)) as one:
         lamp = one.running.lights[0].lamps["light-1"]
-        began = await hold_through_kill_9(one, HOLD_S)
+        began = await hold_through_kill_9(one, seconds)
         async with asyncio.timeout(30):
             while lamp.level != 55:
                 assert lamp.level == 20
                 await asyncio.sleep(0.05)
-            assert time.monotonic() - began >= HOLD_S - 0.5
-            while any(name.startswith("hold ") for name in stored(one)):
+            assert (time.monotonic() - began >= seconds - 0.5) is kept
+            while (ruling := await holder(one)) in {"", "manual"}:
+                await asyncio.sleep(0.05)
+            assert ruling == NAME
+            while any(name.startswith("hold ") for name in stored(one)) is kept:
                 await asyncio.sleep(0.1)
