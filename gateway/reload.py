@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway import config_file
@@ -22,6 +23,7 @@ from gateway.health import LinkHealth, LinkState
 from gateway.model import EventKind, Severity
 from gateway.plan import Plan, plan, watched
 from gateway.snapshot import ConfigPart, ReloadAnswer
+from gateway.supervise import contained
 from gateway.words.text import fault
 
 if TYPE_CHECKING:
@@ -169,7 +171,8 @@ class Reload:
         try:
             if app.safe_mode:
                 raise _problem(app.config, "", *fault("config.reload", what=app.safe_mode))
-            new = await asyncio.to_thread(_load, app.config)
+            loading = partial(_load, app.config)  # a bug in a check must not end what runs
+            new = await asyncio.to_thread(contained, "the configuration", loading)
             change = await asyncio.to_thread(
                 plan, app.config, new.config, rules=new.rules != before.rules
             )

@@ -120,7 +120,8 @@ def made(
             scope = _scope(section, known, everyone, making, target.limits)
             known_meanings[signature] = _meaning(section, known, scope, making, report)
         one = known_meanings[signature]
-        if one is not None and rule.enabled:
+        # A fault that another profile has shown already is not told again, and so is none of this one.
+        if one is not None and rule.enabled and not report.problems:
             making.keep(rule.id, one.conditions, aliases)
             found.append(_instance(rule, section, target, aliases, one, making))
     return [] if report.problems else found

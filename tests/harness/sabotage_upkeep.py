@@ -12,7 +12,7 @@ from pathlib import Path
 from drivers.mqtt import driver
 from gateway import app, control, log_writer, plan, reload, supervise
 from gateway.clock import SystemClock
-from gateway.config import Config, load_config
+from gateway.config import Config, load_config, load_new_config
 from gateway.door import Connected
 from gateway.errors import Problem
 from gateway.log_writer import FD, LineWriter
@@ -109,6 +109,18 @@ def reload_as_at_a_start() -> None:
     setattr(reload, "load_new_config", load_config)  # noqa: B010 -- as above
 
 
+def faulty_check() -> None:
+    """No sabotage of a promise: the check of a configuration with a device `bug` has a bug."""
+    proper = load_new_config
+
+    def load(path: Path) -> Config:
+        if "\n  bug: " in path.read_text():
+            raise KeyError("bug")
+        return proper(path)
+
+    setattr(reload, "load_new_config", load)  # noqa: B010 -- as above
+
+
 def no_place() -> None:
     """What is wrong is said without its line."""
     proper = Reload._refused
@@ -140,6 +152,7 @@ SABOTAGES = {
     "end_before_the_check": end_before_the_check,
     "reload_as_at_a_start": reload_as_at_a_start,
     "no_place": no_place,
+    "faulty_check": faulty_check,
     "restart_everything": restart_everything,
     "forget_sessions": forget_sessions,
     "never_go_back": never_go_back,

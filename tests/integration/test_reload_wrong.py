@@ -40,6 +40,7 @@ OTHERS: dict[str, Case] = {
 }  # fmt: skip
 APPLIED = "configuration applied"
 REFUSED = "reload refused: the configuration before goes on"
+PAUSE_S = 0.01  # between two messages: what comes faster for seconds is refused
 FEW = ("2 tab", "13 out of range", "30 units")
 
 
@@ -131,7 +132,7 @@ async def try_all(one: Site, wrong: Wrong, classes: Mapping[str, Case]) -> None:
 async def reloads(folder: Path, classes: Mapping[str, Case], sabotage: str | None = None) -> None:
     async with running(folder, sabotage) as (one, wrong):
         before = await one.daemon.status()
-        async with speaking(one):
+        async with speaking(one, PAUSE_S):
             await try_all(one, wrong, classes)
         after = await one.daemon.status()
         for name in ("meters", "lights", "platform"):
@@ -160,6 +161,18 @@ async def certificates(folder: Path) -> dict[str, Case]:
             text = text.replace(file, f"{name}/{file}")
         made[kind] = (TEXT.encode() + text.encode(), {}, "gateway.yaml", 7, what, "")
     return made
+
+
+@pytest.mark.timeout(60)
+async def test_a_bug_in_the_check_costs_a_reload_and_not_the_gateway(tmp_path: Path) -> None:
+    async with running(tmp_path, "faulty_check") as (one, wrong):
+        for number in range(2):
+            wrong.put(TEXT.encode() + b"  bug: 1\n", {})
+            told = await refused(one, number)
+            assert "the configuration: internal error: KeyError: 'bug'" in told[-2]
+        wrong.put_right()
+        assert (await one.daemon.ask("reload"))["outcome"] == "unchanged"
+        assert one.daemon.text().count('"traceback"') == 2
 
 
 def test_the_thirty_classes_are_all_there() -> None:

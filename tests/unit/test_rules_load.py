@@ -200,6 +200,9 @@ def test_a_fault_is_reported_once_however_many_devices_and_profiles_show_it() ->
     devices = [*DEVICES, DeviceView("meter-3", other, {})]
     text = f"{HEAD}  when: it.elec.voltage.a > 253\n"
     assert len(load_rules([parse(text.encode(), "a.yaml")], devices)[1]) == 1
+    text = f"{HEAD}  when: it.elec.voltage.a > 253 V\n  do: [{{set: {{device: light-1, point: light.level, value: 5 %}}}}]\n"
+    (problem,) = load_rules([parse(text.encode(), "a.yaml")], devices)[1]
+    assert "'light-1' is no device of this rule" in problem.what
     text = f"{HEAD}  when: it.elec.pf.total >= -1\n{NOTHING}"
     rules, problems = load_rules([parse(text.encode(), "a.yaml")], devices)
     assert problems == []
