@@ -11,6 +11,7 @@ from itertools import product
 
 from gateway.document import Document, Path_, Plain, mapping_at, plain_scalar, suggest
 from gateway.errors import Problem
+from gateway.words.text import fault
 
 KEY = "for"
 MOST = 10_000  # devices of one entry: five times what a gateway is built for
@@ -39,7 +40,7 @@ def expand(document: Document, problems: list[Problem]) -> None:
         try:
             for one, device in _devices(document, name, entry):
                 if one in found or (one in devices and one != name):
-                    raise _WrongError((), f"it makes {one}, which is there already", "rename one")
+                    raise _WrongError((), *fault("many.there", id=one))
                 found[one] = device
         except _WrongError as error:
             path, what, fix = error.args
@@ -49,13 +50,12 @@ def expand(document: Document, problems: list[Problem]) -> None:
 
 
 def _twice(document: Document, path: Path_, name: str, problems: list[Problem]) -> None:
-    fix = "an entry with `for` makes it: rename one"
-    problems.append(document.problem(path, f"{name} is there already", fix, key=True))
+    problems.append(document.problem(path, *fault("many.made", id=name), key=True))
 
 
 def _devices(document: Document, name: str, entry: Plain) -> Iterator[tuple[str, Plain]]:
     if not isinstance(entry, dict) or KEY not in entry:
-        raise _WrongError((), f"no '{KEY}'", f'add e.g. {KEY}: {{room: ["101..118"]}}')
+        raise _WrongError((), *fault("many.no_for", key=KEY))
     template = {key: value for key, value in entry.items() if key != KEY}
     variables = _variables(entry[KEY])
     used = {match[1] for match in _PLACE.finditer(name)}
@@ -63,14 +63,12 @@ def _devices(document: Document, name: str, entry: Plain) -> Iterator[tuple[str,
         if variable in used:
             break
     else:
-        raise _WrongError(
-            (), "every device would have the same id", f"write {{{next(iter(variables))}}} into it"
-        )
+        raise _WrongError((), *fault("many.same_id", name=next(iter(variables))))
     count = 1
     for values in variables.values():
         count *= len(values)
     if count > MOST:
-        raise _WrongError((KEY,), f"{count} devices", f"make it {MOST} at most")
+        raise _WrongError((KEY,), *fault("many.count", count=count, most=MOST))
     source = _Source(document, ("devices", name))
     for number, chosen in enumerate(product(*variables.values()), 1):
         names = {**dict(zip(variables, chosen, strict=True)), "n": str(number)}
@@ -81,20 +79,18 @@ def _devices(document: Document, name: str, entry: Plain) -> Iterator[tuple[str,
 
 def _variables(value: Plain) -> dict[str, list[str]]:
     if not isinstance(value, dict) or not value:
-        raise _WrongError((KEY,), "not a mapping", 'write e.g. {room: ["101..118"]}')
+        raise _WrongError((KEY,), *fault("many.mapping"))
     found = {}
     for name, given in value.items():
         if not re.fullmatch(r"[a-z_][a-z0-9_]*", name) or name == "n":
-            raise _WrongError(
-                (KEY, name), f"'{name}' is no name", "use a-z, 0-9 and _, but not n alone"
-            )
+            raise _WrongError((KEY, name), *fault("many.name", name=name))
         entries = given if isinstance(given, list) else [given]
         values = [text for i, one in enumerate(entries) for text in _values((KEY, name, i), one)]
         if not values:
-            raise _WrongError((KEY, name), "no values", 'write e.g. ["101..118"]')
+            raise _WrongError((KEY, name), *fault("many.no_values"))
         if len(set(values)) < len(values):
             twice = next(text for text in values if values.count(text) > 1)
-            raise _WrongError((KEY, name), f"{twice} stands twice", "remove one")
+            raise _WrongError((KEY, name), *fault("many.twice", value=twice))
         found[name] = values
     return found
 
@@ -102,13 +98,11 @@ def _variables(value: Plain) -> dict[str, list[str]]:
 def _values(path: Path_, one: Plain) -> list[str]:
     """`101..118`, `01..12` (with zeros), `a..f`, or one value."""
     if isinstance(one, bool) or not isinstance(one, str | int):
-        raise _WrongError(
-            path, f"{one!r} is no value", 'write a text, a whole number or "101..118"'
-        )
+        raise _WrongError(path, *fault("many.value", value=repr(one)))
     match = _RANGE.fullmatch(str(one))
     if match is None:
         if ".." in str(one):
-            raise _WrongError(path, f"'{one}' is no range", 'write e.g. "101..118" or "a..f"')
+            raise _WrongError(path, *fault("many.range", value=one))
         return [str(one)]
     if match[1] is None:
         low, high = ord(match[3]), ord(match[4])
@@ -120,9 +114,7 @@ def _values(path: Path_, one: Plain) -> list[str]:
         width = len(match[1]) if match[1].startswith("0") else 0
         texts = [f"{number:0{width}d}" for number in range(low, high + 1)] if right else []
     if not right or high < low:
-        raise _WrongError(
-            path, f"'{one}' is no range", f"write from low to high, {MOST} values at most"
-        )
+        raise _WrongError(path, *fault("many.order", value=one, most=MOST))
     return texts
 
 
@@ -175,15 +167,13 @@ def _filled(text: str, names: Mapping[str, str], below: Path_) -> str:
         if match[1] is None:
             return match[0][0]
         if match[1] not in names:
-            fix = f"{suggest(match[1], names)} A brace itself is written twice"
-            raise _WrongError(below, f"unknown {match[0]}", fix)
+            fix = suggest(match[1], names)
+            raise _WrongError(below, *fault("many.unknown", place=match[0], fix=fix))
         value = names[match[1]]
         if match[2] is None:
             return value
         if not value.isdecimal():
-            raise _WrongError(
-                below, f"{match[0]}: '{value}' is no number", "write it without + and -"
-            )
+            raise _WrongError(below, *fault("many.no_number", place=match[0], value=value))
         return str(int(value) + int(match[2] + match[3]))
 
     return _PLACE.sub(put, text)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gateway.document import MAX_BYTES, Document, Path_, Plain, plain_scalar
 from gateway.errors import ConfigError, Problem
+from gateway.words.text import fault, text
 
 ID = "device"
 TEXTS = ("tags", "labels", "decisions")  # what they hold is text, also where it looks like a number
@@ -29,9 +30,8 @@ def read_table(path: Path) -> Document:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
-        fix = "give the path of a readable CSV file"
-        problem = Problem(str(path), 0, 0, "", error.strerror or str(error), fix)
-        raise ConfigError([problem]) from error
+        said = fault("table.unreadable", why=error.strerror or error)
+        raise ConfigError([Problem(str(path), 0, 0, "", *said)]) from error
     reader = _Table(str(path), _decode(raw, str(path)))
     if reader.problems:
         raise ConfigError(reader.problems)
@@ -41,36 +41,29 @@ def read_table(path: Path) -> Document:
 def _decode(raw: bytes, name: str) -> str:
     """Excel marks UTF-8 with a byte order mark; what it calls CSV without more is GBK in China."""
     if len(raw) > MAX_BYTES:
-        raise ConfigError(
-            [
-                Problem(
-                    name, 0, 0, "", f"larger than {MAX_BYTES} bytes", "split it into several files"
-                )
-            ]
-        )
+        raise ConfigError([Problem(name, 0, 0, "", *fault("table.large", most=MAX_BYTES))])
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        fix = "save it as UTF-8 (in Excel: CSV UTF-8)"
-        raise ConfigError([Problem(name, line, 1, "", "not UTF-8", fix)]) from error
+        raise ConfigError([Problem(name, line, 1, "", *fault("table.encoding"))]) from error
 
 
 class _Table:
-    def __init__(self, name: str, text: str) -> None:
+    def __init__(self, name: str, whole: str) -> None:
         self.document = Document(name, {"devices": {}})
         self.problems: list[Problem] = []
         self._devices: dict[str, Plain] = {}
         self.document.value = {"devices": dict[str, Plain]()}
-        rows = self._rows(text)
+        rows = self._rows(whole)
         self._columns = self._header(next(rows, None))
         if not self.problems:
             for line, row in rows:
                 self._row(line, row)
         self.document.value = {"devices": self._devices}
 
-    def _rows(self, text: str) -> Iterator[tuple[int, list[str]]]:
-        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    def _rows(self, whole: str) -> Iterator[tuple[int, list[str]]]:
+        reader = csv.reader(io.StringIO(whole, newline=""), strict=True)
         before = 0
         while True:
             try:
@@ -78,9 +71,7 @@ class _Table:
             except StopIteration:
                 return
             except csv.Error as error:
-                self._problem(
-                    before + 1, 1, "", f"not CSV: {error}", "check the quotes of this row"
-                )
+                self._problem(before + 1, 1, "", *fault("table.syntax", why=error))
                 return
             if any(row) and not row[0].startswith("#"):
                 yield before + 1, row
@@ -92,51 +83,51 @@ class _Table:
     def _header(self, row: tuple[int, list[str]] | None) -> list[tuple[str, ...]]:
         """The path of each column below its device; () for the id."""
         if row is None:
-            self._problem(1, 1, "", "no header", f"begin with {ID},profile,link,...")
+            self._problem(1, 1, "", *fault("table.empty", id=ID))
             return []
         line, names = row
         for number, name in enumerate(names, 1):
             if not name or name in names[: number - 1]:
-                what = f"column '{name}' stands twice" if name else "a column without a name"
-                self._problem(line, number, "", what, "give each column one name")
+                said = fault("table.column_twice", name=name) if name else fault("table.unnamed")
+                self._problem(line, number, "", *said)
         if ID not in names:
             wrong = next((sign for sign in ";\t" if sign in names[0]), None)
-            fix = f"call the column with the ids of the devices {ID}"
+            fix = text("table.call_id", id=ID)
             if wrong is not None:
-                fix = f"separate the cells with commas, not with {wrong!r}"
-            self._problem(line, 1, "", f"no column '{ID}'", fix)
+                fix = text("table.commas", sign=repr(wrong))
+            self._problem(line, 1, "", *fault("table.no_id", id=ID, fix=fix))
         return [_path(name) for name in names]
 
     def _row(self, line: int, row: list[str]) -> None:
         if len(row) > len(self._columns):
-            what = f"{len(row)} cells under {len(self._columns)} columns"
-            fix = "put a cell that holds a comma in quotes"
-            self._problem(line, len(self._columns) + 1, "", what, fix)
+            most = len(self._columns)
+            said = fault("table.cells", cells=len(row), columns=most)
+            self._problem(line, most + 1, "", *said)
             return
         cells = dict(zip(self._columns, row, strict=False))
         name = cells.get((), "")
         path = ("devices", name)
         column = self._columns.index(()) + 1
         if not name:
-            self._problem(line, column, "", "a row without an id", f"fill in the column {ID}")
+            self._problem(line, column, "", *fault("table.no_name", id=ID))
         elif name in self._devices:
             first = self.document.keys[path][0]
-            fix = f"it stands in line {first} already"
-            self._problem(line, column, f"devices.{name}", "duplicate key", fix)
+            said = fault("file.duplicate", line=first)
+            self._problem(line, column, ".".join(path), *said)
         else:
             self.document.places[path] = self.document.keys[path] = (line, column)
             self._devices[name] = self._device(line, path, row)
 
     def _device(self, line: int, path: Path_, row: list[str]) -> Plain:
         device: dict[str, Plain] = {}
-        for number, (keys, text) in enumerate(zip(self._columns, row, strict=False), 1):
-            if not keys or not text:
+        for number, (keys, cell) in enumerate(zip(self._columns, row, strict=False), 1):
+            if not keys or not cell:
                 continue
             place = (*path, *keys)
             for at in {place, (*path, keys[0])}:
                 self.document.places.setdefault(at, (line, number))
                 self.document.keys.setdefault(at, (line, number))
-            value = self._value(place, keys, text)
+            value = self._value(place, keys, cell)
             if len(keys) == 1:
                 device[keys[0]] = value
             else:
@@ -144,18 +135,18 @@ class _Table:
                 if isinstance(inner, dict):
                     inner[keys[1]] = value
                 else:
-                    what = f"columns '{keys[0]}' and '{'.'.join(keys)}'"
-                    self._problem(line, number, ".".join(map(str, place)), what, "keep one of them")
+                    said = fault("table.both", one=keys[0], other=".".join(keys))
+                    self._problem(line, number, ".".join(map(str, place)), *said)
         return device
 
-    def _value(self, place: Path_, keys: tuple[str, ...], text: str) -> Plain:
+    def _value(self, place: Path_, keys: tuple[str, ...], cell: str) -> Plain:
         if keys == ("groups",):
-            return [name.strip() for name in text.split(";") if name.strip()]
+            return [name.strip() for name in cell.split(";") if name.strip()]
         if keys[0] in TEXTS:
-            return text
-        value = plain_scalar(text)
+            return cell
+        value = plain_scalar(cell)
         if not isinstance(value, str):
-            self.document.texts[place] = text
+            self.document.texts[place] = cell
         return value
 
 

@@ -17,6 +17,7 @@ from drivers.modbus.unit import Unit, period
 from drivers.modbus.wire import wire
 from gateway.driver import Device, Finding
 from gateway.profile import Point
+from gateway.words.text import fault, text
 
 # From the end of a request to the begin of its answer: meters take 5 to 60 ms, an USB adapter adds
 # up to 16 ms (the latency timer of an FTDI chip, AN232B-04), a serial server its network.
@@ -223,19 +224,15 @@ def check_time(
     if short is None:
         return
     kept_s = budget.kept()
-    slower = f"write poll periods of {worded_s(kept_s)} or more" if kept_s else "poll less often"
-    faster = ", raise the baud rate" if link.framed and link.baud < _FAST_BAUD else ""
-    what = (
-        f"the polls of {len(active)} {'device' if len(active) == 1 else 'devices'} need"
-        f" {short.needed_s:.3g} s of every {worded_s(short.period_s)} ({short.requests} requests of"
-        f" about {1000 * short.needed_s / short.requests:.0f} ms{_line(link)}): some will be missed"
-    )
-    fix = f"{slower}{faster}, or move devices to another link"
-    yield Finding("links", name, (), what, fix, note=True)
-
-
-def _line(link: ModbusLink) -> str:
-    return f" at {link.baud} baud" if link.framed else ""
+    slower = text("modbus.slower", period=worded_s(kept_s)) if kept_s else text("modbus.seldom")
+    faster = text("modbus.faster") if link.framed and link.baud < _FAST_BAUD else ""
+    crowded = fault(
+        "modbus.crowded", count=len(active), plural="" if len(active) == 1 else "s",
+        needed=f"{short.needed_s:.3g}", period=worded_s(short.period_s), requests=short.requests,
+        each=f"{1000 * short.needed_s / short.requests:.0f}",
+        line=text("modbus.line", baud=link.baud) if link.framed else "", slower=slower, faster=faster,
+    )  # fmt: skip
+    yield Finding("links", name, (), *crowded, note=True)
 
 
 def worded_s(seconds: float) -> str:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from gateway.cli.live import config_path
 from gateway.cli.main import CONFIG, USAGE
-from gateway.cli.say import counted, language, refuse, told
+from gateway.cli.say import language, number, refuse, say, told
 from gateway.config import load_config
 from gateway.errors import ConfigError
 from gateway.fixture import SUFFIX, fixtures, load_fixture, untested
 from gateway.trial import Verdict, judge
+from gateway.words.text import text
 
 
 def test(options: argparse.Namespace) -> int:
@@ -24,8 +25,8 @@ def test(options: argparse.Namespace) -> int:
         return CONFIG
     files = fixtures(paths)
     if not files:
-        where = ", ".join(map(str, paths)) or "the configuration has no rules"
-        print(f"no fixture (*{SUFFIX}): {where}", file=sys.stderr)
+        where = list(map(str, paths)) or text("cases.no_rules")
+        print(say(text("cases.no_fixture", suffix=SUFFIX, where=where)), file=sys.stderr)
         return USAGE
     verdicts: list[Verdict] = []
     refused = 0
@@ -41,11 +42,18 @@ def test(options: argparse.Namespace) -> int:
         verdicts += found
         _tell(file, found, show=options.show)
     for path in untested(paths):
-        print(f"warning: {path}: no fixture {path.stem}{SUFFIX}")
+        missing = text("cases.untested", path=path, name=f"{path.stem}{SUFFIX}")
+        print(f"{say(text('check.warning'))}{say(missing)}")
     failed = sum(bool(verdict.problems) for verdict in verdicts)
-    text = f"{counted(len(verdicts), 'case')}, {len(verdicts) - failed} passed, {failed} failed"
-    print(text + (f", {counted(refused, 'file')} refused" if refused else ""))
+    _sum_up(len(verdicts), failed, refused)
     return CONFIG if refused else 1 if failed else 0
+
+
+def _sum_up(cases: int, failed: int, refused: int) -> None:
+    said = [text("cases.sum", cases=number(cases, "case"), passed=cases - failed, failed=failed)]
+    if refused:
+        said.append(text("cases.refused", files=number(refused, "file")))
+    print(say(text("cases.all", parts=said)))
 
 
 def _paths(options: argparse.Namespace) -> list[Path]:
@@ -58,11 +66,13 @@ def _paths(options: argparse.Namespace) -> list[Path]:
 
 def _tell(file: Path, verdicts: list[Verdict], *, show: bool) -> None:
     failed = [verdict for verdict in verdicts if verdict.problems]
-    print(f"{file}: {len(verdicts) - len(failed)} of {counted(len(verdicts), 'case')} passed")
+    cases = number(len(verdicts), "case")
+    print(say(text("cases.file", file=file, passed=len(verdicts) - len(failed), cases=cases)))
     for verdict in verdicts if show else failed:
-        print(f"  {'FAILED' if verdict.problems else 'passed'}: {verdict.case.name}")
+        word = text("cases.failed" if verdict.problems else "cases.passed")
+        print(f"  {say(word)}: {verdict.case.name}")
         for problem in verdict.problems:
             print(f"  {problem.said(language())}")
-        print("    what happened:" if verdict.happened else "    nothing happened")
+        print(f"    {say(text('cases.happened' if verdict.happened else 'cases.nothing'))}")
         for one in verdict.happened:
             print(f"      {one}")

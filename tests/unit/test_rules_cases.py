@@ -216,6 +216,10 @@ def test_the_command_says_what_failed(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "nothing happened" in out
     assert "other.yaml: no fixture other.test.yaml" in out
     assert out.endswith("1 case, 0 passed, 1 failed\n")
+    assert main(["rules", "test", str(tmp_path), "--lang", "zh"]) == 1
+    out = capsys.readouterr().out
+    assert "警告：" in out
+    assert out.endswith("1 个用例：0 个通过，1 个未通过\n")
 
 
 def test_a_refused_fixture_does_not_hide_the_others(

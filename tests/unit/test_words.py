@@ -20,11 +20,11 @@ COVERED = [
     *sorted((ROOT / "rules").glob("*.py")),
     *(ROOT / f"gateway/{name}.py" for name in (
         "allow", "assemble", "case", "case_operation", "case_read", "case_text", "config", "document",
-        "driver", "endpoint", "fixture", "point", "profile_alarm", "profile_model", "recipients", "section_checks", "sections", "settings",
-        "site_limit", "store/settings", "sinks/settings", "sinks/influx_settings", "strategy", "trial",
+        "driver", "endpoint", "fixture", "point", "profile_alarm", "profile_model", "recipients", "section_checks", "ranges", "sections", "settings",
+        "site_limit", "store/settings", "sinks/settings", "sinks/influx_settings", "strategy", "table", "trial",
         "validate",
     )),
-    *sorted((ROOT / "gateway/cli").glob("doctor_*.py")), ROOT / "gateway/profile_check.py", ROOT / "gateway/cli/influx_check.py",
+    *sorted((ROOT / "gateway/cli").glob("doctor_*.py")), ROOT / "gateway/profile_check.py", ROOT / "drivers/modbus/budget.py", ROOT / "gateway/cli/influx_check.py",
     *(ROOT / f"drivers/{name}/settings.py" for name in ("ble", "modbus", "mqtt")),
 ]  # fmt: skip
 SOURCES = [

@@ -37,4 +37,9 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "secret.lines": ("secret file {path} is empty or has several lines", "keep the secret in one line"),
     "mqtt.cannot_wait": ("a device of profile {profile} cannot wait for our acknowledgement", "write broker, or remove it"),
     "mqtt.level": ("{point} is acknowledged by the broker only (L1): a kill of the broker may lose it", "use a device that waits for d/<topic_id>/ack, and remove `delivery: broker`"),
+    "modbus.crowded": ("the polls of {count} device{plural} need {needed} s of every {period} ({requests} requests of about {each} ms{line}): some will be missed", "{slower}{faster}, or move devices to another link"),
+    "modbus.line": " at {baud} baud",
+    "modbus.slower": "write poll periods of {period} or more",
+    "modbus.seldom": "poll less often",
+    "modbus.faster": ", raise the baud rate",
 }  # fmt: skip

@@ -14,6 +14,7 @@ from gateway.words.zh import (
     profile,
     rule,
     settings,
+    table,
     template,
     value,
 )
@@ -32,6 +33,7 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     **profile.TEXTS,
     **rule.TEXTS,
     **settings.TEXTS,
+    **table.TEXTS,
     **template.TEXTS,
     **value.TEXTS,
 }

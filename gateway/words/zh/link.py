@@ -37,4 +37,9 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "secret.lines": ("密钥文件 {path} 为空或有多行", "请把密钥写在一行"),
     "mqtt.cannot_wait": ("设备模板 {profile} 的设备不能等待我们的确认", "请写 broker，或删除"),
     "mqtt.level": ("{point} 只由消息服务器确认（L1）：服务器被强制终止时可能丢失", "请用等待 d/<topic_id>/ack 的设备，并删除 `delivery: broker`"),
+    "modbus.crowded": ("{count} 台设备的轮询在每 {period} 中需要 {needed} 秒（{requests} 个请求，每个约 {each} 毫秒{line}）：会漏掉一部分", "{slower}{faster}，或把设备移到另一条链路"),
+    "modbus.line": "，{baud} 波特",
+    "modbus.slower": "请把轮询周期写成 {period} 或更长",
+    "modbus.seldom": "请降低轮询频率",
+    "modbus.faster": "、提高波特率",
 }  # fmt: skip
