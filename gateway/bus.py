@@ -6,7 +6,7 @@ started before `publish` returns. docs/decisions/0004-bus.md says why there is n
 
 import asyncio
 import logging
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Protocol
 from uuid import UUID
@@ -16,6 +16,7 @@ from gateway.clock import Clock
 from gateway.counter import Counters, Step
 from gateway.counters import ReplayCounters
 from gateway.model import NO_ATTRIBUTES, Event, EventKind, Item, Sample, Severity, uuid7
+from gateway.recent import Recent
 from gateway.report import Reports
 from gateway.state import Change, State
 from gateway.store.kept import NO_ROWS, Rows
@@ -77,7 +78,7 @@ class Bus:
         self._reports = reports or Reports(())
         self._told = told
         self._n = 0
-        self._seen: OrderedDict[bytes, int] = OrderedDict()
+        self._seen = Recent(MAX_IDS)
         # Ids of messages that had their effects before the restart and were not stored themselves.
         self._taken: dict[bytes, None] = {}
         self._due_ns: int | None = None
@@ -90,16 +91,14 @@ class Bus:
     def restore(self) -> None:
         """Continue where the journal ended: input numbers and the ids of messages seen before."""
         self._n = self._store.last_n
-        self._seen = OrderedDict.fromkeys(self._store.recent_ids(), 0)
+        self._seen = Recent(MAX_IDS, self._store.recent_ids())
         self._taken = dict.fromkeys(self._store.taken_ids)
 
     def reopened(self) -> None:
         """The journal was opened while items came in: go on behind what it holds."""
         self._n = max(self._n, self._store.last_n)
         for key in self._store.recent_ids():
-            self._seen.setdefault(key, 0)
-        while len(self._seen) > MAX_IDS:
-            self._seen.popitem(last=False)
+            self._seen.add(key, 0)
 
     async def publish(self, item: Item, *, held: bool = False) -> Item:
         if isinstance(item, Event):
@@ -213,7 +212,7 @@ class Bus:
         if sample.counter is not None:
             self._store.replay.admit(sample.device, sample.counter)
         if self._keep(sample, held=held) and key is not None:
-            self._remember(key)
+            self._seen.add(key, self._n)
         for step in self._counted.steps(sample):
             self._counter_event(sample, step)
         changes = self._state.update(sample)
@@ -251,11 +250,6 @@ class Bus:
     def _counter_event(self, sample: Sample, step: Step) -> None:
         attributes = {"point": step.point, "value": step.value, "was": step.was}
         self._append(_event_of(sample, step.kind, Severity.OPERATIONAL, attributes))
-
-    def _remember(self, key: bytes) -> None:
-        self._seen[key] = self._n
-        if len(self._seen) > MAX_IDS:
-            self._seen.popitem(last=False)
 
 
 def _event_of(

@@ -141,8 +141,9 @@ class Journal:
         return self.stock.shelf.segment(segment.first)
 
     @property
-    def has_unsaved_keys(self) -> bool:
-        return bool(self._keys)
+    def unsaved_keys(self) -> int:
+        """How many message ids are only in chunks yet."""
+        return len(self._keys)
 
     def begin_rescue(self, notes: str) -> None:
         """Take over what is good in a core.db that was put aside, step by step."""

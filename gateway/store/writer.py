@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 # 256 KB of JSON; a sample takes about five times as much in memory as in a chunk.
 CHUNK_BYTES = 5 * 256_000
 CORE_DELAY_S = 5.0  # message ids, dead letters, results of commands, cursors of lanes 0 and 1
+MANY_KEYS = 16_384  # message ids, about 170 bytes each, that wait no longer
 CURSOR_DELAY_S = {LANE_ALARM: CORE_DELAY_S, LANE_EVENT: CORE_DELAY_S}
 SLOW_CURSOR_DELAY_S = 60.0  # of lanes 2 and 3: replay is idempotent
 RETRY_S = 1.0
@@ -238,8 +239,9 @@ class Writer:
         written = self._journal.commit_samples(list(_batches(samples)))
         self._samples, self._bytes = [], 0
         self._alarmed.clear()
-        if self._journal.has_unsaved_keys:
-            self._core_due = min(self._core_due, began + CORE_DELAY_S)
+        if unsaved := self._journal.unsaved_keys:
+            delay_s = CORE_DELAY_S if unsaved < MANY_KEYS else 0.0
+            self._core_due = min(self._core_due, began + delay_s)
         self._tell([written], began, samples=len(samples), size=size)
 
     def _tell(
