@@ -10,6 +10,7 @@ from weakref import WeakSet
 from gateway.clock import Clock, offset_of
 from gateway.model import LANES, Event
 from gateway.store.files import OpenFiles
+from gateway.store.fresh import Fresh
 from gateway.store.inbox import CursorMove, Inbox
 from gateway.store.intake import Intake
 from gateway.store.journal import Usage
@@ -39,6 +40,7 @@ class Books:
         self.segments: list[int] = []  # first seqs of the files, oldest first
         self.figures = Figures()
         self.outage = Outage(intake.ring)
+        self.fresh = Fresh()
         self.reader = Reader(directory)
         self.pool = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
         self.reading = True
@@ -53,6 +55,7 @@ class Books:
         """What the files tell; what is known of cursors and commands stays known."""
         before = self.state
         self.state = files.state
+        self.fresh = Fresh()
         files.state.cursors |= before.cursors
         files.state.commands |= before.commands
         files.state.offsets |= before.offsets
@@ -149,18 +152,20 @@ class Books:
         self.figures.lost(report)
         for lane, span, _lost, _reason, segment in report.evictions:
             self.state.index[lane].evict(span)
+            self.fresh.forget(lane)
             if segment in self.segments:
                 self.segments.remove(segment)
                 self.ask_reader(self.reader.forget, segment)
-        for lane, span, marks in report.written:
+        for lane, span, marks, _events in report.written:
             self.state.index[lane].add(span, marks)
             self.figures.written += span.last - span.first + 1
         self._wake()
 
     def _committed(self, commit: Commit) -> None:
         figures = self.figures
-        for lane, span, marks in commit.written:
+        for lane, span, marks, events in commit.written:
             self.state.index[lane].add(span, marks)
+            self.fresh.take(lane, span, events)
             figures.written += span.last - span.first + 1
         if commit.segment is not None and commit.segment not in self.segments[-1:]:
             self.segments.append(commit.segment)

@@ -18,6 +18,7 @@ from gateway.model import LANE_SAMPLE, LANES, Event, Sample, lane_of
 from gateway.store import kept, orders, replay
 from gateway.store.encode import Damaged, alarm_of, chunk_of, dedupe_key, event_of, event_row
 from gateway.store.evictions import Eviction
+from gateway.store.fresh import Stored, stored
 from gateway.store.index import Mark, Position, Span
 from gateway.store.mark import Mark as HighWater
 from gateway.store.orders import CommandRow
@@ -57,11 +58,12 @@ class Chores:
 
 
 class Written(NamedTuple):
-    """Records that are durable: one span of one lane."""
+    """Records that are durable: one span of one lane. `events`: these records, if they are events and few."""
 
     lane: int
     span: Span
     marks: tuple[Mark, ...]
+    events: Sequence[Stored] = ()
 
 
 class Usage(NamedTuple):
@@ -209,7 +211,13 @@ class Journal:
         self.stock.added(rows)
         self.stock.saved()
         self._saved(reserved)
-        return [self._written(lane, following[lane], [mark]) for lane, mark in marks.items()]
+        told = stored(rows)
+        return [
+            self._written(lane, following[lane], [mark])._replace(
+                events=[one for one in told if lane_of(one.event) == lane]
+            )
+            for lane, mark in marks.items()
+        ]
 
     def commit_samples(self, batches: Sequence[Sequence[Sample]]) -> Written:
         """Store samples, one chunk for each batch of 1 to 1,000; there is at least one batch."""

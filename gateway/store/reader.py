@@ -46,7 +46,7 @@ class Slice(NamedTuple):
     offsets: Mapping[int, int] = NO_OFFSETS
 
 
-class _Building:
+class Building:
     """Collects records in order and turns what lies between them into gaps."""
 
     def __init__(self, span: Span, max_items: int, max_bytes: int) -> None:
@@ -119,7 +119,7 @@ class Reader:
 
         `segments` are the first seqs of the segment files, oldest first.
         """
-        building = _Building(span, max_items, max_bytes)
+        building = Building(span, max_items, max_bytes)
         try:
             if lane == LANE_SAMPLE:
                 self._read_samples(building, segments)
@@ -158,7 +158,7 @@ class Reader:
             self._core = connect_reader(self._directory / "core.db")
         return self._core
 
-    def _read_events(self, building: _Building, lane: int, max_items: int) -> None:
+    def _read_events(self, building: Building, lane: int, max_items: int) -> None:
         low, high = lane << SEQ_BITS | building.next, lane << SEQ_BITS | building.span.last
         limit = max(1, max_items)
         query = "SELECT * FROM event WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
@@ -178,7 +178,7 @@ class Reader:
         if seen < limit:
             building.skip_to(building.span.last + 1)
 
-    def _add_event(self, building: _Building, lane: int, row: EventRow) -> bool:
+    def _add_event(self, building: Building, lane: int, row: EventRow) -> bool:
         try:
             seq, event = event_of(row)
         except Damaged as error:
@@ -190,7 +190,7 @@ class Reader:
             return True
         return building.add(seq, event, EVENT_BYTES + len(row[-1]))
 
-    def _read_samples(self, building: _Building, segments: Sequence[int]) -> None:
+    def _read_samples(self, building: Building, segments: Sequence[int]) -> None:
         start = max(0, bisect_right(segments, building.next) - 1)
         for first in segments[start:]:
             if first > building.span.last:
@@ -253,7 +253,7 @@ class Reader:
             return False
         return True
 
-    def _add_chunk(self, building: _Building, row: ChunkRow) -> bool:
+    def _add_chunk(self, building: Building, row: ChunkRow) -> bool:
         if row[0] > building.span.last:
             building.skip_to(building.span.last + 1)
             return False

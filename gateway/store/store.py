@@ -239,6 +239,8 @@ class Store:
         span = self._books.state.index[lane].after(after)
         if span is None:
             return ring.read(lane, after, max_items=max_items, max_bytes=max_bytes)
+        if (part := self._books.fresh.read(lane, span, max_items, max_bytes)) is not None:
+            return part
         arguments = (lane, span, list(self._books.segments), max_items, max_bytes)
         loop = asyncio.get_running_loop()
         try:
