@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import tempfile
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -145,7 +146,8 @@ async def _bare() -> Outcome:
     async with _brokers() as (_, source, target):
         forwarder = await _peer("bench.peers", "forward", str(source), str(target), cores=OURS)
         await _line(forwarder)
-        flow = await _flow(source, target, MESSAGES // 10, "--bare", "--window", "500")
+        process = await _flow(source, target, MESSAGES // 10, "--bare", "--window", "500")
+        flow = await _flown(process)
         forwarder.terminate()
         await forwarder.wait()
         return Outcome(flow)
@@ -160,8 +162,12 @@ async def _ours(*options: str, count: int) -> Outcome:
             os.sched_setaffinity(int(task.name), OURS)
         await daemon.until(lambda s: all(x["state"] == "up" for x in (*s["links"], *s["upstream"])))
         await asyncio.sleep(SETTLED_S[0] + 1)  # the garbage collector leaves alone what is there
-        before, idle = _cpu_s(daemon), _mib(daemon, "VmRSS")
-        flow = await _flow(source, target, count, *options)
+        idle = _mib(daemon, "VmRSS")
+        process = await _flow(source, target, count, *options)
+        # What the gateway told of itself before there was a platform is no message of the flow.
+        await daemon.until(lambda s: not any(lane["backlog"] for x in s["upstream"] for lane in x["lanes"]))  # fmt: skip
+        before = _cpu_s(daemon)
+        flow = await _flown(process)
         status = await daemon.status()
         assert status is not None
         outcome = Outcome(
@@ -198,9 +204,14 @@ def _mib(daemon: Daemon, what: str) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(what))
 
 
-async def _flow(source: int, target: int, count: int, *options: str) -> dict[str, Any]:
+async def _flow(source: int, target: int, count: int, *options: str) -> Process:
+    """Devices and platform, connected."""
     process = await _peer("bench.flow", str(source), str(target), str(count), *options)
     await _line(process)
+    return process
+
+
+async def _flown(process: Process) -> dict[str, Any]:
     assert process.stdin is not None
     process.stdin.write(b"go\n")
     async with asyncio.timeout(300):
@@ -209,7 +220,7 @@ async def _flow(source: int, target: int, count: int, *options: str) -> dict[str
     return found
 
 
-async def _peer(module: str, *words: str, cores: set[int] = OTHERS) -> asyncio.subprocess.Process:
+async def _peer(module: str, *words: str, cores: set[int] = OTHERS) -> Process:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", module, *words, stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -218,7 +229,7 @@ async def _peer(module: str, *words: str, cores: set[int] = OTHERS) -> asyncio.s
     return process
 
 
-async def _line(process: asyncio.subprocess.Process) -> str:
+async def _line(process: Process) -> str:
     if process.stdout is None:
         raise GatewayError("the peer has no output")
     async with asyncio.timeout(START_S):

@@ -335,7 +335,7 @@ def flip(db: sqlite3.Connection, table: str, key: str, value: int, rng: random.R
     db.execute(f"UPDATE {table} SET body=? WHERE {key}=?", (bytes(damaged), value))  # noqa: S608 -- constant text
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_whatever_happens_what_was_promised_is_read_back() -> None:
     run_state_machine_as_test(StoreMachine, settings=SETTINGS)
 
