@@ -329,7 +329,7 @@ class RuleDecider:
             case Raised():
                 what = {
                     "title": output.title, "values": dict(output.values),
-                    "annunciate": output.annunciate, **lateness(output), **self._why(output.instance),
+                    "annunciate": output.annunciate, **lateness(output), **self._why(output),
                 }  # fmt: skip
                 event = self._alarm(EventKind.ALARM_RAISED, output, what, rows, bus)
                 self._raises[output.instance] = event
@@ -345,11 +345,13 @@ class RuleDecider:
                 kind = EventKind.ALARM_ACKED if acked else EventKind.ALARM_CHANGED
                 self._alarm(kind, output, more, rows, bus)
 
-    def _why(self, instance: str) -> dict[str, object]:
-        """What was known when the alarm was raised just now."""
-        traces = [] if self._traces is None else self._traces.of(instance)
-        now = bool(traces) and traces[0].at == self._state.now and traces[0].phase == "active"
-        return {"why": reason(traces[0])} if now else {}
+    def _why(self, output: Raised) -> dict[str, object]:
+        """What was known when the alarm was raised: its delay ended somewhat before this step."""
+        traces = [] if self._traces is None else self._traces.of(output.instance)
+        for trace in traces:
+            if any(one is output for one in trace.outputs):
+                return {"why": reason(trace)}
+        return {}
 
     def _alarm(
         self, kind: EventKind, output: Raised | Cleared | Changed | Held, more: dict[str, object],

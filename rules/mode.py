@@ -8,6 +8,7 @@ from rules.deeds import go_on, run_steps
 from rules.flow import State
 from rules.model import LEVELS
 from rules.outputs import Limited, Output, Skipped
+from rules.tracing import later
 
 WINDOW_NS = 600 * 10**9  # over which `max_run` counts
 
@@ -44,11 +45,13 @@ def activate(
 
 def go_further(state: State, rank: int, now: int, outputs: list[Output]) -> None:
     """The steps of an instance, as far as they can be done now, and those that wait in line."""
+    first = len(outputs)
     if rank in state.runs:
         go_on(state, rank, now, outputs)
     while rank not in state.runs and state.queued.get(rank, 0):
         state.queued[rank] -= 1
         run_steps(state, rank, state.rules.instances[rank].do, now, outputs)
+    later(state, rank, outputs[first:])
 
 
 def _limited(state: State, rank: int, now: int, outputs: list[Output]) -> bool:

@@ -4,6 +4,7 @@ Only transitions are kept, so a rule that rests costs nothing. The texts are mad
 """
 
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ RING = 50  # traces of one rule
 MOST_BYTES = 20_000_000  # of all together; a gateway has 1 GB
 POINTS = 64  # of one trace: a rule about 500 devices is no reason to copy 500 values
 RESULTS = 32  # of one trace
+LATER = 64  # outputs of one trace: what its later steps do beyond that is not told
 
 
 class Known(NamedTuple):
@@ -104,6 +106,15 @@ class Traces:
             if not self._rings[stalest]:
                 del self._rings[stalest]
 
+    def later(self, instance: str, outputs: Sequence[Output]) -> None:
+        """What the steps of an instance did some time after the transition that began them."""
+        for trace in self.of(instance):
+            if trace.outputs:
+                before, room = trace.bytes, max(0, LATER - len(trace.outputs))
+                trace.outputs = (*trace.outputs, *outputs[:room])
+                self.bytes += trace.bytes - before
+                return
+
     def of(self, instance: str) -> list[Trace]:
         """The newest first."""
         ring = self._rings.get(instance.partition("[")[0], ())
@@ -112,7 +123,7 @@ class Traces:
     def result(self, instance: str, result: Result) -> None:
         """A write that the instance wanted has ended: it belongs to its newest trace that wanted it.
 
-        What a later step wrote, or a member of a group, stands in none: to the newest that did anything.
+        What a member of a group wrote stands in none: to the newest that did anything.
         """
         did = [trace for trace in self.of(instance) if trace.outputs]
         wanted = [trace for trace in did if trace.writes(result.device, result.point)]

@@ -44,6 +44,12 @@ def keep(
     ))  # fmt: skip
 
 
+def later(state: State, rank: int, outputs: Sequence[Output]) -> None:
+    """Remember what steps of an instance did that had waited."""
+    if state.traces is not None and outputs:
+        state.traces.later(state.rules.instances[rank].id, outputs)
+
+
 def points(state: State, instance: Instance, now: int) -> Iterator[Known]:
     """What the conditions of an instance read, as it is known at engine time `now`."""
     for device, point in state.rules.reads(instance):

@@ -53,6 +53,7 @@ from rules.sequence import Run, Thread
 from rules.standing import standing
 from tests.harness.sabotage_mqtt import Put, no_identity_check, no_memory_of_commands
 from tests.harness.sabotage_upkeep import SABOTAGES
+from tests.harness.sabotage_views import VIEWS
 
 
 def ack_before_commit() -> None:
@@ -355,6 +356,7 @@ def bare_watchdog() -> None:
 if __name__ == "__main__":
     {
         **SABOTAGES,
+        **VIEWS,
         "short_deadlines": short_deadlines,
         "block_on_signal": block_on_signal,
         "bare_watchdog": bare_watchdog,

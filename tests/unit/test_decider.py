@@ -171,6 +171,26 @@ async def test_a_raise_says_why_with_what_was_known_then() -> None:
     await asyncio.wait([owner])
 
 
+async def test_a_raise_after_a_delay_says_why_too() -> None:
+    """Nobody is there at the very nanosecond at which a delay ends."""
+    site = Site()
+    site.decider = RuleDecider(usable(RULES), site.commands, site.notify, traces=Traces())
+    site.bus = Bus(store=site.journal, state=State({}), clock=site.clock, decider=site.decider)
+    owner = asyncio.create_task(site.commands.run())
+    await asyncio.sleep(0)
+    await site.show("meter-1", VOLTAGE, 258)
+    site.clock.advance(7)
+    await site.show("meter-1", VOLTAGE, 259)
+    (raised,) = site.of(EventKind.ALARM_RAISED)
+    why = raised.attributes["why"]
+    assert isinstance(why, dict)
+    assert (why["was"], why["waited_s"]) == ("pending", 2)
+    seen = {"device": "meter-1", "point": VOLTAGE, "value": 258, "age_s": 2.0}
+    assert why["points"] == [seen]
+    owner.cancel()
+    await asyncio.wait([owner])
+
+
 async def test_a_cleared_alarm_names_the_event_that_raised_it(site: Site) -> None:
     await site.show("light-1", LUX, 12)
     await site.show("light-1", LUX, 90)

@@ -9,7 +9,7 @@ from rules.explain import explained
 from rules.flow import State
 from rules.outputs import Logged
 from rules.step import ClockStep, Tick, reset, start, step
-from rules.trace import RING, Known, Result, Trace, Traces
+from rules.trace import LATER, RING, Known, Result, Trace, Traces
 from tests.unit.rules_site import SECOND, sample, usable
 
 RULES = """\
@@ -130,6 +130,28 @@ def test_a_write_that_ends_when_the_alarm_is_over_belongs_to_the_transition_that
     assert raised.deeds == ("alarm raised (safety)", "writes light-1.light.level = 60")
     assert cleared.deeds[0].startswith("alarm cleared")
     assert (cleared.results, raised.results) == ((), (failed,))
+
+
+def test_what_a_later_step_does_is_told_with_the_transition_that_began_the_steps() -> None:
+    state = start(usable("""\
+rules:
+- id: dim
+  with: {m: meter-1, lamp: light-1}
+  when: m.elec.power.total > 1 kW
+  alarm: {severity: safety}
+  do: [{log: now}, {wait: 5s}, {command: {device: lamp, point: light.level, value: 60 %}}]
+"""))  # fmt: skip
+    state.traces = Traces()
+    take(state, 0, {"elec.power.total": 1500})
+    step(state, Tick(), 5 * SECOND)
+    state.traces.result("dim", Result("light-1", "light.level", "confirmed"))
+    (raised,) = accounts(state, "dim", 9, 6 * SECOND)
+    assert raised.deeds == ("alarm raised (safety)", "log: now", "writes light-1.light.level = 60")
+    assert raised.results == (Result("light-1", "light.level", "confirmed"),)
+    kept = state.traces.of("dim")
+    assert state.traces.bytes == sum(one.bytes for one in kept)
+    state.traces.later("dim", kept[0].outputs * 100)
+    assert (len(kept[0].outputs), state.traces.bytes) == (LATER, kept[0].bytes)
 
 
 def flap(state: State, times: int) -> None:
