@@ -45,6 +45,7 @@ class Course:
         self._told: list[Callable[[], DrillStep]] = []  # of each part, in order, once all has ended
         self._writes: list[tuple[Write, Ending]] = []
         self._cut = ""  # why it did not come to its end
+        self._stopped = ""
         self._lapses: list[asyncio.TimerHandle] = []
         self._news = asyncio.Event()
 
@@ -60,6 +61,11 @@ class Course:
         finally:
             self._give_back()
         return [tell() for tell in self._told]
+
+    def stop(self, why: str) -> None:
+        """Go no further."""
+        self._stopped = why
+        self._news.set()
 
     async def _walk(self, group: asyncio.TaskGroup, seconds: float) -> str:
         """To the end; why not, if it is cut short."""
@@ -82,6 +88,8 @@ class Course:
         return self._decider.engine_time(self._now_ns())
 
     def _disturbed(self) -> str:
+        if self._stopped:
+            return self._stopped
         if self._decider.engine is not self._state:
             return "the configuration was changed meanwhile"
         if self._state.phases[self._rank] in RAISED:

@@ -13,7 +13,7 @@ from gateway.bus import Bus
 from gateway.claims import Claim
 from gateway.commands import Commands
 from gateway.execution import severity_of
-from gateway.late import lateness, waiting
+from gateway.late import lateness, lost, waiting
 from gateway.model import RETAINED, CommandResult, Event, EventKind, Sample, Severity
 from gateway.store.kept import Rows
 from gateway.timeline import MARK, Timeline
@@ -150,6 +150,7 @@ class RuleDecider:
         known = {instance.id for instance in self._state.rules.instances} | self._paused
         self._first = [
             *(_gone(newest[name]) for name in sorted(raised - known)),
+            *lost(rows, known, now),
             *self._first,
         ]
         self._state.touched.update(range(len(self._state.rules.instances)))

@@ -49,11 +49,17 @@ class Drills:
         self._decider, self._commands, self._notifier = decider, commands, notifier
         self._clock, self._emit, self._state_dir = clock, emit, state_dir
         self._busy = False
+        self._course: Course | None = None
 
-    async def handle(self, request: Mapping[str, object], uid: int) -> DrillReport:
-        """Answers when all has ended. Raises ValueError for what cannot be drilled now."""
+    async def handle(self, request: Mapping[str, object], uid: int) -> DrillReport | None:
+        """Answers when all has ended; with `stop`, which ends the one that is under way, at once. Raises
+        ValueError for what cannot be drilled now.
+        """
+        if request.get("stop") is True:
+            self._stop(f"uid {uid} stopped it")
+            return None
         if self._busy:
-            raise ValueError("another drill is under way: wait for its end")
+            raise ValueError("another drill is under way: wait for its end, or --stop it")
         state = self._decider.engine
         rank = _rank(state, str(request.get("name")))
         if not state.rules.instances[rank].do:
@@ -63,7 +69,12 @@ class Drills:
         try:
             return await self._drill(state, rank, f"cli uid {uid}", seconds, dry=dry)
         finally:
-            self._busy = False
+            self._busy, self._course = False, None
+
+    def _stop(self, why: str) -> None:
+        if self._course is None:
+            raise ValueError("no drill is under way")
+        self._course.stop(why)
 
     async def _drill(
         self, state: State, rank: int, by: str, seconds: float, *, dry: bool
@@ -74,7 +85,7 @@ class Drills:
         }  # fmt: skip
         event = self._emit(EventKind.DRILL, Severity.OPERATIONAL, instance.device, about)
         cause = event.event_id
-        steps = self._plan(rank) if dry else await self._course(rank, cause).run(seconds)
+        steps = self._plan(rank) if dry else await self._run(rank, cause, seconds)
         failed = [step["target"] for step in steps if not good(step)]
         started = datetime.fromtimestamp(event.time_ns / 1e9, UTC).isoformat(timespec="seconds")
         report: DrillReport = {
@@ -93,10 +104,11 @@ class Drills:
         now = self._decider.engine_time(self._clock.boottime_ns())
         return list(map(_planned, planned(self._decider.engine, rank, now)))
 
-    def _course(self, rank: int, cause: UUID) -> Course:
-        return Course(
+    async def _run(self, rank: int, cause: UUID, seconds: float) -> list[DrillStep]:
+        self._course = Course(
             self._decider, rank, self._commands, self._notifier, self._clock.boottime_ns, cause
         )
+        return await self._course.run(seconds)
 
     async def _keep(self, report: DrillReport) -> None:
         try:

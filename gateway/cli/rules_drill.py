@@ -20,8 +20,10 @@ def drill(options: argparse.Namespace) -> int:
     """Exit code 1 when a part failed or nothing can be drilled, 3 when the gateway does not run."""
     if options.list:
         return _list(options)
+    if options.stop:
+        return with_daemon(options, _stop)
     if options.rule is None:
-        print("which one? gateway rules drill ID[KEY], or --list", file=sys.stderr)
+        print("which one? gateway rules drill ID[KEY], or --list, or --stop", file=sys.stderr)
         return USAGE
     try:
         for_s = span_s(options.span)
@@ -39,6 +41,12 @@ def _drill(daemon: Daemon, options: argparse.Namespace, for_s: float) -> int:
     else:
         print("\n".join(page(report)))
     return 0 if report["ok"] or report["dry"] else 1
+
+
+def _stop(daemon: Daemon) -> int:
+    daemon.ask(verb="drill", stop=True)
+    print("the drill ends")
+    return 0
 
 
 def _list(options: argparse.Namespace) -> int:

@@ -77,5 +77,6 @@ def _drill(works: Any, command: Callable[..., Any], config_option: Callable[...,
     drill.add_argument("--dry", action="store_true", help="do nothing, log what it would do")
     text = "how long it may go on (default 5m, at most 1h): waits of the rule take their time"
     drill.add_argument("--for", dest="span", metavar="TIME", default="5m", help=text)
+    drill.add_argument("--stop", action="store_true", help="end the drill that is under way")
     drill.add_argument("--list", action="store_true", help="the reports of earlier drills")
     drill.add_argument("--json", action="store_true")

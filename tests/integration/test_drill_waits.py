@@ -74,7 +74,23 @@ async def test_a_drill_without_time_for_the_end_or_that_becomes_earnest_has_not_
         code, steps = await drilled(one, "--for", "2s")
         assert (code == 1, cut(steps)) == (found, found)
         if sabotage is None:
+            await stopped(one)
             await earnest(one)
+
+
+async def stopped(one: Site) -> None:
+    """Somebody has seen enough."""
+    code, text = await gateway("rules", "drill", "--stop", "-c", one.daemon.config)
+    assert (code, "no drill is under way" in text) == (1, True), text
+    lamp = one.running.lights[0].lamps["light-1"]
+    before = lamp.obeyed
+    async with asyncio.TaskGroup() as group:
+        drill = group.create_task(one.daemon.ask("drill", name=NAME, for_s=50))
+        while lamp.obeyed == before:
+            await asyncio.sleep(0.05)
+        await one.daemon.ask("drill", stop=True)
+    (cut,) = [step for step in drill.result()["steps"] if step["outcome"] == "not over"]
+    assert "stopped it" in cut["reason"]
 
 
 async def earnest(one: Site) -> None:

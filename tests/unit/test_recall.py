@@ -23,9 +23,11 @@ rules:
 
 
 @asynccontextmanager
-async def life(before: Site | None = None, off_s: float = 0.0) -> AsyncIterator[Site]:
+async def life(
+    before: Site | None = None, off_s: float = 0.0, rules: str = OVER
+) -> AsyncIterator[Site]:
     """A gateway that starts after a reboot, with what the one before has left in its journal."""
-    one = Site(OVER)
+    one = Site(rules)
     if before is not None:
         one.clock.boot = before.clock.boot + 1
         one.clock.step((before.clock.time_ns() - one.clock.time_ns()) / 1e9 + off_s)
@@ -110,6 +112,22 @@ async def told_once() -> None:
 
 async def test_what_waits_for_data_after_a_restart_is_told_once_and_shown_until_data_come() -> None:
     await told_once()
+
+
+async def test_what_waits_for_data_ends_when_its_rule_is_gone_at_the_next_start() -> None:
+    async with life() as one:
+        await one.show("meter-1", VOLTAGE, 260.0)
+        one.clock.advance(120)
+        one.decider.beat(one.clock.boottime_ns(), one.bus)
+    async with life(one, 1000) as later:
+        later.clock.advance(61)
+        later.decider.decide(None, later.clock.boottime_ns(), later.bus)
+    async with life(later, 5, OVER.replace("id: over", "id: other")) as last:
+        (end,) = last.of(EventKind.RULE_HELD)
+        assert [end.attributes[key] for key in ("instance", "state", "reason")] == [
+            "over[meter-1]", "over", "no longer configured",
+        ]  # fmt: skip
+        assert "over[meter-1]" not in last.journal.rules
 
 
 async def test_teeth_an_alarm_that_waits_unseen_is_noticed(
