@@ -18,10 +18,8 @@ from gateway.config_history import remember
 from gateway.counter import Counters
 from gateway.decider import RuleDecider
 from gateway.destinations import Parts, destinations, lanes, sink_lanes
-from gateway.document import suggest
 from gateway.drill import Drills
-from gateway.driver import Driver, Listener
-from gateway.errors import StoreFailed, StoreFull
+from gateway.driver import Driver
 from gateway.group import Groups
 from gateway.health import LinkHealth, LinkState
 from gateway.holds import Holds
@@ -37,11 +35,10 @@ from gateway.model import (
     Severity,
 )
 from gateway.moments import Moments
-from gateway.operating import alarms, operating
+from gateway.operating import alarms
 from gateway.order import order
 from gateway.pulse import Pulse
 from gateway.recall import recall
-from gateway.rekey import rekeying
 from gateway.reload import Reload
 from gateway.report import Reports
 from gateway.retiring import Retiring
@@ -52,23 +49,20 @@ from gateway.sinks.sink import Sink
 from gateway.snapshot import (
     AuditPart,
     ConfigPart,
-    DeviceReadings,
     NotificationsPart,
-    Snapshot,
     StorePart,
-    StrangerPart,
 )
 from gateway.spare import Spare
 from gateway.state import State
-from gateway.status import Alarm, Lane, readings, snapshot, store_part
+from gateway.status import Alarm, Lane, snapshot, store_part
 from gateway.store.store import Store
 from gateway.supervise import Contained, Run, supervise
 from gateway.systemd import Systemd
 from gateway.tap import Tap
 from gateway.timeline import offset
+from gateway.verbs import verbs
 from gateway.wall import Wall
 from gateway.watchdog import COMMIT_S, FORWARD_S, INGEST_S, Stage, Watchdog
-from gateway.why import explaining
 from rules.trace import Traces
 
 log = logging.getLogger(__name__)
@@ -76,9 +70,8 @@ log = logging.getLogger(__name__)
 DRAIN_S = 3.0  # what is still to go upstream at a stop; the rest goes after the next start
 CLOSE_S = 12.0  # the store bounds itself at 10 s
 AUDIT_S = 2.0
-LINK_DELAY_S = (
-    3.0  # a bus that is back is read again within 5 s, with the silence before its first request
-)
+# A bus that is back is read again within 5 s, with the silence before its first request.
+LINK_DELAY_S = 3.0
 UPLINK_DELAY_S = 60.0  # a platform that is back is not stormed by all its gateways at once
 HOUSEKEEPING_S = 10.0
 
@@ -96,15 +89,32 @@ class App:
         self.watchdog = Watchdog(self.systemd, self.lag, self._stages)
         self.gateway_id = config.gateway.id
         self.gateway_name = config.gateway.name
-        # A reload changes these in place: `devices`, `drivers`, `writers`.
-        self.devices, self.own = dict(config.devices), config.own
-        self.sink_names = {*config.upstream, *([INFLUX] if config.influxdb else [])}
+        self.levels = LogLevels()
+        self.spare = Spare()
+        self.metrics = Metrics(lambda: self.config.metrics, lambda: snapshot(self), self.spare)
+        self._make_memory(config)
+        self._make_outside(config)
+        self._make_deeds(config)
+        self._make_core(config)
+        self.reload = Reload(self)
+
+    def _make_memory(self, config: Config) -> None:
+        """What is kept: state, journal, audit log."""
         self.state = State({name: device.profile for name, device in config.everything.items()})
         self.journal = Store(
             config.state_dir, gateway_id=config.gateway.id, settings=config.store, clock=self.clock
         )
         self.journal.describe(infos(config))
         self.journal.sinks(sink_lanes(config))
+        self.audit, self.traces = AuditLog(config.state_dir, self.clock), Traces()
+        self.moments = Moments(config.state_dir)
+        self.mode = SafeMode(config.state_dir, self.clock)
+        self.losses = Losses(self.journal, self._emit)
+
+    def _make_outside(self, config: Config) -> None:
+        """Links and sinks. A reload changes `devices`, `drivers` and `writers` in place."""
+        self.devices, self.own = dict(config.devices), config.own
+        self.sink_names = {*config.upstream, *([INFLUX] if config.influxdb else [])}
         self.links, self.outlets, self.ways = Jobs("link"), Jobs("upstream"), Jobs("downlink")
         used = [name for name in config.links if config.uses(name)]
         self.drivers: dict[str, Driver] = drivers(config, used, self.clock)
@@ -112,7 +122,9 @@ class App:
         # Made when the store is open: they begin at its cursors.
         self.upstreams: dict[str, Sink] = {}
         self.downlinks: dict[str, Downlink] = {}
-        self.audit, self.traces = AuditLog(config.state_dir, self.clock), Traces()
+
+    def _make_deeds(self, config: Config) -> None:
+        """What the gateway does: commands, notifications, rules."""
         self.holds = Holds(self.clock)
         self.commands = Commands(
             config.commands, devices=self.devices, writers=self.writers, state=self.state,
@@ -120,17 +132,10 @@ class App:
             holds=self.holds,
         )  # fmt: skip
         self.notifier = announce.notifier(
-            config,
-            self.drivers,
-            journal=self.journal,
-            clock=self.clock,
-            emit=self._emit,
-            audit=self.audit,
-        )
+            config, self.drivers, journal=self.journal, clock=self.clock, emit=self._emit, audit=self.audit
+        )  # fmt: skip
         self.groups = Groups(config.devices, self.drivers, self.commands)
         self.order = order(self.commands, self.groups, self.clock)
-        self.moments = Moments(config.state_dir)
-        self.mode = SafeMode(config.state_dir, self.clock)
         self.decider = RuleDecider(
             config.rules, self.commands, self.notifier.send, offset(self.clock), self.traces
         )
@@ -138,7 +143,9 @@ class App:
             self.decider, self.commands, self.notifier, clock=self.clock, emit=self._emit,
             state_dir=config.state_dir,
         )  # fmt: skip
-        self.losses = Losses(self.journal, self._emit)
+
+    def _make_core(self, config: Config) -> None:
+        """The bus, through which everything goes, and who looks on."""
         self.counted = Counters(*counters(config))
         self.reports = Reports(config.everything.values())
         self.bus = Bus(
@@ -146,13 +153,9 @@ class App:
             counted=self.counted, reports=self.reports, told=refusals(self.audit),
         )  # fmt: skip
         self.holds.shelf = self.bus
-        self.levels = LogLevels()
         self.tap = Tap(self.devices, partial(setattr, self.bus, "tap"))
         self.wall = Wall(self.clock, self.decider, self.bus, self.moments)
         self.retiring = Retiring(self.journal, self.clock, config.store.group_commit + 1, self.tell)
-        self.reload = Reload(self)
-        self.spare = Spare()
-        self.metrics = Metrics(lambda: self.config.metrics, lambda: snapshot(self), self.spare)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Raises AlreadyRunning or StateRefused before anything is started.
@@ -183,7 +186,7 @@ class App:
         self.commands.settle(self.journal.interrupted())
         self.notifier.restore(self.journal.alarms)
         try:
-            handlers = audited(self._handlers(), self.audit)
+            handlers = audited(verbs(self), self.audit)
             access = control.Access(LOOKS, self.reload.operators)
             async with control.serve(self.config.state_dir, handlers, access, self.spare):
                 await self._run_core(stop)
@@ -309,52 +312,6 @@ class App:
             self.bus.report_losses()
             self.retiring.look(sink_lanes(self.config))
             await asyncio.to_thread(self.clock.refresh)
-
-    # -- what the control socket offers ---------------------------------------------------------
-
-    def _handlers(self) -> Mapping[str, control.Handler]:
-        return {
-            "status": self._status, "devices": self._devices, "command": self.order,
-            "cursors": self._cursors, "retire": self._retire,
-            "unknown": self._unknown, "notify": announce.notifying(self.notifier),
-            **operating(self.decider, self.bus, self.clock),
-            **explaining(self),
-            "drill": self.drills.handle,
-            "reload": self.reload.asked, "tail": self.tap.asked, "log": self.levels.asked,
-            "rekey": rekeying(self.devices, self.drivers, self.bus.forget_counter),
-        }  # fmt: skip
-
-    async def _status(self, _request: Mapping[str, object], _uid: int) -> Snapshot:
-        return snapshot(self)
-
-    async def _devices(self, request: Mapping[str, object], _uid: int) -> list[DeviceReadings]:
-        """The last reading of every point, of one device or of all."""
-        wanted, known = request.get("device"), self.config.everything
-        if wanted is not None and wanted not in known:
-            raise ValueError(f"unknown device '{wanted}': {suggest(str(wanted), known)}")
-        return [readings(self, d) for d in known.values() if wanted in (None, d.id)]
-
-    async def _unknown(self, _request: Mapping[str, object], _uid: int) -> list[StrangerPart]:
-        """Who speaks on our links and is no configured device."""
-        listeners = [d for d in self.drivers.values() if isinstance(d, Listener)]
-        return [part for listener in listeners for part in listener.strangers()]
-
-    async def _cursors(self, _request: Mapping[str, object], _uid: int) -> list[tuple[object, ...]]:
-        """Where the sinks are: (sink, lane, epoch, seq)."""
-        return [(*key, *position) for key, position in self.journal.cursors().items()]
-
-    async def _retire(self, request: Mapping[str, object], uid: int) -> None:
-        """Forget a sink that is not configured any more."""
-        sink = str(request.get("sink"))
-        if sink in self.sink_names:
-            raise ValueError(f"'{sink}' is configured: remove it from the configuration first")
-        if all(sink != name for name, _lane in self.journal.cursors()):
-            raise ValueError(f"'{sink}' has no place in the journal")
-        log.info("uid %d: sink %s is retired", uid, sink, extra={"component": "app"})
-        try:
-            await self.journal.retire(sink)
-        except (StoreFailed, StoreFull) as error:
-            raise ValueError(str(error)) from error
 
     # -- what status asks (gateway.status.Sources) ----------------------------------------------
 

@@ -8,14 +8,16 @@ from typing import assert_never
 from weakref import WeakSet
 
 from gateway.clock import Clock, offset_of
+from gateway.errors import StoreFailed
 from gateway.model import LANES, Event
 from gateway.store.files import OpenFiles
 from gateway.store.fresh import Fresh
 from gateway.store.inbox import CursorMove, Inbox
+from gateway.store.index import Position
 from gateway.store.intake import Intake
 from gateway.store.journal import Usage
 from gateway.store.outage import Outage
-from gateway.store.reader import Reader
+from gateway.store.reader import Reader, Slice
 from gateway.store.recover import State
 from gateway.store.report import Commit, Fault, Full, Reopened, Report, Rescued, Shed, Works
 from gateway.store.retention import Evicted, Holding
@@ -70,6 +72,40 @@ class Books:
         self._clock.boot = files.state.boot
         for (sink, lane), position in files.state.cursors.items():
             self.moves.moved(sink, lane, position, self._clock.boottime_ns() / 1e9)
+
+    async def read(
+        self, lane: int, after: Position | None, max_items: int, max_bytes: int
+    ) -> Slice | None:
+        """As `Store.read`: what is stored, then what is in memory."""
+        ring = self._intake.ring
+        span = self.state.index[lane].after(after)
+        if span is None:
+            return ring.read(lane, after, max_items=max_items, max_bytes=max_bytes)
+        if (part := self.fresh.read(lane, span, max_items, max_bytes)) is not None:
+            return part
+        arguments = (lane, span, list(self.segments), max_items, max_bytes)
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self.pool, self.reader.read, *arguments)
+        except StoreFailed:
+            if not ring.epoch:
+                raise
+            return ring.read(lane, after, max_items=max_items, max_bytes=max_bytes)
+
+    def rewind(self, sink: str, lane: int, seconds: float, now_s: float) -> Position | None:
+        """As `Store.rewind`; `now_s` since the boot."""
+        at = self.state.cursors.get((sink, lane))
+        if at is None:
+            return None
+        back = self.moves.before(sink, lane, now_s - seconds)
+        if back is None:
+            back = self.state.index[lane].back_from(at, round(seconds * 1e9))
+        if back is None:
+            del self.state.cursors[sink, lane]
+        else:
+            self.state.cursors[sink, lane] = back
+        self.moves.back(sink, lane, back, now_s - seconds)
+        return back
 
     def ask_reader(self, call: Callable[..., None], *arguments: object) -> None:
         """In its thread, when it is free; not when it is closed for good."""

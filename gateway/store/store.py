@@ -229,26 +229,8 @@ class Store:
         memory follows behind what is stored, or comes in its place if that cannot be read. Raises
         StoreFailed.
         """
-        part = await self._read(lane, after, max_items, max_bytes)
+        part = await self._books.read(lane, after, max_items, max_bytes)
         return None if part is None else part._replace(offsets=self._books.offsets())
-
-    async def _read(
-        self, lane: int, after: Position | None, max_items: int, max_bytes: int
-    ) -> Slice | None:
-        ring = self._intake.ring
-        span = self._books.state.index[lane].after(after)
-        if span is None:
-            return ring.read(lane, after, max_items=max_items, max_bytes=max_bytes)
-        if (part := self._books.fresh.read(lane, span, max_items, max_bytes)) is not None:
-            return part
-        arguments = (lane, span, list(self._books.segments), max_items, max_bytes)
-        loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(self._books.pool, self._books.reader.read, *arguments)
-        except StoreFailed:
-            if not ring.epoch:
-                raise
-            return ring.read(lane, after, max_items=max_items, max_bytes=max_bytes)
 
     async def history(
         self, device: str, point: str, since_ns: int, until_ns: int, step_s: int
@@ -324,18 +306,7 @@ class Store:
         For a sink whose peer is not durable when it acknowledges. Only in memory: the disk keeps the
         later place until `advance`. What an earlier process delivered goes by the times of the records.
         """
-        now, at = self._now(), self.cursor(sink, lane)
-        if at is None:
-            return None
-        back = self._books.moves.before(sink, lane, now - seconds)
-        if back is None:
-            back = self._books.state.index[lane].back_from(at, round(seconds * 1e9))
-        if back is None:
-            del self._books.state.cursors[sink, lane]
-        else:
-            self._books.state.cursors[sink, lane] = back
-        self._books.moves.back(sink, lane, back, now - seconds)
-        return back
+        return self._books.rewind(sink, lane, seconds, self._now())
 
     def cursors(self) -> dict[tuple[str, int], Position]:
         """By sink and lane, those of sinks that are not configured any more too."""
