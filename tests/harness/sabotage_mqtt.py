@@ -289,9 +289,9 @@ def nobody_waits_for_alarms(put: Put) -> None:
     put(Courier, "_alarms_wait", lambda *_: False)
 
 
-def equal_shares(put: Put) -> None:
-    """Events get no more of the line than samples."""
-    put(courier, "WEIGHTS", {1: 1, 2: 1, 3: 1})
+def samples_before_events(put: Put) -> None:
+    """Samples get more of the line than events."""
+    put(courier, "WEIGHTS", {1: 1, 2: 8, 3: 1})
 
 
 def from_now_on(put: Put) -> None:

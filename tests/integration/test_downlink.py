@@ -12,7 +12,8 @@ import pytest
 
 from gateway.audit_chain import newest_first
 from gateway.model import Level, Quality
-from tests.harness.broker import HOST
+from gateway.sinks import downlink
+from tests.harness.broker import HOST, until
 from tests.harness.downlink import ORIGIN, Back, back
 from tests.harness.site import GATEWAY
 from tests.unit.commands_site import BARRIER, LEVEL, MODE, ON
@@ -258,6 +259,31 @@ async def test_a_flood_is_cut_down_and_told_in_two_lines(tmp_path: Path) -> None
         assert (await told(one))[-2]["about"]["commands"] == 7
 
 
+async def test_what_is_kept_of_commands_is_bounded_and_what_goes_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commands under way, answers that wait for the connection, ids that were answered."""
+    for name, most in (("UNDER_WAY", 2), ("OUTBOX", 10), ("ANSWERED", 3)):
+        monkeypatch.setattr(downlink, name, most)
+    async with back(tmp_path) as one:
+        one.lamp.go.clear()
+        for device in ("lamp-1", "lamp-2"):
+            await one.platform.command(device, LEVEL, 60)
+        refused = await one.ask("lamp-1", ON, True)
+        assert (refused["outcome"], refused["reason"]) == ("refused", "2 commands are under way")
+        one.lamp.go.set()
+        await one.answers(3)
+        await until(lambda: not one.downlink._outbox)
+        for number in range(15):  # in one turn of the loop
+            one.downlink._answer({"id": f"a-{number}", "outcome": "refused"})
+        ids = [answer["id"] for answer in (await one.answers(13))[3:]]
+        assert ids == [f"a-{number}" for number in range(5, 15)]
+        assert one.downlink.counters["answers_dropped"] == 5
+        for number in range(5):
+            await one.ask("lamp-3", LEVEL, number)
+        assert len(one.downlink._answered) == 3
+
+
 async def test_a_result_that_nobody_hears_on_its_topic_comes_in_lane_0(
     tmp_path: Path,
 ) -> None:
@@ -273,6 +299,7 @@ async def test_a_result_that_nobody_hears_on_its_topic_comes_in_lane_0(
             while not one.events:
                 await asyncio.sleep(0.01)
         assert one.events[-1].attributes["outcome"] == "confirmed"
+        await until(lambda: one.downlink.counters["answers_unheard"] == 1)
         one.platform.come_back()
         async with asyncio.timeout(10):
             await one.platform.until(lambda p: p.items >= 1)  # the event, in lane 0

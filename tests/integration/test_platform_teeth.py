@@ -24,7 +24,7 @@ BOOKS = [
 ]  # fmt: skip
 ORDER = [
     Tooth(sabotage.nobody_waits_for_alarms, upstream.test_lane_0_goes_first_and_the_others_share_by_weight, "order[others:]"),
-    Tooth(sabotage.equal_shares, upstream.test_lane_0_goes_first_and_the_others_share_by_weight, "8 to 4 of 9"),
+    Tooth(sabotage.samples_before_events, upstream.test_lane_0_goes_first_and_the_others_share_by_weight, "8 to 4 of 9"),
 ]  # fmt: skip
 LATE, LIMIT = "a day too late", downlink.test_a_flood_is_cut_down_and_told_in_two_lines
 COMMANDS = [

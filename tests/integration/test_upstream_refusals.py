@@ -145,12 +145,12 @@ async def test_a_refusal_now_and_then_parks_nothing(tmp_path: Path, place: Site)
         publishes += b"/up/1" in packet
         return QUOTA if b"/up/1" in packet and publishes % 2 else 0
 
-    place.events(900, Severity.OPERATIONAL)
+    place.events(1_500, Severity.OPERATIONAL)
     await place.durable()
     async with behind(tmp_path, place, judge) as (sink, far):
         await holds(lambda: delivered(place, sink, 1), 10)
         assert sink.health.counters["publishes_refused"] > 3
-        assert far.items == 900
+        assert far.items == 1_500
     assert place.told == []
 
 
@@ -196,7 +196,7 @@ async def test_a_lost_answer_of_the_broker_sends_the_batch_again_and_nothing_twi
     tmp_path: Path, place: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the next one is half as large: perhaps it was too much for the line."""
-    monkeypatch.setattr("gateway.mqtt.PUBACK_S", 0.3)
+    monkeypatch.setattr("gateway.mqtt.PUBACK_S", 0.5)
     sizes: list[int] = []
 
     def judge(packet: bytes) -> int:
