@@ -6,7 +6,7 @@ from typing import Any
 from gateway.model import NO_ATTRIBUTES, Value
 from rules.deeds import run_steps, stop, tell_again
 from rules.due import arm
-from rules.flow import Phase, State
+from rules.flow import Phase, State, read
 from rules.incident import Incident
 from rules.model import Instance
 from rules.outputs import Change, Changed, Cleared, Output, Raised
@@ -235,10 +235,9 @@ def in_service(
 
 def known(state: State, instance: Instance) -> dict[str, Value]:
     """What the conditions of an instance read, as far as it is known."""
-    found: dict[str, Value] = {}
-    for test in instance.tests:
-        for name, index in zip(test.names, test.inputs, strict=True):
-            value = state.values[index]
-            if value is not None:
-                found[name] = value
-    return found
+    return {
+        name: value
+        for test in instance.tests
+        for name, value in zip(test.names, read(state, test), strict=True)
+        if value is not None
+    }

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from gateway.document import suggest
 from gateway.model import Value
-from rules.flow import Phase, State
+from rules.flow import Phase, State, read
 from rules.model import Instance
 from rules.parse import parse
 from rules.predicate import Predicate
@@ -127,7 +127,7 @@ def _hours(state: State, instance: Instance) -> Iterator[Part]:
 
 
 def _now(state: State, test: Predicate) -> Iterator[Part]:
-    return parts(test, [state.values[index] for index in test.inputs])
+    return parts(test, read(state, test))
 
 
 def parts(test: Predicate, values: Sequence[Value | None]) -> Iterator[Part]:

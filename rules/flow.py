@@ -1,8 +1,9 @@
 """How samples flow through slots and nodes to the instances that read them. Pure."""
 
+from array import array
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from heapq import heappush
@@ -13,7 +14,8 @@ from rules.hours import WallNode
 from rules.incident import Incident
 from rules.model import MANY, RuleSet
 from rules.nodes import NEVER_NS, Node
-from rules.rest import Quick, quick
+from rules.predicate import Predicate
+from rules.rest import Quick, quick, resting
 from rules.sequence import Run
 from rules.trace import Traces
 
@@ -62,8 +64,8 @@ class State:
 
     rules: RuleSet
     values: list[Value | None]  # of slots, then nodes; None: unknown
-    stamps: list[int]  # engine time of the value of a slot; -1: never seen
-    watched: list[bool]  # slots with a timer for their staleness
+    stamps: "array[int]"  # engine time of the value of a slot; -1: never seen
+    watched: list[bool]  # slots with a timer for their staleness, and those that need none
     nodes: list[Node]
     asked: list[int]  # when the timer of a node is due; NEVER_NS: it has none
     phases: list[Phase]
@@ -95,6 +97,8 @@ class State:
     occurred: dict[int, int] = field(default_factory=dict)  # rank -> UTC of its last moment
     down: set[int] = field(default_factory=set)  # ranks whose last moment was before the start
     quick: list[Quick | None] = field(default_factory=list)  # by rank
+    resting: Mapping[int, tuple[int, ...]] = field(default_factory=dict)  # node -> its readers
+    asleep: set[int] = field(default_factory=set)  # nodes that rest now: their values are old
     traces: Traces | None = None  # of the transitions, where somebody may ask why
     n: int = 0  # number of the input that is taken; 0: of time passing
     now: int = 0  # engine time of the last input or timer
@@ -117,10 +121,11 @@ def start(rules: RuleSet, now: int = 0, wall_ns: int | None = None) -> State:
     """
     slots, instances = len(rules.stale_ns), len(rules.instances)
     nodes = [wire.make(now) for wire in rules.wires]
+    decided = quick(rules)
     state = State(
-        rules, [None] * (slots + len(nodes)), [-1] * slots, [False] * slots, nodes,
+        rules, [None] * (slots + len(nodes)), array("q", [-1]) * slots, [ns >= NEVER_NS for ns in rules.stale_ns], nodes,
         [NEVER_NS] * len(nodes), [Phase.NORMAL] * instances, [False] * instances, [0] * instances,
-        [0] * instances, quick=quick(rules), now=now,
+        [0] * instances, quick=decided, resting=resting(rules, decided), now=now,
     )  # fmt: skip
     turn(state, wall_ns, now)
     for number, wire in enumerate(rules.wires):
@@ -142,50 +147,60 @@ def start(rules: RuleSet, now: int = 0, wall_ns: int | None = None) -> State:
 
 def take(state: State, slots: Mapping[str, int], sample: Sample, at: int, now: int) -> list[int]:
     """Update slots and nodes from the sample; the ranks of the instances that may decide anew."""
+    rules, values, stamps = state.rules, state.values, state.stamps
     ranks: list[int] = []
     nodes: dict[int, None] = {}
-    texts, qualities = state.rules.texts, sample.quality
-    for point, given in sample.values.items():
+    for point, value in _judged(sample) if sample.quality else sample.values.items():
         slot = slots.get(point)
-        if slot is not None:
-            quality = qualities.get(point) if qualities else None
-            bad = given != given or (quality is not None and quality.level is Level.BAD)  # noqa: PLR0124 -- NaN
-            value = None if bad or (given.__class__ is str) is not texts[slot] else given
-            _put(state, slot, at, value, quality, now, ranks, nodes)
-    if qualities:
-        for point in sample.quality:
-            slot = slots.get(point)
-            if slot is not None and point not in sample.values:
-                _put(state, slot, at, None, qualities[point], now, ranks, nodes)
-    return spread(state, ranks, nodes, now)
+        if slot is None:
+            continue
+        if value != value or (value.__class__ is str) is not rules.texts[slot]:  # noqa: PLR0124 -- NaN
+            value = None  # noqa: PLW2901 -- as if it were BAD
+        before = current = values[slot]
+        if at >= stamps[slot]:
+            values[slot] = current = value if now - at < rules.stale_ns[slot] else None
+            stamps[slot] = at
+            if current is not None and not state.watched[slot]:
+                watch(state, slot)
+        else:
+            state.late += 1
+        moved = current != before or current.__class__ is not before.__class__
+        if moved:
+            own = rules.readers[slot]
+            ranks += own if len(own) < MANY else _crossed(state, slot, before)
+        if rules.feeds[slot]:
+            _feed(state, slot, at, value, sample.quality.get(point), nodes, moved=moved)
+    return spread(state, ranks, nodes, now) if nodes or len(ranks) > 1 else ranks
 
 
-def _put(
-    state: State, slot: int, at: int, value: Value | None, quality: Quality | None, now: int,
-    ranks: list[int], nodes: dict[int, None],
+def _judged(sample: Sample) -> Iterator[tuple[str, Value | None]]:
+    """What is known of each point: nothing where it is BAD."""
+    for point, value in sample.values.items():
+        quality = sample.quality.get(point)
+        yield point, None if quality is not None and quality.level is Level.BAD else value
+    for point in sample.quality:
+        if point not in sample.values:
+            yield point, None
+
+
+def watch(state: State, slot: int) -> None:
+    """See to it that the value of a slot becomes too old."""
+    state.watched[slot] = True
+    due = state.stamps[slot] + state.rules.stale_ns[slot]
+    heappush(state.timers, Timer(due, Kind.STALE, slot))
+
+
+def _feed(
+    state: State, slot: int, at: int, value: Value | None, quality: Quality | None,
+    nodes: dict[int, None], *, moved: bool,
 ) -> None:  # fmt: skip
-    """One value: into its slot, unless a newer one is there, and into the nodes that read it."""
-    rules, before = state.rules, state.values[slot]
-    current = before
-    if at >= state.stamps[slot]:
-        stale_ns = rules.stale_ns[slot]
-        current = value if now - at < stale_ns else None
-        state.values[slot] = current
-        state.stamps[slot] = at
-        if not state.watched[slot] and current is not None and stale_ns < NEVER_NS:
-            state.watched[slot] = True
-            heappush(state.timers, Timer(at + stale_ns, Kind.STALE, slot))
-    else:
-        state.late += 1
-    moved = current != before or current.__class__ is not before.__class__
-    if moved:
-        own = rules.readers[slot]
-        ranks += own if len(own) < MANY else _crossed(state, slot, before)
-    for number in rules.feeds[slot]:
+    """One sample into the nodes that read the slot; `nodes` are to be asked for their values."""
+    for number in state.rules.feeds[slot]:
         node = state.nodes[number]
         if moved or node.every:
-            node.take(slot, at, value, current, quality)
-            nodes[number] = None
+            node.take(slot, at, value, state.values[slot], quality)
+            if number not in state.asleep:
+                nodes[number] = None
 
 
 def spread(state: State, ranks: list[int], nodes: Iterable[int], now: int) -> list[int]:
@@ -217,6 +232,37 @@ def ask(state: State, number: int, now: int) -> bool:
     before = state.values[index]
     state.values[index] = value
     return value != before or value.__class__ is not before.__class__
+
+
+def rests(state: State, number: int) -> bool:
+    """Whether a node can rest from now on: all its readers are false, whatever it says."""
+    ranks = state.resting.get(number)
+    if ranks is None:
+        return False
+    for rank in ranks:
+        quick = state.quick[rank]
+        guard = None if quick is None else quick[2]
+        if state.holds[rank] or guard is None or guard[0](state.values, *guard[1]) is not False:
+            return False
+    state.asleep.add(number)
+    return True
+
+
+def wake(state: State, nodes: Iterable[int], now: int) -> None:
+    """Somebody needs the values of these nodes from now on."""
+    for number in nodes:
+        if number in state.asleep:
+            state.asleep.remove(number)
+            ask(state, number, now)
+
+
+def read(state: State, test: Predicate) -> list[Value | None]:
+    """The inputs of a condition as they are now, those that rest too."""
+    for index in test.inputs:
+        number = index - len(state.stamps)
+        if number in state.asleep:
+            state.values[index] = state.nodes[number].value(state.now)
+    return [state.values[index] for index in test.inputs]
 
 
 def turn(state: State, wall_ns: int | None, now: int) -> list[int]:

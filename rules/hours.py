@@ -103,9 +103,11 @@ def mark(value: object) -> Mark:
 class WallNode(Node):
     """Goes by the wall clock."""
 
+    __slots__ = ("wall_ns",)
     every = False
 
     def __init__(self) -> None:
+        super().__init__()
         self.wall_ns: int | None = None
 
     def turn(self, wall_ns: int | None) -> None:

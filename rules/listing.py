@@ -30,6 +30,13 @@ class Digest(NamedTuple):
     rows: tuple[Row, ...]
     most: int
 
+    @property
+    def reads(self) -> Iterator[Predicate]:
+        """Everything that it looks at."""
+        for row in self.rows:
+            yield row.where
+            yield from (one.value for one in row.cells if isinstance(one.value, Predicate))
+
     def placed(self, place: Callable[[Predicate], Predicate]) -> "Digest":
         """With every predicate replaced by what `place` makes of it."""
 

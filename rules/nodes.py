@@ -20,8 +20,11 @@ class Node:
     before the next sample.
     """
 
+    __slots__ = ("edge",)
     every = True
-    edge = NEVER_NS
+
+    def __init__(self) -> None:
+        self.edge = NEVER_NS
 
     def take(
         self, slot: int, at: int, value: Value | None, current: Value | None,
@@ -43,7 +46,10 @@ class Node:
 class Stale(Node):
     """Nothing was heard for `ns`; before the first sample it counts from the start."""
 
+    __slots__ = ("_last", "_ns", "_off")
+
     def __init__(self, ns: int, start: int) -> None:
+        super().__init__()
         self._ns = ns
         self._last = start
         self._off = (-1, 0)  # since when nobody listened, and for how long
@@ -84,7 +90,10 @@ class Stale(Node):
 class Changed(Node):
     """The value changed within `ns`."""
 
+    __slots__ = ("_at", "_last", "_ns", "_seen")
+
     def __init__(self, ns: int) -> None:
+        super().__init__()
         self._ns = ns
         self._last: Value | None = None
         self._seen = -1
@@ -114,7 +123,10 @@ class Changed(Node):
 class Known(Node):
     """The point has a value that is young enough; `good`: and nothing speaks against it."""
 
+    __slots__ = ("_at", "_good", "_holds")
+
     def __init__(self, *, good: bool) -> None:
+        super().__init__()
         self._good = good
         self._at = -1
         self._holds = False
@@ -137,7 +149,10 @@ class Known(Node):
 class Previous(Node):
     """The value of the sample before the newest one."""
 
+    __slots__ = ("_at", "_values")
+
     def __init__(self) -> None:
+        super().__init__()
         self._at = -1
         self._values: deque[Value | None] = deque(maxlen=2)
 
@@ -159,9 +174,20 @@ Truth = Callable[[Sequence[Value | None]], Value | None]
 class Group(Node):
     """How many members fulfil a condition, kept by counting: `any`, `all`, `count_of`, `unknown_of`."""
 
+    __slots__ = (
+        "_by_slot",
+        "_function",
+        "_holds",
+        "_members",
+        "_seen",
+        "_true",
+        "_truth",
+        "_unknown",
+    )
     every = False
 
     def __init__(self, function: str, members: Sequence[tuple[int, ...]], truth: Truth) -> None:
+        super().__init__()
         self._function = function
         self._truth = truth
         self._members = members
@@ -208,9 +234,11 @@ class Group(Node):
 class Total(Node):
     """`sum_of`, `max_of`, `min_of`, `avg_of` the members; unknown when one of them is."""
 
+    __slots__ = ("_function", "_members", "_truth", "_values")
     every = False
 
     def __init__(self, function: str, members: Sequence[tuple[int, ...]], truth: Truth) -> None:
+        super().__init__()
         self._function = function
         self._truth = truth
         self._members = members
@@ -243,9 +271,11 @@ class Total(Node):
 class Running(Node):
     """Whether one of some instances is active or latched; the engine counts."""
 
+    __slots__ = ("count",)
     every = False
 
     def __init__(self) -> None:
+        super().__init__()
         self.count = 0
 
     def value(self, _now: int) -> Value:

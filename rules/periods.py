@@ -13,8 +13,9 @@ from rules.section import RuleSection
 from rules.select import DeviceView
 from rules.term import Both, Compare, Const, Either, Input, Not, Term
 
-# A sample in a window: a tuple of two integers (120 bytes on CPython 3.11, 64 bit) and its place.
-BYTES_A_SAMPLE = 128
+# A sample in a window (rules.windows): time and value, 8 bytes each, 1/8 to spare, and beside it one
+# that is gone already.
+BYTES_A_SAMPLE = 36
 USUAL_PERIOD_S = 10.0  # of points that come when they like, as those that are asked for fast
 
 Aliases = Mapping[str, Sequence[DeviceView]]

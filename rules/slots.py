@@ -20,6 +20,7 @@ class Slots:
         self._numbers: dict[str, dict[str, int]] = {}
         self._places: list[tuple[str, str]] = []
         self._stale: list[int] = []
+        self._spans: dict[int, int] = {}  # each length once
         self._texts: list[bool] = []
         self._wires: dict[object, int] = {}
         self._made: list[Wire] = []
@@ -30,7 +31,7 @@ class Slots:
         if point not in numbers:
             numbers[point] = len(self._stale)
             self._places.append((device, point))
-            self._stale.append(stale_ns)
+            self._stale.append(self._spans.setdefault(stale_ns, stale_ns))
             self._texts.append(text)
         self._texts[numbers[point]] |= text
         return numbers[point]

@@ -24,7 +24,21 @@ from rules.activation import (
 from rules.care import look_after
 from rules.confirm import confirm
 from rules.deeds import answered, lapse
-from rules.flow import NODE, Kind, Phase, State, Timer, alive, ask, expire, start, take, turn
+from rules.flow import (
+    NODE,
+    Kind,
+    Phase,
+    State,
+    Timer,
+    alive,
+    ask,
+    expire,
+    rests,
+    start,
+    take,
+    turn,
+    wake,
+)
 from rules.levels import weigh, weighed
 from rules.mode import activate, go_further
 from rules.moments import came, occurred
@@ -81,7 +95,8 @@ def step(state: State, input: Input, now: int) -> tuple[State, list[Output]]:  #
     if isinstance(input, Sample):
         slots = state.rules.slots.get(input.device)
         if slots is not None:
-            at, state.n = min(input.received_ns + state.base, now), input.n
+            at, state.n = input.received_ns + state.base, input.n
+            at = min(at, now)
             ranks = take(state, slots, input, at, now)
             if ranks:
                 evaluate_all(state, ranks, at, now, outputs)
@@ -177,12 +192,14 @@ def reset(
 # Conditions
 
 
-def evaluate_all(state: State, ranks: Sequence[int], at: int, now: int, outputs: list[Output]) -> None:  # fmt: skip
-    """In rank order. An instance that begins or ends may concern others, which have higher ranks."""
-    waiting = list(ranks)  # sorted, so it is a heap
+def evaluate_all(state: State, ranks: list[int], at: int, now: int, outputs: list[Output]) -> None:  # fmt: skip
+    """In rank order, as `ranks` are. An instance that begins or ends may concern others, which have
+    higher ranks. Consumes `ranks`.
+    """
+    waiting = ranks  # sorted, so it is a heap
     while waiting:
         rank = heappop(waiting)
-        if _settled(state, rank):
+        if _settled(state, rank, now):
             continue
         if rank in state.runs:
             go_further(state, rank, now, outputs)
@@ -194,19 +211,20 @@ def evaluate_all(state: State, ranks: Sequence[int], at: int, now: int, outputs:
         _weighed(state, rank, now, outputs)
 
 
-def _settled(state: State, rank: int) -> bool:
+def _settled(state: State, rank: int, now: int) -> bool:
     """Nothing comes of deciding it, which is so most of the time: all is known, and the condition
     says what it said before.
     """
-    quick = state.quick[rank]
-    if quick is None or rank in state.runs or rank in state.unknown or rank in state.held:
+    quick, values = state.quick[rank], state.values
+    if quick is None:
         return False
-    run, inputs, until = quick
-    holds = state.holds[rank]
-    if until and holds:
+    run, inputs, guard = quick
+    if guard is not None and state.asleep and guard[0](values, *guard[1]) is not False:
+        wake(state, guard[2], now)
+    if rank in state.runs or rank in state.unknown or rank in state.held:
         return False
     try:
-        return bool(run(state.values, *inputs) == holds)
+        return run(values, *inputs) is state.holds[rank]
     except ZeroDivisionError:
         return False
 
@@ -289,7 +307,7 @@ def _fire(state: State, due: int, now: int, outputs: list[Output]) -> None:
         _, kind, subject, _ = timer
         if kind is NODE:
             state.asked[subject] = NEVER_NS
-            if ask(state, subject, now):
+            if not rests(state, subject) and ask(state, subject, now):
                 ranks += state.rules.readers[len(state.stamps) + subject]
         elif kind is Kind.INSTANCE:
             state.touched.add(subject)

@@ -5,15 +5,13 @@ anew. Gone: the alarm is cleared and what it held is given back; a latched one w
 """
 
 from collections.abc import Iterator
-from heapq import heappush
 
 from gateway.model import Sample
 from rules.confirm import waits
-from rules.flow import TOLD, Kind, State, Timer, ask, start
+from rules.flow import TOLD, State, ask, start, watch
 from rules.ghost import haunted
 from rules.keep import everything
 from rules.model import RuleSet
-from rules.nodes import NEVER_NS
 from rules.outputs import Cleared, Output, Released
 from rules.restart import Past, settle
 
@@ -46,9 +44,8 @@ def _move_values(old: State, state: State) -> None:
         value, at, stale_ns = old.values[before], old.stamps[before], state.rules.stale_ns[slot]
         state.stamps[slot] = at
         state.values[slot] = value if state.now - at < stale_ns else None
-        if state.values[slot] is not None and stale_ns < NEVER_NS:
-            state.watched[slot] = True
-            heappush(state.timers, Timer(at + stale_ns, Kind.STALE, slot))
+        if state.values[slot] is not None and not state.watched[slot]:
+            watch(state, slot)
 
 
 def _move_nodes(old: State, state: State) -> None:

@@ -1,7 +1,7 @@
 """What an expression means: typed terms over numbered inputs, and their Kleene value. Pure."""
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -146,6 +146,24 @@ def renumbered(term: Term, numbers: Sequence[int]) -> Term:
         case Apply(name, arguments):
             return Apply(name, tuple(renumbered(one, numbers) for one in arguments))
     return term._replace(left=renumbered(term.left, numbers), right=renumbered(term.right, numbers))
+
+
+def within(term: Term) -> Iterator[Term]:
+    """`term` and all that it is made of."""
+    yield term
+    match term:
+        case Const() | Input():
+            return
+        case Not(operand):
+            parts: tuple[Term, ...] = (operand,)
+        case Among(left, _):
+            parts = (left,)
+        case Apply(_, arguments):
+            parts = arguments
+        case _:
+            parts = (term.left, term.right)
+    for part in parts:
+        yield from within(part)
 
 
 def apply(name: str, values: Sequence[Any]) -> Value:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
 from itertools import islice
 
-from rules.flow import State
+from rules.flow import State, read
 from rules.model import Instance
 from rules.nodes import NEVER_NS
 from rules.outputs import Output
@@ -77,4 +77,4 @@ def _tests(state: State, instance: Instance) -> Iterator[Test]:
         yield Test("during", None, (state.values[instance.during],))
     keys = ("when", "until")
     for key, test in zip(keys, instance.tests, strict=False):
-        yield Test(key, test, tuple(state.values[index] for index in test.inputs))
+        yield Test(key, test, tuple(read(state, test)))

@@ -5,6 +5,7 @@ What a window needs for its value is kept up as samples come and go, so that it 
 however many samples there are; only a sample that came late makes it count anew.
 """
 
+from array import array
 from bisect import bisect_right
 from collections import deque
 from itertools import pairwise
@@ -13,17 +14,23 @@ from gateway.model import Quality, Value
 from rules.nodes import NEVER_NS, SCALE, Node
 
 PANES = 60  # of a `coverage` window
+SPARE = 32  # samples that are gone, but still take memory: to move the others is not worth it
 
 
 class Window(Node):
     """(now - ns, now] of one point; what came late is sorted in: `count`, `sum`, `avg`, `delta`, `rate`."""
 
+    __slots__ = ("_ats", "_first", "_function", "_kept", "_ns", "_stale_ns", "_sum", "_values")
+
     def __init__(self, function: str, ns: int, stale_ns: int) -> None:
+        super().__init__()
         self._function = function
         self._ns = ns
         self._kept = self.reach_ns(function, ns, stale_ns)
         self._stale_ns = stale_ns
-        self._samples: deque[tuple[int, int]] = deque()  # (at, value in millionths)
+        self._ats = array("q")  # of the samples
+        self._values: array[int] | list[int] = array("q")  # millionths
+        self._first = 0  # those before are gone
         self._sum = 0
 
     @staticmethod
@@ -37,31 +44,44 @@ class Window(Node):
     ) -> None:  # fmt: skip
         if value is None or isinstance(value, str):
             return
-        samples, number = self._samples, round(value * SCALE)
+        ats, number = self._ats, round(value * SCALE)
+        if not -(1 << 63) <= number < 1 << 63:
+            self._values = list(self._values)  # an array has no room for it
         self._sum += number
-        if not samples or at >= samples[-1][0]:
-            self._append((at, number))
-            return
-        index = bisect_right(samples, at, key=lambda sample: sample[0])
-        samples.insert(index, (at, number))
-        self._recount()
+        index = len(ats)
+        if index > self._first and at < ats[-1]:
+            index = bisect_right(ats, at, self._first)
+        ats.insert(index, at)
+        self._values.insert(index, number)
+        self._added(index)
+        if ats[self._first] <= at - 2 * self._kept:
+            self._purge(at)  # it may be long until somebody asks
 
-    def _append(self, sample: tuple[int, int]) -> None:
-        """The newest sample."""
-        self._samples.append(sample)
+    def _added(self, index: int) -> None:
+        """A sample is new, the newest or one that came late."""
 
-    def _recount(self) -> None:
-        """A sample came late."""
+    def _purge(self, now: int) -> None:
+        """Samples that are too old go. There are some."""
+        ats, values, first = self._ats, self._values, self._first
+        oldest = now - self._kept
+        while first < len(ats) and ats[first] <= oldest:
+            self._sum -= values[first]
+            first += 1
+        if first > SPARE and first * 2 > len(ats):
+            del ats[:first], values[:first]
+            first = 0
+        self._first = first
 
     def value(self, now: int) -> Value | None:
-        samples = self._samples
-        while samples and samples[0][0] <= now - self._kept:
-            self._sum -= samples.popleft()[1]
-        self.edge = samples[0][0] + self._ns if samples else NEVER_NS
-        return self._read(now)
+        ats = self._ats
+        if self._first < len(ats) and ats[self._first] <= now - self._kept:
+            self._purge(now)
+        count = len(ats) - self._first
+        self.edge = ats[self._first] + self._ns if count else NEVER_NS
+        return self._read(count)
 
-    def _read(self, _now: int) -> Value | None:
-        count = len(self._samples)
+    def _read(self, count: int) -> Value | None:
+        """Its value of `count` samples."""
         match self._function:
             case "avg":
                 return self._sum / count / SCALE if count else None
@@ -71,88 +91,86 @@ class Window(Node):
                 return self._sum / SCALE if count else None
         if count < 2:
             return None
-        change = (self._samples[-1][1] - self._samples[0][1]) / SCALE
+        change = (self._values[-1] - self._values[self._first]) / SCALE
         return change if self._function == "delta" else self._per_second(change)
 
     def _per_second(self, change: float) -> float | None:
-        ns = self._samples[-1][0] - self._samples[0][0]
+        ns = self._ats[-1] - self._ats[self._first]
         return change * 1e9 / ns if ns else None
 
 
 class Extreme(Window):
     """`min` and `max`: keeps the samples that no later one exceeds, so the first of them is the most."""
 
+    __slots__ = ("_peaks", "_sign")
+
     def __init__(self, function: str, ns: int, stale_ns: int) -> None:
         super().__init__(function, ns, stale_ns)
         self._sign = 1 if function == "max" else -1
         self._peaks: deque[tuple[int, int]] = deque()
 
-    def _append(self, sample: tuple[int, int]) -> None:
-        self._samples.append(sample)
-        self._climb(sample)
+    def _added(self, index: int) -> None:
+        peaks, sign = self._peaks, self._sign
+        if index < len(self._ats) - 1:
+            peaks.clear()
+            index = self._first
+        for place in range(index, len(self._ats)):
+            number = self._values[place]
+            while peaks and peaks[-1][1] * sign <= number * sign:
+                peaks.pop()
+            peaks.append((self._ats[place], number))
 
-    def _climb(self, sample: tuple[int, int]) -> None:
-        peaks, height = self._peaks, sample[1] * self._sign
-        while peaks and peaks[-1][1] * self._sign <= height:
-            peaks.pop()
-        peaks.append(sample)
+    def _purge(self, now: int) -> None:
+        super()._purge(now)
+        while self._peaks and self._peaks[0][0] <= now - self._kept:
+            self._peaks.popleft()
 
-    def _recount(self) -> None:
-        self._peaks.clear()
-        for sample in self._samples:
-            self._climb(sample)
-
-    def _read(self, now: int) -> Value | None:
-        peaks = self._peaks
-        while peaks and peaks[0][0] <= now - self._kept:
-            peaks.popleft()
-        return peaks[0][1] / SCALE if peaks else None
+    def _read(self, count: int) -> Value | None:
+        return self._peaks[0][1] / SCALE if count else None
 
 
 class Climb(Window):
     """`rise` and the `rate` of a counter: only what it went up by counts."""
 
+    __slots__ = ("_up",)
+
     def __init__(self, function: str, ns: int, stale_ns: int) -> None:
         super().__init__(function, ns, stale_ns)
-        self._rise = 0
-        self._rises: deque[tuple[int, int]] = deque()  # (at of the sample before, up from it)
+        self._up = 0
 
-    def _append(self, sample: tuple[int, int]) -> None:
-        if self._samples:
-            self._climb(self._samples[-1], sample)
-        self._samples.append(sample)
+    def _added(self, index: int) -> None:
+        if index < len(self._ats) - 1:
+            self._up = self._climbed(self._first, len(self._ats))
+        elif index > self._first:
+            self._up += self._climbed(index - 1, index + 1)
 
-    def _climb(self, before: tuple[int, int], sample: tuple[int, int]) -> None:
-        up = sample[1] - before[1]
-        if up > 0:
-            self._rise += up
-            self._rises.append((before[0], up))
+    def _climbed(self, first: int, beyond: int) -> int:
+        return sum(max(0, b - a) for a, b in pairwise(self._values[first:beyond]))
 
-    def _recount(self) -> None:
-        self._rise = 0
-        self._rises.clear()
-        for before, sample in pairwise(self._samples):
-            self._climb(before, sample)
+    def _purge(self, now: int) -> None:
+        beyond = bisect_right(self._ats, now - self._kept, self._first)
+        self._up -= self._climbed(self._first, beyond + 1)
+        super()._purge(now)
 
-    def _read(self, now: int) -> Value | None:
-        while self._rises and self._rises[0][0] <= now - self._kept:
-            self._rise -= self._rises.popleft()[1]
-        if len(self._samples) < 2:
+    def _read(self, count: int) -> Value | None:
+        if count < 2:
             return None
-        change = self._rise / SCALE
+        change = self._up / SCALE
         return change if self._function == "rise" else self._per_second(change)
 
 
 class Coverage(Window):
     """Of the last 60 whole panes, the share that some value reaches while it is known."""
 
+    __slots__ = ()
+
     def value(self, now: int) -> float:
-        pane = max(1, self._ns // PANES)
         super().value(now)
+        pane = max(1, self._ns // PANES)
         self.edge = (now // pane + 1) * pane
         last = now // pane
         covered: set[int] = set()
-        for at, _ in self._samples:
+        for at in self._ats[self._first :]:
             first, beyond = at // pane, -(-(at + self._stale_ns) // pane)
             covered.update(range(max(first, last - PANES), min(beyond, last)))
         return len(covered) / PANES
@@ -169,7 +187,10 @@ def window(function: str, ns: int, stale_ns: int) -> Window:
 class Rises(Node):
     """How often a state became true in (now - ns, now]; true after unknown is no edge."""
 
+    __slots__ = ("_edges", "_last", "_ns", "_stale_ns")
+
     def __init__(self, ns: int, stale_ns: int) -> None:
+        super().__init__()
         self._ns = ns
         self._stale_ns = stale_ns
         self._edges: deque[int] = deque()
@@ -184,6 +205,7 @@ class Rises(Node):
             return
         if before is False and value is True and at - before_at < self._stale_ns:
             self._edges.append(at)
+            self.value(at)  # lets go of what is too old, for it may be long until somebody asks
         self._last = at, value
 
     def value(self, now: int) -> Value:

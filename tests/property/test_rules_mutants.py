@@ -31,19 +31,19 @@ OPS = (">", ">=", "<", "<=", "==", "!=")
 # Module, what stands there, what the mutant has instead. The first eleven lines are the mistakes that a
 # prototype was tried with: the oracle must find what people really do wrong.
 MUTANTS: list[tuple[ModuleType, str, str]] = [
-    (windows, "while samples and samples[0][0] <= now - self._kept", "while samples and samples[0][0] < now - self._kept"),
+    (windows, "and ats[first] <= oldest", "and ats[first] < oldest"),
     (step, "while state.timers and state.timers[0].due <= now:", "while state.timers and state.timers[0].due < now:"),
-    (flow, "if at >= state.stamps[slot]:", "if at >= 0:"),
+    (flow, "if at >= stamps[slot]:", "if at >= 0:"),
     (activation, "due = at + state.rules.instances[rank].rule.for_ns", "due = now + state.rules.instances[rank].rule.for_ns"),
     (activation, "if state.phases[rank] is Phase.CLEARING:", "if state.phases[rank] is None:"),
     (term, "return True if second is True else None if first is None or second is None else False", "return second is True"),
-    (windows, "if not samples or at >= samples[-1][0]:", "if True:"),
+    (windows, "if index > self._first and at < ats[-1]:", "if False:"),
     (activation, "or when is True", "or when is state"),
-    (flow, "if at >= state.stamps[slot]:", "if at > state.stamps[slot]:"),
+    (flow, "if at >= stamps[slot]:", "if at > stamps[slot]:"),
     (activation, "due = at + state.rules.instances[rank].rule.keep_ns", "due = now + state.rules.instances[rank].rule.keep_ns"),
     # More of the kind.
     (term, "return False if second is False else None if first is None or second is None else True", "return bool(first and second)"),
-    (flow, "current = value if now - at < stale_ns else None", "current = value if now - at <= stale_ns else None"),
+    (flow, "value if now - at < rules.stale_ns[slot] else None", "value if now - at <= rules.stale_ns[slot] else None"),
     (flow, "if newest > due and state.values[slot] is not None:", "if state.values[slot] is not None:"),
     (flow, "state.nodes[number].forget(slot)", "state.nodes[number]"),
     (flow, "for point in sample.quality:", "for point in ():"),
@@ -57,17 +57,24 @@ MUTANTS: list[tuple[ModuleType, str, str]] = [
     (nodes, "silent = now - self._last >= self._ns", "silent = now - self._last > self._ns"),
     (nodes, "self._at > now - self._ns", "self._at >= now - self._ns"),
     (nodes, "return self._values[0] if len(self._values) == 2", "return self._values[-1] if len(self._values) == 2"),
-    (windows, "self._sum -= samples.popleft()[1]", "samples.popleft()"),
+    (windows, "self._sum -= values[first]", "values[first]"),
+    (windows, "if at < before_at:", "if at < 0:"),
+    (flow, "state.asleep.remove(number)", "continue"),
+    (flow, "guard[0](state.values, *guard[1]) is not False", "guard is True"),
     (nodes, "self._holds = current is not None and not (self._good and quality is not None)", "self._holds = current is not None"),
 ]  # fmt: skip
 # Rules that are needed to see what is seldom: the inputs are random all the same.
 PLAIN = Case("it.a.number > 10 V", None, 0, 0, "hold", 60, None, lost=False)
+RESTS = PLAIN._replace(when="it.b.number > 10 V and sum(it.a.number, 2s) > 10 V")
 SELDOM = {
-    "if True:": PLAIN._replace(when="delta(it.a.number, 5s) > 0 V"),
-    "or when is state": PLAIN._replace(until="it.b.number > 10 V"),
-    "samples.popleft()": PLAIN._replace(when="sum(it.a.number, 5s) > 10 V"),
+    "if at < 0:": PLAIN._replace(when="rises(it.c.state, 5s) >= 1"),
+    "continue": RESTS,
+    "guard is True": RESTS,
+    "if False:": PLAIN._replace(when="delta(it.a.number, 5s) > 0 V"),
+    "or when is state": PLAIN._replace(until="it.b.number > 10 V", during=("00:05", "00:02"), lost=True),
+    "values[first]": PLAIN._replace(when="sum(it.a.number, 5s) > 10 V"),
     "elif state.unknown and state.unknown.get(rank) is None:": PLAIN._replace(on_unknown="assume_true", unknown_s=5),
-    "if at > state.stamps[slot]:": PLAIN,
+    "if at > stamps[slot]:": PLAIN,
     "if before is not True and value is True and": PLAIN._replace(when="rises(it.c.state, 5s) >= 1"),
     "return self._values[-1] if len(self._values) == 2": PLAIN._replace(when="prev(it.a.number) > 10 V"),
 }  # fmt: skip
@@ -79,7 +86,7 @@ SOONER = {
     "if at >= 0:": PLAIN,
     "due = now + state.rules.instances[rank].rule.keep_ns": PLAIN._replace(keep_s=5),
     "due = now + state.rules.instances[rank].rule.for_ns": PLAIN._replace(for_s=5),
-    "while samples and samples[0][0] < now - self._kept": PLAIN._replace(when="avg(it.a.number, 5s) > 10 V"),
+    "and ats[first] < oldest": PLAIN._replace(when="avg(it.a.number, 5s) > 10 V"),
 }  # fmt: skip
 # What makes many limits on one point fast: one rule alone does not go that way.
 MANY: list[tuple[str, str]] = [
