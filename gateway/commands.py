@@ -16,6 +16,7 @@ from gateway.model import Command, CommandResult, Outcome, uuid7
 from gateway.state import Reading
 from gateway.terms import AS_USUAL, Terms
 
+SETTLE_S = 5.0  # who holds a point waits so long for the disk; a commit takes 0.1 s
 COMMAND_LIFE_S = 60.0  # a claim that could not be written for so long is old news
 # After these nothing is watched: another write took over, or none may be made.
 _OVER = frozenset({Outcome.SUPERSEDED, Outcome.REFUSED, Outcome.OVERRIDDEN})
@@ -113,11 +114,12 @@ class Commands(Execution):
         self._start(place, claim, command=command)
         result = await ended
         try:
-            await self._holds.settle()
-        except (StoreFailed, StoreFull) as error:
-            why = "; ".join(
-                [*([result.reason] if result.reason else []), f"a restart ends it: {error}"]
-            )
+            async with asyncio.timeout(SETTLE_S):
+                await self._holds.settle()
+        except (StoreFailed, StoreFull, TimeoutError) as error:
+            what = str(error) or f"it is not on disk after {SETTLE_S:g} s"
+            parts = [result.reason, f"a restart ends it: {what}"]
+            why = "; ".join(part for part in parts if part)
             return result._replace(reason=why)
         return result
 
@@ -125,7 +127,7 @@ class Commands(Execution):
         """Go on with what people held before a restart; to be called before rules hold anything."""
         for held in self._holds.from_before():
             place, claim = held.place, Claim(MANUAL, held.value, MANUAL_LEVEL, 0, held.cause)
-            command = self._command(place, claim)._replace(origin=held.origin, by=held.by)
+            command = self._command(place, claim)
             why = self._refusal(command)
             if why is not None:
                 self._holds.drop(place)
@@ -157,8 +159,8 @@ class Commands(Execution):
         self._holds.sooner(by_ns, self._give_back_manual)
 
     def _give_back_manual(self, place: Place) -> None:
-        self._holds.drop(place)
         self.release(*place, MANUAL)
+        self._holds.drop(place)
 
     # -- the write of a claim -------------------------------------------------------------------
 
@@ -192,9 +194,12 @@ class Commands(Execution):
         oldest.flight.told.clear()
 
     def _command(self, place: Place, claim: Claim) -> Command:
+        """In the name of whoever holds the point: what rules may write is not what a person may."""
+        held = self._holds.of(place) if claim.holder == MANUAL else None
+        origin, by = ("rules", claim.holder) if held is None else (held.origin, held.by)
         not_after_ns = self._clock.boottime_ns() + int(COMMAND_LIFE_S * 1e9)
         command_id = str(uuid7(self._clock.time_ns()))
-        return Command(command_id, *place, claim.value, not_after_ns, "rules", None, claim.cause, claim.holder)  # fmt: skip
+        return Command(command_id, *place, claim.value, not_after_ns, origin, None, claim.cause, by)  # fmt: skip
 
     async def _carry(self, command: Command, claim: Claim, flight: Flight, *, held: bool) -> None:
         """Its write, and then the watch over what the device shows."""

@@ -78,6 +78,10 @@ class Holds:
         """What was held when the gateway went off; each is to `go_on` or to be dropped."""
         return [self._held[place] for place in sorted(self._before)]
 
+    def of(self, place: Place) -> Held | None:
+        """What is held there."""
+        return self._held.get(place)
+
     def begin(self, command: Command, seconds: float, end: End) -> None:
         """Hold from now on; `end` is called when the time is over, unless it is dropped before."""
         ends = self._now() + round(seconds * 1e9)

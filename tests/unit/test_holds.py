@@ -12,7 +12,7 @@ from gateway.holds import HOLD, Holds, held_of
 from gateway.model import Outcome
 from gateway.store.kept import Rows
 from tests.harness.virtual import virtual_time
-from tests.unit.commands_site import BARRIER, LEVEL, Rig, claim
+from tests.unit.commands_site import BARRIER, LEVEL, ON, Rig, claim
 
 ROW = f"{HOLD}lamp-1.{LEVEL}"
 
@@ -23,6 +23,7 @@ class Kept:
     def __init__(self) -> None:
         self.rows: dict[str, bytes] = {}
         self.failure: StoreFailed | None = None
+        self.hangs = False
 
     def keep(self, rows: Rows) -> None:
         for name, body in rows.items():
@@ -34,6 +35,8 @@ class Kept:
     async def settle(self) -> None:
         if self.failure is not None:
             raise self.failure
+        if self.hangs:
+            await asyncio.Event().wait()
 
 
 def born(rows: Mapping[str, bytes] | None = None, base: int = 0) -> tuple[Rig, Kept]:
@@ -156,6 +159,29 @@ async def test_who_holds_a_point_is_told_that_the_disk_does_not_know_it() -> Non
         result = await rig.commands.execute(rig.command(value=20, hold_s=60))
     assert result.outcome is Outcome.CONFIRMED
     assert result.reason == "a restart ends it: I/O error"
+
+
+@virtual_time
+async def test_who_holds_a_point_is_answered_though_the_disk_hangs() -> None:
+    rig, shelf = born()
+    shelf.hangs = True
+    async with rig.running():
+        result = await rig.commands.execute(rig.command(value=20, hold_s=60))
+    assert result.reason == "a restart ends it: it is not on disk after 5 s"
+
+
+@virtual_time
+async def test_what_only_a_person_may_write_is_kept_as_held_in_his_name() -> None:
+    rig = Rig({"allow": [{"origin": "cli", "devices": "*", "points": "*"}]})
+    async with rig.running():
+        await rig.commands.execute(rig.command(ON, value=True, hold_s=600, by="uid 7"))
+        rig.report(ON, value=False)
+        await asyncio.sleep(60)
+        await rig.commands.execute(rig.command(LEVEL, value=20, hold_s=60, by="uid 7"))
+        await asyncio.sleep(70)
+    assert rig.written == [True, True, 20, 10]
+    assert {event.attributes["outcome"] for event in rig.events} == {Outcome.CONFIRMED}
+    assert {event.attributes["by"] for event in rig.events} == {"uid 7"}
 
 
 @virtual_time
