@@ -10,7 +10,7 @@ from gateway.sinks.window import Window
 # What is known by its time waits this long after the start for a clock that is right.
 CLOCK_WAIT_S = 120.0
 _SPAN_S = 60
-AHEAD = 4  # batches that one look into the journal may fill
+AHEAD = 2  # batches that one look into the journal may fill
 WIDE = AHEAD * MAX_ITEMS
 
 
