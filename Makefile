@@ -24,8 +24,8 @@ run: $(STAMP) ## the simulated compound, the gateway and its live status (FOR=30
 
 test: $(STAMP) ## everything that CI tests; installs Mosquitto through apt where it may
 	@sh tests/need.sh
-	$(BIN)/python -m pytest --ignore tests/integration -n 2 --dist worksteal
-	$(BIN)/python -m pytest tests/integration
+	$(BIN)/python -m pytest -m "not alone" -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m alone tests/integration
 
 lint: $(STAMP) ## report style faults
 	$(BIN)/ruff check .

@@ -3,8 +3,8 @@
 - no task may outlive its test, no call may block the event loop inside our own packages;
 - warnings are errors, a bad log format fails the test, a test takes at most 20 s (pyproject.toml);
 - `@pytest.mark.both_loops` runs a test on asyncio and on uvloop; the others run on asyncio;
-- `make test` runs tests two at a time, but those in `tests/integration` one by one: they
-  start programs, wait for them, and some measure;
+- `make test` runs the files of tests two at a time, and then one by one those in
+  `tests/integration` that are not in TOGETHER: `alone`;
 - what Hypothesis draws is the same in every run, so that a change is judged by what it changes.
   `make chaos` draws anew.
 """
@@ -12,12 +12,23 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
 
 import pytest
 import uvloop
 from blockbuster import BlockBuster
 from hypothesis import settings
 
+INTEGRATION = Path(__file__).parent / "integration"
+# Of tests/integration: they wait for facts, with time to spare, and do not measure. They mostly
+# wait, for programs that start and disks, so two at a time take half as long.
+TOGETHER = frozenset({
+    "alarm_life", "asyncapi", "audit_daemon", "canary", "crash_loop", "dashboards", "doctor",
+    "downlink_crash", "drill", "gateway", "gateway_self", "groups", "influx", "influx_commands",
+    "influx_engine", "influx_kill", "influx_victoria", "oracle", "power_cut", "profile_alarms",
+    "release_papers", "release_switch", "reload", "report", "rules_daemon", "rules_replay",
+    "spoof", "store_commands", "store_damage", "store_kill", "syscalls", "upstream",
+})  # fmt: skip
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
@@ -35,8 +46,13 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, LoopFactory
     return asyncio_only
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` looks at the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The long fault runs are only for `make chaos`, which asks for them by name."""
+    for item in items:
+        name = item.path.stem.removeprefix("test_")
+        if item.path.is_relative_to(INTEGRATION) and name not in TOGETHER:
+            item.add_marker("alone")
     if "chaos" not in str(config.getoption("-m")):
         items[:] = [item for item in items if not item.get_closest_marker("chaos")]
 
