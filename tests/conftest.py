@@ -25,9 +25,9 @@ INTEGRATION = Path(__file__).parent / "integration"
 TOGETHER = frozenset({
     "alarm_life", "asyncapi", "audit_daemon", "canary", "crash_loop", "dashboards", "doctor",
     "downlink_crash", "drill", "gateway", "gateway_self", "groups", "influx", "influx_commands",
-    "influx_engine", "influx_kill", "influx_victoria", "oracle", "power_cut", "profile_alarms",
+    "influx_engine", "influx_kill", "influx_victoria", "oracle", "profile_alarms",
     "release_papers", "release_switch", "reload", "report", "rules_daemon", "rules_replay",
-    "spoof", "store_commands", "store_damage", "store_kill", "syscalls", "upstream",
+    "spoof", "store_commands", "store_damage", "syscalls", "upstream",
 })  # fmt: skip
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
