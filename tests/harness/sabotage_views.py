@@ -1,9 +1,13 @@
-"""Sabotages of what people and platforms see: traces, streams, figures, events about the gateway."""
+"""Sabotages of what people and platforms see, and of the files of a configuration: traces, streams, figures, events, parts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+from gateway import assemble
 from gateway.claims import Claim
+from gateway.config_history import ConfigHistory, Entry
 from gateway.decider import RuleDecider
 from gateway.losses import Emit, Losses
 from gateway.metrics import Metrics
@@ -12,6 +16,7 @@ from gateway.reload import Reload
 from gateway.sinks import encode
 from gateway.snapshot import Snapshot
 from gateway.store.store import Store
+from gateway.table import read_table
 from gateway.tap import Tap
 from rules.trace import Trace, Traces
 from tests.harness.sabotage_upkeep import steered_clock
@@ -112,7 +117,24 @@ def first_figures() -> None:
     setattr(Metrics, "__init__", init)  # noqa: B010 -- as above
 
 
+def history_of_the_main_file() -> None:
+    """Of a configuration of many files one is kept."""
+    proper = ConfigHistory.keep
+
+    def keep(self: ConfigHistory, files: Sequence[Path], who: str, time_ns: int) -> Entry | None:
+        return proper(self, files[:1], who, time_ns)
+
+    setattr(ConfigHistory, "keep", keep)  # noqa: B010 -- as above
+
+
+def tables_of_the_start() -> None:
+    """A table is read once."""
+    setattr(assemble, "read_table", cache(read_table))  # noqa: B010 -- as above
+
+
 VIEWS = {
+    "history_of_the_main_file": history_of_the_main_file,
+    "tables_of_the_start": tables_of_the_start,
     "forget_causes": forget_causes,
     "traces_without_deeds": traces_without_deeds,
     "results_of_nobody": results_of_nobody,

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -146,21 +147,28 @@ async def test_teeth_timers_of_the_wall_clock_are_off(tmp_path: Path) -> None:
     assert not all(FOR_S <= one <= FOR_S + TOLERANCE_S for one in lasted), lasted
 
 
-@pytest.mark.timeout(60)
-async def test_alarms_of_boots_that_never_knew_the_time_arrive_in_order(tmp_path: Path) -> None:
-    clock = Steered(tmp_path)
-    async with steered(tmp_path, "steered_clock") as one:
+BOOTS = 4  # the first and the last know the time
+QUALITIES = [None, "unknown", "unknown", "backfilled"]
+
+
+async def boots_without_a_time(tmp_path: Path, sabotage: str) -> None:
+    """Each tells of an alarm. The machine is off for no time: the clock shows 1970 at once."""
+    clock, happened = Steered(tmp_path), []
+    clock.right()
+    async with steered(tmp_path, sabotage) as one:
         one.platform.vanish()
         lamp = one.running.lights[0].lamps["light-1"]
-        for boot in range(3):
+        await one.daemon.until(lambda s: s["clock"]["ok"])
+        for boot in range(BOOTS):
             if boot:
                 clock.boot()
                 await one.daemon.start()
                 await one.daemon.until(lambda s: s["links"][1]["state"] == "up")
-            before = (await one.daemon.status())["store"]["written"]
+            before, at_ns = (await one.daemon.status())["store"]["written"], time.time_ns()
             lamp.fail(failed=not lamp.failed)
             await one.daemon.until(lambda s, n=before: s["store"]["written"] > n)  # type: ignore[misc]
-            if boot < 2:
+            happened.append((at_ns, time.time_ns()))
+            if boot < BOOTS - 1:
                 await one.daemon.kill()
         clock.right()
         await one.daemon.until(lambda s: s["clock"]["ok"])
@@ -168,8 +176,24 @@ async def test_alarms_of_boots_that_never_knew_the_time_arrive_in_order(tmp_path
         await one.daemon.until(delivered, 30)
     arrived = Arrived.read(tmp_path / "platform.jsonl")
     told = sorted(alarms(arrived), key=lambda e: (e["epoch"], e["seq"]))
-    assert [e["attributes"]["value"] for e in told] == [True, False, True]
-    assert [e["ts_quality"] for e in told] == ["unknown", "unknown", "backfilled"]
-    bounds = [e["ts_bounds"] for e in told if e["ts_quality"] == "unknown"]
-    assert [low for low, _high in bounds] == [None, None], "no boot before them knew the time"
-    assert all(int(high) <= int(told[2]["time"]) for _low, high in bounds)
+    assert [e["attributes"]["value"] for e in told] == [True, False, True, False]
+    assert [e.get("ts_quality") for e in told] == QUALITIES
+    # The boots of this test share the clock of one machine: each began when that did.
+    began_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    for event, (before_ns, after_ns) in zip(told[1:3], happened[1:3], strict=True):
+        low, high = (int(bound) for bound in event["ts_bounds"])
+        assert before_ns - SECOND <= low <= after_ns + SECOND, "a bound: as long after the start"
+        assert abs(high - began_ns) < SECOND, "a bound: the start of the next boot"
+
+
+@pytest.mark.timeout(60)
+async def test_alarms_of_boots_that_never_knew_the_time_arrive_in_order(tmp_path: Path) -> None:
+    await boots_without_a_time(tmp_path, "steered_clock")
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("sabotage", ["bounds_of_nobody", "bounds_of_the_boot"])
+async def test_teeth_times_without_right_bounds_are_noticed(tmp_path: Path, sabotage: str) -> None:
+    with pytest.raises((AssertionError, TypeError), match=r"a bound|NoneType"):
+        await boots_without_a_time(tmp_path, sabotage)

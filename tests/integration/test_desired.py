@@ -122,11 +122,8 @@ async def test_a_wish_with_which_a_link_stays_down_is_taken_back_file_and_all(
         assert one.daemon.config.read_text() == old
 
 
-@pytest.mark.timeout(90)
-async def test_a_platform_that_may_apply_does_so_and_what_breaks_a_link_goes_back(
-    tmp_path: Path,
-) -> None:
-    async with site(tmp_path, meters=1) as one:
+async def platform_applies(tmp_path: Path, sabotage: str | None = None) -> None:
+    async with site(tmp_path, meters=1, sabotage=sabotage) as one:
         config = one.daemon.config
         await one.daemon.until(healthy)
         old = config.read_text().replace("config: true", "config: apply")
@@ -146,6 +143,23 @@ async def test_a_platform_that_may_apply_does_so_and_what_breaks_a_link_goes_bac
             await one.platform.until(lambda p: states(p) == ("rolled_back", digest))
         assert config.read_text() == new
         await one.daemon.until(healthy)
+
+
+@pytest.mark.timeout(90)
+async def test_a_platform_that_may_apply_does_so_and_what_breaks_a_link_goes_back(
+    tmp_path: Path,
+) -> None:
+    await platform_applies(tmp_path)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("sabotage", ["keep_the_wish", "never_go_back"])
+async def test_teeth_a_wish_that_is_not_taken_back_file_and_all_is_noticed(
+    tmp_path: Path, sabotage: str
+) -> None:
+    with pytest.raises((AssertionError, TimeoutError)):
+        await platform_applies(tmp_path, sabotage)
 
 
 def states(platform: Platform) -> tuple[str, str]:

@@ -64,10 +64,11 @@ async def told(client: aiomqtt.Client, number: int) -> None:
     await client.publish("d/l1/event", orjson.dumps(payload), qos=1)
 
 
-@pytest.mark.timeout(90)
-async def test_the_card_turns_read_only_during_a_fire_linkage(tmp_path: Path) -> None:
+async def fire_on_a_failing_card(tmp_path: Path, sabotage: str | None = None) -> None:
     with card(tmp_path / "card.img", tmp_path / "state") as flaky:
-        async with site(tmp_path, rules=rules(tmp_path), lamp_interval_s=0.2, meters=1) as one:
+        async with site(
+            tmp_path, rules=rules(tmp_path), lamp_interval_s=0.2, meters=1, sabotage=sabotage
+        ) as one:
             lights = one.running.lights[0]
             lights.set_illuminance(500.0)
             await one.daemon.until(delivered)
@@ -106,10 +107,24 @@ async def test_the_card_turns_read_only_during_a_fire_linkage(tmp_path: Path) ->
         assert len(again) == 2 * len(lights.lamps), "stored, and sent again"
         assert sum("durable" not in line for line in again) == len(lights.lamps)
     arrived = Arrived.read(one.platform_log)
-    told_of = [e["attributes"]["state"] for e in arrived.events if e["kind"] == "storage"]
-    assert list(dict.fromkeys(told_of)) == ["failed", "ok"]
     values = [s["values"]["elec.energy.total"] for s in arrived.samples if set(s["values"]) == {"elec.energy.total"} and s["device"] == "light-1"]  # fmt: skip
     assert sorted(values) == [1.5, 2.5, 3.5, 4.5]
+    told_of = [e["attributes"]["state"] for e in arrived.events if e["kind"] == "storage"]
+    assert list(dict.fromkeys(told_of)) == ["failed", "ok"], "what the platform heard of storage"
+
+
+@pytest.mark.timeout(90)
+async def test_the_card_turns_read_only_during_a_fire_linkage(tmp_path: Path) -> None:
+    await fire_on_a_failing_card(tmp_path)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(90)
+async def test_teeth_a_platform_that_does_not_hear_of_failing_storage_is_noticed(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(AssertionError, match="what the platform heard of storage"):
+        await fire_on_a_failing_card(tmp_path, "silent_storage")
 
 
 @pytest.mark.timeout(90)
