@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from simulators.ledger import arrivals
 from tests.harness.compound import Site, site
 from tests.integration.test_daemon import healthy
 
@@ -84,6 +85,39 @@ async def test_a_delay_goes_on_through_kill_9(
     took_s = await since_pending(tmp_path, sabotage)
     assert took_s >= DELAY_S
     assert (took_s < DELAY_S + 2.5) is in_time
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(90)
+async def test_what_waits_for_data_is_shown_and_told_upstream_until_its_device_speaks_again(
+    tmp_path: Path,
+) -> None:
+    text = rules(tmp_path, RULES.replace("for: 6s", "for: 10s\n  unknown_for: 1s"))
+    async with site(tmp_path, meters=2, rules=text) as one:
+        await one.daemon.until(healthy)
+        farm = one.running.farms[0]
+        farm.set_voltage("meter-2", 258.0)
+        async with asyncio.timeout(10):
+            while b"pending" not in stored(one).get(NAME, b""):
+                await asyncio.sleep(0.05)
+            farm.stop("meter-2")
+            while (await explained(one, NAME))["points"][0]["value"] is not None:
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(2)  # that it is not known is in the journal
+        await one.daemon.kill()
+        await asyncio.sleep(10)  # its delay ends while it is off
+        await one.daemon.start()
+        await one.daemon.until(lambda s: [a["letter"] for a in s["alarms"]] == ["X"])
+        async with asyncio.timeout(10):
+            while not (held := await asyncio.to_thread(held_upstream, one)):
+                await asyncio.sleep(0.05)
+        assert [(e["lane"], e["attributes"]["state"]) for e in held] == [(0, "waits")]
+        farm.start("meter-2")
+        await one.daemon.until(lambda s: [a["letter"] for a in s["alarms"]] == ["B"])
+
+
+def held_upstream(one: Site) -> list[dict[str, Any]]:
+    return [item for item in arrivals(one.platform_log) if item.get("kind") == "rule_held"]
 
 
 def told(one: Site) -> list[str]:
