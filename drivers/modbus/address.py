@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from gateway.document import suggest
 from gateway.profile import Address as At
+from gateway.words.text import Said, fault, text
 
 
 class Table(StrEnum):
@@ -111,9 +112,9 @@ class Address(NamedTuple):
 class AddressError(ValueError):
     """An `at` that cannot be used: what is wrong at `key` ("" = the whole), and how to mend it."""
 
-    def __init__(self, key: str, what: str, fix: str) -> None:
-        super().__init__(f"{what}: {fix}")
-        self.key, self.what, self.fix = key, what, fix
+    def __init__(self, key: str, said: tuple[Said, Said]) -> None:
+        self.key, (self.what, self.fix) = key, said
+        super().__init__(f"{self.what}: {self.fix}")
 
 
 KEYS = ("table", "addr", "type", "order", "words", "bit")
@@ -128,12 +129,12 @@ def parse(at: At, defaults: Mapping[str, Any]) -> Address:
     """
     if not isinstance(at, dict):
         if at is None:
-            raise AddressError("", "no address", "add `at:` with the register address")
+            raise AddressError("", fault("at.none"))
         at = {"addr": at}
     merged = {**defaults, **at}
     for key in merged:
         if key not in KEYS:
-            raise AddressError(key, f"unknown key '{key}'", suggest(key, KEYS))
+            raise AddressError(key, fault("at.key", key=key, fix=suggest(key, KEYS)))
     type_ = _type(merged)
     table = _table(merged, type_)
     words = _words(merged, type_)
@@ -145,11 +146,11 @@ def _words(merged: Mapping[str, Any], type_: Type) -> int:
     most, words = MOST_WORDS.get(type_), merged.get("words")
     if most is None:
         if words is not None:
-            raise AddressError("words", f"words of a {type_}", "remove it: the type says how many")
+            raise AddressError("words", fault("at.words", type=type_))
         return 0
     if isinstance(words, bool) or not isinstance(words, int) or not 1 <= words <= most:
-        fix = f"write words: 1 to {most}"
-        raise AddressError("words", f"a {type_} of {words or 'unknown'} registers", fix)
+        count = words or text("at.unknown_count")
+        raise AddressError("words", fault("at.word_count", type=type_, count=count, most=most))
     return words
 
 
@@ -158,46 +159,48 @@ def _bit(merged: Mapping[str, Any], type_: Type) -> int | None:
     if bit is None:
         return None
     if type_ not in {Type.U16, Type.U32, Type.U64}:
-        raise AddressError("bit", f"a bit of a {type_}", "write type: u16")
+        raise AddressError("bit", fault("at.bit", type=type_))
     last = 16 * type_.width - 1
     if isinstance(bit, bool) or not isinstance(bit, int) or not 0 <= bit <= last:
-        raise AddressError("bit", f"bit {bit!r} of a {type_}", f"write 0 to {last}")
+        raise AddressError("bit", fault("at.bit_number", bit=repr(bit), type=type_, last=last))
     return bit
 
 
 def _type(merged: Mapping[str, Any]) -> Type:
     name = merged.get("type")
     if name is None:
-        raise AddressError("type", "no type", f"write one of {', '.join(Type)}")
+        raise AddressError("type", fault("at.no_type", known=[*map(str, Type)]))
     try:
         return Type(name)
     except ValueError:
-        raise AddressError("type", f"unknown type '{name}'", suggest(str(name), Type)) from None
+        fix = suggest(str(name), Type)
+        raise AddressError("type", fault("at.type", name=name, fix=fix)) from None
 
 
 def _table(merged: Mapping[str, Any], type_: Type) -> Table:
     name = merged.get("table")
     if name is None:
-        raise AddressError("table", "no table", f"write one of {', '.join(Table)}")
+        raise AddressError("table", fault("at.no_table", known=[*map(str, Table)]))
     try:
         table = Table(name)
     except ValueError:
-        raise AddressError("table", f"unknown table '{name}'", suggest(str(name), Table)) from None
+        fix = suggest(str(name), Table)
+        raise AddressError("table", fault("at.table", name=name, fix=fix)) from None
     if table.bits != (type_ is Type.BOOL):
-        holds = "bits: write type: bool" if table.bits else "registers: write e.g. type: u16"
-        raise AddressError("type", f"type {type_} in table {table}", f"{table} holds {holds}")
+        holds = "at.of_bits" if table.bits else "at.of_registers"
+        raise AddressError("type", fault(holds, type=type_, table=table))
     return table
 
 
 def _addr(merged: Mapping[str, Any], type_: Type, width: int) -> int:
     addr = merged.get("addr")
     if addr is None:
-        raise AddressError("addr", "no address", "write the register address, e.g. 0x0000")
+        raise AddressError("addr", fault("at.no_addr"))
     if isinstance(addr, bool) or not isinstance(addr, int):
-        raise AddressError("addr", f"{addr!r} is no address", "write a whole number, e.g. 0x0000")
+        raise AddressError("addr", fault("at.addr", addr=repr(addr)))
     last = 0x10000 - width
     if not 0 <= addr <= last:
-        raise AddressError("addr", f"address {addr} of a {type_}", f"write 0 to {last:#06x}")
+        raise AddressError("addr", fault("at.outside", addr=addr, type=type_, last=last))
     return addr
 
 
@@ -207,8 +210,8 @@ def _order(merged: Mapping[str, Any], type_: Type) -> Order:
     try:
         order = long.get(str(name)) or Order(name)
     except ValueError:
-        fix = f"write one of {', '.join((*Order, *long))}"
-        raise AddressError("order", f"unknown order '{name}'", fix) from None
+        known = [*map(str, Order), *long]
+        raise AddressError("order", fault("at.order", name=name, known=known)) from None
     if type_ is Type.STRING and order in {Order.CDAB, Order.DCBA}:
-        raise AddressError("order", f"a string in order {order}", "write ABCD or BADC")
+        raise AddressError("order", fault("at.text_order", order=order))
     return order

@@ -99,20 +99,21 @@ def check_profile(profile: Profile) -> Iterable[Fault]:
 
 def _sections(profile: Profile) -> Iterator[Fault]:
     if profile.dialect is not None:
-        yield ("dialect",), "Modbus has no dialects", "remove it"
+        yield ("dialect",), *fault("modbus.dialect")
     for key in ("topics", "captures", "supervise"):
         if getattr(profile, key):
-            yield (key,), f"a polled device has no use for '{key}'", "remove it"
+            yield (key,), *fault("modbus.no_use", key=key)
     for key in profile.link:
         if key not in _LINK_KEYS:
-            yield ("link", key), f"unknown key '{key}'", suggest(key, _LINK_KEYS)
+            unknown = fault("at.key", key=key, fix=suggest(key, _LINK_KEYS))
+            yield ("link", key), *unknown
     for key, value in profile.defaults.items():
         if key != "at":
-            yield ("defaults", key), f"unknown key '{key}'", "write at"
+            yield ("defaults", key), *fault("modbus.default", key=key)
         elif not isinstance(value, dict):
-            yield ("defaults", key), "not a mapping", "write e.g. {table: input, type: f32}"
+            yield ("defaults", key), *fault("modbus.default_at")
     if not profile.vectors:
-        yield (), "no vectors", "add `vectors:` with a request, its response and the values"
+        yield (), *fault("modbus.no_vectors")
 
 
 def _overlaps(found: Mapping[str | None, Sequence[Found]]) -> Iterator[Fault]:
@@ -140,14 +141,14 @@ def _probes(profile: Profile, defaults: Mapping[str, object]) -> Iterator[Fault]
 
 def _identity(path: Path_, probe: Identity, address: Address) -> Iterator[Fault]:
     if address.type.floating:
-        yield (*path, "at"), f"a probe of a {address.type}", "probe a whole number or a text"
+        yield (*path, "at"), *fault("modbus.probe_float", type=address.type)
     if not probe.equals and not probe.in_:
-        yield path, "nothing to compare with", "add `equals: [...]` or `in: [...]`"
-    text = address.type is Type.STRING
+        yield path, *fault("modbus.probe_nothing")
+    of_text = address.type is Type.STRING
     for key, values in (("equals", probe.equals), ("in", probe.in_)):
-        if any(isinstance(value, str) is not text for value in values or ()):
-            wanted = "texts in quotes" if text else "raw numbers"
-            yield (*path, key), f"the probe reads a {address.type}", f"compare it with {wanted}"
+        if any(isinstance(value, str) is not of_text for value in values or ()):
+            wanted = "modbus.probe_text" if of_text else "modbus.probe_number"
+            yield (*path, key), *fault(wanted, type=address.type)
 
 
 def _variables(profile: Profile, defaults: Mapping[str, object]) -> Iterator[Fault]:
@@ -155,9 +156,9 @@ def _variables(profile: Profile, defaults: Mapping[str, object]) -> Iterator[Fau
         path = ("vars", name)
         address = yield from address_at((*path, "at"), variable.at, defaults)
         if address is not None and (address.is_bit or address.type is Type.STRING):
-            yield (*path, "at"), "a variable is a number", "write the type of its register"
+            yield (*path, "at"), *fault("modbus.variable_type")
         if variable.scale == 0:
-            yield (*path, "scale"), "scale 0", "write the factor that makes the value"
+            yield (*path, "scale"), *fault("modbus.scale")
 
 
 def _command(
@@ -165,12 +166,11 @@ def _command(
 ) -> Iterator[Fault]:
     path = ("commands", index)
     if not address.table.writable:
-        yield (*path, "at"), f"table {address.table} cannot be written", "write coil or holding"
+        yield (*path, "at"), *fault("modbus.read_only", table=address.table)
     if address.bit is not None:
-        fix = "name a coil, or a register of its own"
-        yield (*path, "at"), "one bit of a register cannot be written alone", fix
+        yield (*path, "at"), *fault("modbus.one_bit")
     if address.type is Type.STRING:
-        yield (*path, "at"), "texts cannot be written", "remove this command"
+        yield (*path, "at"), *fault("modbus.write_text")
         return
     if command.enum is not None:
         yield from check_enum((*path, "enum"), command.enum, address)
@@ -181,5 +181,5 @@ def _command(
         try:
             decode.encode(command, point, address, value)
         except ValueError as error:
-            yield (*path, "range"), str(error), "write limits that the register can hold"
+            yield (*path, "range"), *fault("modbus.range", why=error)
             return

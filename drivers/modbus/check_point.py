@@ -6,6 +6,7 @@ from typing import NamedTuple
 from drivers.modbus.address import Address, AddressError, Type, parse
 from gateway.profile import Address as At
 from gateway.profile import Placed, Point, Profile
+from gateway.words.text import fault
 
 Path_ = tuple[str | int, ...]
 Fault = tuple[Path_, str, str]  # path in the profile, what is wrong, how to mend it
@@ -52,23 +53,21 @@ def check_placed(
         if reading.at is not None:
             yield from address_at((*path, "at"), reading.at, defaults)
         if reading.scale == 0:
-            yield (*path, "scale"), "scale 0", "write the factor that makes the value"
+            yield (*path, "scale"), *fault("modbus.scale")
     return found
 
 
 def _point(path: Path_, point: Point, address: Address, profile: Profile) -> Iterator[Fault]:
     if address.width > profile.limits.max_regs:
-        what = f"{address.width} registers, but max_regs is {profile.limits.max_regs}"
-        yield (*path, "at"), what, "raise limits.max_regs or choose another register"
+        most = profile.limits.max_regs
+        yield (*path, "at"), *fault("modbus.max_regs", count=address.width, most=most)
     if profile.limits.even and not address.table.bits and (address.addr % 2 or address.width % 2):
-        what = f"{address.width} registers at the {'odd' if address.addr % 2 else 'even'} address {address.addr:#06x}"
-        fix = "the device reads even addresses and counts only: check it, or remove limits.even"
-        yield (*path, "at"), what, fix
+        which = "modbus.odd" if address.addr % 2 else "modbus.even"
+        yield (*path, "at"), *fault(which, count=address.width, addr=address.addr)
     if isinstance(point.poll, float) and point.poll < SHORTEST_POLL_S:
-        yield (*path, "poll"), f"a poll every {point.poll * 1000:g} ms", "write 100ms or more"
+        yield (*path, "poll"), *fault("modbus.often", ms=point.poll * 1000)
     if point.scale == 0:
-        fix = "write the factor that makes the value from the raw number"
-        yield (*path, "scale"), "scale 0", fix
+        yield (*path, "scale"), *fault("modbus.raw_scale")
     if point.enum is not None:
         yield from check_enum((*path, "enum"), point.enum, address)
     yield from _as_type(path, point, address)
@@ -80,26 +79,26 @@ def _as_type(path: Path_, point: Point, address: Address) -> Iterator[Fault]:
     given = point.model_fields_set
     for key in (*_OF_NUMBERS, "unit") if states else ():
         if key in given:
-            kind = "a text" if address.type is Type.STRING else "a state"
-            yield (*path, key), f"'{key}' of {kind}", "remove it"
+            kind = "modbus.of_text" if address.type is Type.STRING else "modbus.of_state"
+            yield (*path, key), *fault(kind, key=key)
     if address.type is Type.STRING and (point.enum is not None or point.sentinels):
         key = "enum" if point.enum is not None else "sentinels"
-        yield (*path, key), f"'{key}' of a text", "remove it"
+        yield (*path, key), *fault("modbus.of_text", key=key)
     if not states and not {"unit", "kind"} & given:
-        what = f"a number of what? '{point.id}' has neither unit nor kind"
-        yield path, what, 'write its unit ("1" for a plain number), or kind: counter or state'
+        yield path, *fault("modbus.of_what", id=point.id)
 
 
 def check_enum(path: Path_, enum: Mapping[str, str], address: Address) -> Iterator[Fault]:
     if address.type.floating:
-        yield path, f"an enum of a {address.type}", "an enum needs a whole number or a bit"
+        yield path, *fault("modbus.enum_type", type=address.type)
         return
     low, high = address.limits
     for key in enum:
         if not key.removeprefix("-").isdecimal() or str(int(key)) != key:
-            yield (*path, key), f"'{key}' is no raw number", "write it in decimal digits"
+            yield (*path, key), *fault("modbus.enum_key", key=key)
         elif not low <= int(key) <= high:
-            yield (*path, key), f"{key} does not fit a {address.type}", f"write {low} to {high}"
+            misfit = fault("modbus.enum_range", key=key, type=address.type, low=low, high=high)
+            yield (*path, key), *misfit
 
 
 def check_overlaps(found: Sequence[Found]) -> Iterator[Fault]:
@@ -113,9 +112,8 @@ def check_overlaps(found: Sequence[Found]) -> Iterator[Fault]:
         near.append(one)
         if other is not None and one.path not in told:
             told.add(one.path)
-            more = ", and `step`" if one.path[0] == "arrays" else ""
-            what = f"its registers overlap those of '{other.point.id}'"
-            yield (*one.path, "at"), what, f"check the addresses and types of both{more}"
+            kind = "modbus.array_overlap" if one.path[0] == "arrays" else "modbus.overlap"
+            yield (*one.path, "at"), *fault(kind, other=other.point.id)
 
 
 def _may_share(one: Found, other: Found) -> bool:

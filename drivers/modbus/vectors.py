@@ -9,9 +9,9 @@ from drivers.modbus.plan import Target, address_defaults, targets
 from gateway.model import Quality, Value
 from gateway.profile import Identity, Profile, Variable, Vector
 from gateway.profile_choice import UnsettledError, decided, is_open, settled
+from gateway.words.text import fault
 
 Fault = tuple[tuple[str | int, ...], str, str]
-_MEND = "check address, type, order and scale, then the vector"
 
 
 def check(profile: Profile) -> Iterator[Fault]:
@@ -19,23 +19,22 @@ def check(profile: Profile) -> Iterator[Fault]:
     for index, vector in enumerate(profile.vectors):
         path = ("vectors", index)
         for key in vector.model_fields_set & {"topic", "text", "command"}:
-            yield (*path, key), f"a Modbus exchange has no '{key}'", "remove it"
+            yield (*path, key), *fault("modbus.exchange", key=key)
         if vector.request is None or not vector.response:
             missing = "request" if vector.request is None else "response"
-            yield path, f"no {missing}", "add both: the request and the response that answers it"
+            yield path, *fault("modbus.half", key=missing)
             continue
         try:
             wrong = _run(profile, vector, vector.request)
         except frame.FrameError as error:
-            yield path, f"'{vector.name}': {error}", "copy the frames again from their source"
+            yield path, *fault("modbus.frame", name=vector.name, why=error)
             continue
         if wrong:
-            yield (*path, "values"), f"'{vector.name}': {wrong}", _MEND
+            yield (*path, "values"), *fault("modbus.vector", name=vector.name, why=wrong)
     told = {name for vector in profile.vectors for name in vector.variants}
     for index, variant in enumerate(profile.variants):
         if variant.name not in told:
-            what = f"no vector of variant '{variant.name}'"
-            yield ("variants", index), what, f"add one with variant: {variant.name}"
+            yield ("variants", index), *fault("modbus.no_vector", name=variant.name)
 
 
 def accepts(probe: Identity, value: codec.Raw | str | None) -> bool:

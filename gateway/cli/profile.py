@@ -12,12 +12,13 @@ import orjson
 from gateway.cli import profile_draft, profile_mbmap, profile_modpoll
 from gateway.cli.main import CONFIG, USAGE
 from gateway.cli.profile_table import Row, rows
-from gateway.cli.say import counted
+from gateway.cli.say import counted, in_language, language, number, say
 from gateway.document import Document, suggest
 from gateway.driver import installed
 from gateway.errors import ConfigError, Problem
 from gateway.own import PROTOCOL
 from gateway.profile import Profile, find, load_profile, names
+from gateway.words.text import fault, text
 from rules.alarms import check_alarms
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -82,8 +83,8 @@ class _Checked:
     def as_json(self) -> dict[str, object]:
         vectors = [] if self.profile is None else [one.name for one in self.profile.vectors]
         return {
-            "file": str(self.path), "problems": [one._asdict() for one in self.problems],
-            "warnings": [one._asdict() for one in self.notes],
+            "file": str(self.path), "problems": [in_language(one) for one in self.problems],
+            "warnings": [in_language(one) for one in self.notes],
             "points": [row._asdict() for row in self.rows], "vectors": vectors,
         }  # fmt: skip
 
@@ -96,7 +97,8 @@ def _check_map(profile: Profile, document: Document) -> list[Problem]:
     fitting = [spec for spec in specs if profile.protocol in spec.protocols]
     if not fitting:
         fix = suggest(profile.protocol, {name for spec in specs for name in spec.protocols})
-        return [document.problem(("protocol",), f"no driver speaks '{profile.protocol}'", fix)]
+        unknown = fault("profile.protocol", name=profile.protocol, fix=fix)
+        return [document.problem(("protocol",), *unknown)]
     return [document.problem(*fault) for spec in fitting for fault in spec.check_profile(profile)]
 
 
@@ -108,17 +110,17 @@ def _show(one: _Checked) -> None:
 
         Console().print(page(str(one.path), one.rows))
     for problem in one.problems:
-        print(problem)
+        print(problem.said(language()))
     for note in one.notes:
-        print(f"warning: {note}")
+        print(f"{say(text('check.warning'))}{note.said(language())}")
     if one.profile is None or one.problems:
-        print(f"{one.path}: {counted(len(one.problems), 'problem')}")
+        print(f"{one.path}: {say(number(len(one.problems), 'problem'))}")
     else:
         parts = [
-            counted(len(one.profile.points), "point"), counted(len(one.profile.alarm_rules), "alarm"),
-            f"{counted(len(one.profile.vectors), 'vector')} decoded as written",
+            number(len(one.profile.points), "point"), number(len(one.profile.alarm_rules), "alarm"),
+            number(len(one.profile.vectors), "vector"),
         ]  # fmt: skip
-        print(f"{one.path}: ok: {', '.join(parts)}")
+        print(say(text("check.ok", file=one.path, counts=parts)))
 
 
 def import_(options: argparse.Namespace) -> int:
@@ -135,12 +137,13 @@ def import_(options: argparse.Namespace) -> int:
     if path.suffix != ".yaml" or not _NAME.fullmatch(path.stem):
         fix = f"write e.g. {profile_draft.slug(draft.model)}.yaml"
         return _refuse(f"'{path.name}' is no file name of a profile: {fix}")
-    text = profile_draft.write(draft, path.stem)
+    written = profile_draft.write(draft, path.stem)
     done = [f"wrote {path}: {counted(len(draft.points), 'point')}"]
     done += [f"left out: {what}" for what in draft.left_out]
-    done.append(f"{counted(profile_draft.doubts(text), 'place')} to check, each marked `{profile_draft.MARK}`")  # fmt: skip
+    doubts = counted(profile_draft.doubts(written), "place")
+    done.append(f"{doubts} to check, each marked `{profile_draft.MARK}`")
     done.append(f"next: edit it, then: gateway profile check {path}")
-    return _write(path, text, "\n".join(done))
+    return _write(path, written, "\n".join(done))
 
 
 def _draft(options: argparse.Namespace) -> profile_draft.Draft:

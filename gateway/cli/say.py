@@ -53,8 +53,8 @@ def show(
 ) -> None:
     if as_json:
         found = {
-            "problems": [_in_language(p) for p in problems],
-            "warnings": [_in_language(p) for p in notes],
+            "problems": [in_language(p) for p in problems],
+            "warnings": [in_language(p) for p in notes],
         }
         print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
         return
@@ -66,7 +66,7 @@ def show(
         print(say(text("check.refused", problems=number(len(problems), "problem"))))
 
 
-def _in_language(problem: Problem) -> dict[str, object]:
+def in_language(problem: Problem) -> dict[str, object]:
     """`id` is that of the catalogue, the same in each language; empty for a text beside it."""
     said = problem._replace(what=say(problem.what), fix=say(problem.fix))
     return {"id": problem.what.id if isinstance(problem.what, Said) else "", **said._asdict()}

@@ -54,6 +54,15 @@ def plain(source: str) -> Iterator[tuple[int, str]]:
                         yield node.lineno, said
 
 
+def yielded(source: str) -> Iterator[tuple[int, str]]:
+    """As `plain`, of faults that a generator yields: (path, what is wrong, how to mend it)."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Yield) and isinstance(node.value, ast.Tuple):
+            for part in node.value.elts[1:]:
+                if said := _literal(part):
+                    yield node.lineno, said
+
+
 def _assigned(target: ast.expr, value: ast.expr) -> dict[str, ast.expr]:
     if isinstance(target, ast.Name):
         return {target.id: value}

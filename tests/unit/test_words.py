@@ -11,7 +11,7 @@ import pytest
 from gateway.cli.main import main
 from gateway.document import Document, Within
 from gateway.words.text import CATALOGUES, Entry, fault, language_of, say, text
-from tests.harness.catalogue import mentioned, plain, uses
+from tests.harness.catalogue import mentioned, plain, uses, yielded
 
 ROOT = Path(__file__).parents[2]
 ENGLISH, CHINESE = CATALOGUES["en"], CATALOGUES["zh"]
@@ -24,9 +24,14 @@ COVERED = [
         "site_limit", "store/settings", "sinks/settings", "sinks/influx_settings", "strategy", "table", "trial",
         "validate",
     )),
-    *sorted((ROOT / "gateway/cli").glob("doctor_*.py")), ROOT / "gateway/profile_check.py", ROOT / "drivers/modbus/budget.py", ROOT / "gateway/cli/influx_check.py",
+    *sorted((ROOT / "gateway/cli").glob("doctor_*.py")), ROOT / "drivers/modbus/budget.py", ROOT / "gateway/cli/influx_check.py",
     *(ROOT / f"drivers/{name}/settings.py" for name in ("ble", "modbus", "mqtt")),
 ]  # fmt: skip
+# What these yield is too.
+YIELDING = [
+    ROOT / "gateway/profile_check.py",
+    *(ROOT / f"drivers/modbus/{name}.py" for name in ("check", "check_point", "vectors")),
+]
 SOURCES = [
     path
     for part in ("gateway", "rules", "drivers")
@@ -105,6 +110,17 @@ def test_what_is_said_is_said_in_both_languages(path: Path) -> None:
             f"in place of the two texts."
         )
     assert not found
+
+
+@pytest.mark.parametrize("path", YIELDING, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_a_check_yields_is_said_in_both_languages(path: Path) -> None:
+    found = list(yielded(path.read_text(encoding="utf-8")))
+    assert not found, "English only: write `yield path, *fault(...)`"
+
+
+def test_a_yielded_text_beside_the_catalogue_is_found() -> None:
+    assert list(yielded('def f():\n    yield (*path, "at"), f"{x} is bad", "mend it"\n'))
+    assert not list(yielded('def f():\n    yield (*path, "at"), *fault("at.none")\n'))
 
 
 @pytest.mark.parametrize(

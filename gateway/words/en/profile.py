@@ -15,6 +15,7 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "profile.alarm_name": ("'{value}' is no name", "use a-z, 0-9, '_' and dots, e.g. level.high"),
     "profile.alarm_condition": ("{value} is no condition", 'write a condition in quotes, e.g. "fire.bus == fault"'),
     "profile.alarm_severity": ("{value} is no severity of an alarm", "write life, safety or operational"),
+    "profile.protocol": ("no driver speaks '{name}'", "{fix}"),
     "profile.misnamed": ("profile '{name}' in a file called {file}", "write {stem} or rename the file"),
     "profile.no_point": ("no point, at least 1 is needed", "add this key, `arrays:` or `variants:`"),
     "profile.missing": ("missing", "add this key, `arrays:` or `variants:`"),

@@ -15,6 +15,7 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "profile.alarm_name": ("“{value}”不能作名称", "请用 a-z、0-9、“_”和点号，例如 level.high"),
     "profile.alarm_condition": ("{value} 不是条件", '请写带引号的条件，例如 "fire.bus == fault"'),
     "profile.alarm_severity": ("{value} 不是告警级别", "请写 life、safety 或 operational"),
+    "profile.protocol": ("没有驱动支持“{name}”", "{fix}"),
     "profile.misnamed": ("设备模板“{name}”所在的文件名为 {file}", "请写 {stem} 或重命名文件"),
     "profile.no_point": ("没有测点，至少要有 1 个", "请加此键、`arrays:` 或 `variants:`"),
     "profile.missing": ("缺失", "请加此键、`arrays:` 或 `variants:`"),
