@@ -13,12 +13,22 @@ from drivers.mqtt.spec import SPEC
 from gateway.clock import Clock, SystemClock
 from gateway.driver import Device
 from gateway.model import Event, EventKind
-from tests.harness.broker import Mosquitto, until
+from tests.harness.broker import HOST, Mosquitto, until
 from tests.harness.clock import FakeClock
 from tests.harness.forger import Forger
 from tests.harness.mqtt import INBOX, link
+from tests.harness.picky import picky
 from tests.harness.recorder import Recorder
-from tests.integration.test_mqtt_driver import LAMP, LIGHT, TOPIC, acked, device, running, state
+from tests.integration.test_mqtt_driver import (
+    LAMP,
+    LIGHT,
+    TOPIC,
+    acked,
+    command,
+    device,
+    running,
+    state,
+)
 
 CLOCK = SystemClock()  # it looks into files: not on the loop
 
@@ -179,6 +189,39 @@ async def test_strangers_are_remembered_with_what_they_say(broker: Mosquitto) ->
         "link": "field", "name": "new-lamp", "topic": "d/new-lamp/state", "count": 3,
         "first_s": 2.0, "last_s": 2.0, "keys": ["values.light.level"],
     }  # fmt: skip
+
+
+async def test_a_flood_of_strangers_does_not_fill_the_log(
+    broker: Mosquitto, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("drivers.mqtt.driver.MAX_LOGGED", 3)
+    driver = new_driver(broker, FakeClock())
+    async with running(driver, Recorder()), device(broker) as lamp:
+        for number in range(10):
+            await lamp.publish(f"d/new-{number}/state", state(5))
+        await until(lambda: driver.health.counters["unknown_device"] == 10)
+    assert sum("no configured device" in record.getMessage() for record in caplog.records) == 3
+
+
+@pytest.mark.parametrize(("within_s", "expiry_s"), [(5, 5), (0.5, 1)])
+async def test_the_broker_forgets_a_command_when_it_is_too_late(
+    broker: Mosquitto, within_s: float, expiry_s: int
+) -> None:
+    """Message expiry interval (MQTT 5, 3.3.2.3.3), as it stands on the line."""
+    seen: list[bytes] = []
+
+    def judge(packet: bytes) -> int:
+        if b"/cmd" in packet:
+            seen.append(packet)
+        return 0
+
+    clock = FakeClock()
+    async with picky(HOST, broker.port, judge) as port, device(broker):
+        driver = new_driver(broker, clock, url=f"mqtt://{HOST}:{port}")
+        async with running(driver, Recorder()):
+            await driver.write(command(clock, 40, within_s))
+    (packet,) = seen
+    assert b"\x05\x02" + expiry_s.to_bytes(4) in packet, "5 bytes of properties: the interval"
 
 
 async def test_what_the_broker_throws_away_is_counted(tmp_path: Path) -> None:

@@ -104,6 +104,7 @@ async def test_an_uplink_counts_once_and_only_for_the_device_that_it_names(
             refused = await street.bus.until(lambda item: isinstance(item, Event))
             assert isinstance(refused, Event)
             assert refused.attributes["reason"] == "identity_mismatch"
+            await server.subscribe("d/0a01/ack")  # nothing is to come there
             for _ in range(2):
                 await server.publish(topic, uplink("0a01", "u-2"), qos=1)
             await until(lambda: len(street.bus.repeats) == 1)
@@ -256,6 +257,19 @@ async def test_a_failed_lamp_is_told_of_also_when_it_reports_changes_only(
         assert failed.received_ns == street.bus.samples[0].received_ns  # it was not heard again
         await bridge.publish("zigbee2mqtt/hall-1", '{"power":58.2}', qos=1)
         await until(lambda: street.value("hall-1", "alarm.lamp_failed") is False)
+
+
+async def test_a_lamp_that_is_told_to_burn_and_says_that_it_is_off_has_failed(
+    broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(silence, "LOOK_S", 0.02)
+    street = Street(broker, [device("hall-1", ZIGBEE)])
+    async with running(street), client(broker) as bridge:
+        await bridge.subscribe("zigbee2mqtt/hall-1/set")
+        await street.driver.write(street.order("hall-1", "light.level", 60))
+        await anext(aiter(bridge.messages))
+        await bridge.publish("zigbee2mqtt/hall-1", '{"state":"OFF","power":0.4}', qos=1)
+        await until(lambda: street.value("hall-1", "alarm.lamp_failed") is True)
 
 
 async def test_sabotage_without_a_watch_a_failed_lamp_is_not_noticed(

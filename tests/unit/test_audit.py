@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gateway import audit
-from gateway.audit import AuditLog
+from gateway.audit import MAX_TEXT, TORN_FILES, AuditLog
 from gateway.audit_chain import FOLDER, GENESIS, Verdict, files, lines_of, newest_first, verify
 from tests.harness.clock import FakeClock
 
@@ -86,6 +86,13 @@ def test_lines_that_are_removed_doubled_or_exchanged_are_found(tmp_path: Path) -
         assert verify(tmp_path).faults, each
 
 
+def test_a_changed_line_is_the_only_fault(tmp_path: Path) -> None:
+    fill(tmp_path, 6)
+    (path,) = files(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b'"value":2', b'"value":7'))
+    assert [fault.line for fault in verify(tmp_path).faults] == [3]
+
+
 def test_a_line_forged_with_a_right_hash_of_its_own_breaks_the_chain(tmp_path: Path) -> None:
     fill(tmp_path / "a", 4)
     fill(tmp_path / "b", 2)
@@ -105,6 +112,27 @@ def test_a_torn_tail_is_put_aside_and_told(tmp_path: Path, cut: int) -> None:
     found = verify(tmp_path)
     assert (found.faults, found.torn) == ([], ["torn-0000000003.bin"])
     assert told(tmp_path)[2:] == [("audit", "torn"), ("command", "confirmed")]
+
+
+def test_of_torn_tails_the_newest_are_kept(tmp_path: Path) -> None:
+    for _ in range(TORN_FILES + 2):
+        fill(tmp_path, 1)
+        (path,) = files(tmp_path)
+        path.write_bytes(path.read_bytes() + b"{")
+    fill(tmp_path, 1)
+    found = verify(tmp_path)
+    assert (len(found.torn), found.faults) == (TORN_FILES, [])
+
+
+async def test_long_texts_are_cut_and_nobody_else_may_read_the_log(tmp_path: Path) -> None:
+    async with log(tmp_path) as one:
+        one.record("x" * 9_000, "command", "refused", reason="\ud800" + "y" * 9_000)
+    assert (await looked(tmp_path)).faults == []
+    (path,) = await asyncio.to_thread(files, tmp_path)
+    assert path.stat().st_mode & 0o777 == 0o640
+    (line,) = await asyncio.to_thread(lambda: list(lines_of(path)))
+    assert line.fields["who"] == "x" * MAX_TEXT
+    assert line.fields["about"] == {"reason": "?" + "y" * (MAX_TEXT - 1)}
 
 
 def test_pages_of_zeros_behind_the_end_are_a_torn_tail(tmp_path: Path) -> None:
@@ -176,6 +204,72 @@ async def test_storage_that_fails_is_told_and_what_waits_is_written_later(
                 await asyncio.sleep(0.01)
         assert one.failing == ""
     assert await asyncio.to_thread(told, tmp_path) == [("reset", "done")]
+
+
+async def test_a_sync_that_fails_writes_no_record_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "RETRY_S", 0.02)
+    proper, failures = os.fdatasync, [OSError(5, "Input/output error")]
+
+    def sync(fd: int) -> None:
+        if failures:
+            raise failures.pop()
+        proper(fd)
+
+    monkeypatch.setattr(os, "fdatasync", sync)
+    async with log(tmp_path) as one:
+        one.record("cli uid 0", "reset", "done")
+        async with asyncio.timeout(5):
+            while not await one.settled(0.1):
+                await asyncio.sleep(0.01)
+    assert failures == []
+    assert await asyncio.to_thread(told, tmp_path) == [("reset", "done")]
+
+
+async def test_a_flood_of_records_costs_few_syncs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the burst of 1,000 they wait for company; each sync wears the card out."""
+    proper, syncs = os.fdatasync, 0
+
+    def sync(fd: int) -> None:
+        nonlocal syncs
+        syncs += 1
+        proper(fd)
+
+    async with log(tmp_path) as one:
+        one.record("platform", "command", "refused")
+        assert await one.settled(5)
+        one._bucket._tokens = 0.0
+        monkeypatch.setattr(os, "fdatasync", sync)
+        for _ in range(50):
+            one.record("platform", "command", "refused")
+            await asyncio.sleep(0.001)  # not waiting: it is the load that goes on
+        assert await one.settled(5)
+        assert syncs < 25
+
+
+async def test_a_bug_in_the_writer_is_a_log_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bug(_self: AuditLog) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(AuditLog, "_write_queue", bug)
+    async with log(tmp_path) as one:
+        one.record("cli uid 0", "reset", "done")
+        assert not await one.settled(5)
+        assert one.failing == "ZeroDivisionError('a bug')"
+
+
+async def test_records_that_cannot_be_written_before_the_end_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / FOLDER).touch()
+    async with log(tmp_path) as one:
+        one.record("cli uid 0", "reset", "done")
+    assert "1 records are lost" in caplog.text
 
 
 def test_an_empty_log_and_one_that_is_gone_begin_with_line_one(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from drivers.mqtt.admit import Bucket, Pace
 from drivers.mqtt.refusals import Refusals
 from drivers.mqtt.settings import MqttDevice, level_of
 from drivers.mqtt.spec import SPEC
-from drivers.mqtt.strangers import MAX_KEYS, MAX_STRANGERS, Strangers, shape
+from drivers.mqtt.strangers import LOOKS_BURST, MAX_KEYS, MAX_STRANGERS, Strangers, shape
 from gateway.driver import Device
 from gateway.model import Event, EventKind, Severity
 from gateway.profile import Profile
@@ -89,6 +89,16 @@ def test_ten_thousand_strangers_take_the_place_of_256() -> None:
     assert (len(parts), strangers.forgotten) == (MAX_STRANGERS, 10_001 - MAX_STRANGERS)
     assert parts[0]["name"] == "returning"
     assert (parts[0]["count"], parts[0]["keys"]) == (10_000, ["values.light.on"])
+
+
+def test_only_some_payloads_of_a_flood_of_names_are_looked_into() -> None:
+    strangers = Strangers()
+    for number in range(MAX_STRANGERS):
+        strangers.heard(f"x{number}", "d/x/state", b'{"a":1}', S)
+    assert sum(part["keys"] == ["a"] for part in strangers.parts("field", S)) == LOOKS_BURST
+    strangers.heard("x0", "d/x/state", b'{"a":1}', S)
+    strangers.heard("later", "d/x/state", b'{"a":1}', 2 * S)
+    assert strangers.parts("field", 2 * S)[0]["keys"] == ["a"]
 
 
 def test_a_name_cannot_speak_to_the_terminal_that_shows_it() -> None:
