@@ -23,11 +23,12 @@ INTEGRATION = Path(__file__).parent / "integration"
 # Of tests/integration: they wait for facts, with time to spare, and do not measure. They mostly
 # wait, for programs that start and disks, so two at a time take half as long.
 TOGETHER = frozenset({
-    "alarm_life", "asyncapi", "audit_daemon", "canary", "crash_loop", "dashboards", "doctor",
-    "downlink_crash", "drill", "gateway", "gateway_self", "groups", "influx", "influx_commands",
-    "influx_engine", "influx_kill", "influx_victoria", "oracle", "profile_alarms",
-    "release_papers", "release_switch", "reload", "report", "rules_daemon", "rules_replay",
-    "spoof", "store_commands", "store_damage", "syscalls", "upstream",
+    "alarm_life", "asyncapi", "audit_daemon", "canary", "crash_loop", "dashboards", "descriptors",
+    "doctor", "downlink_crash", "drill", "gateway", "gateway_self", "groups", "influx",
+    "influx_commands", "influx_engine", "influx_kill", "influx_victoria", "oracle",
+    "profile_alarms", "release_papers", "release_switch", "reload", "reload_parts", "reload_wrong",
+    "report", "rules_daemon", "rules_replay", "spoof", "store_commands", "store_damage",
+    "syscalls", "traces", "upstream", "watching",
 })  # fmt: skip
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 

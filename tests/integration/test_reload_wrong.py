@@ -186,6 +186,7 @@ async def test_a_reload_of_each_class_of_wrong_configuration_changes_and_loses_n
     await reloads(tmp_path, {**CLASSES, **OTHERS, **await certificates(tmp_path)})
 
 
+@pytest.mark.chaos
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("sabotage", ["end_before_the_check", "reload_as_at_a_start", "no_place"])
 async def test_teeth_a_reload_that_ends_links_before_it_checks_or_says_no_place_is_noticed(
