@@ -19,7 +19,7 @@ from gateway.notify import Notifier
 from rules.flow import State
 from rules.outputs import Answer, Claimed, Commanded, Notified, Ref
 from rules.rehearse import Part, Pause, Rehearsal
-from rules.standing import RAISED
+from rules.standing import raised
 
 WRITES_S = 75.0  # a command lives for 60 s, then comes its last confirmation
 TOLD_S = 15.0  # one attempt of a notification; with the uplink down it goes on after the drill
@@ -92,7 +92,7 @@ class Course:
             return self._stopped
         if self._decider.engine is not self._state:
             return "the configuration was changed meanwhile"
-        if self._state.phases[self._rank] in RAISED:
+        if raised(self._state, self._rank):
             return "the rule became active: this is no drill any more"
         return ""
 

@@ -4,12 +4,12 @@ from heapq import heappush
 
 from rules import alarming
 from rules.deeds import run_steps, stop
-from rules.flow import Kind, Phase, State, Timer, ask, tidy
+from rules.flow import ACTIVE, CLEARING, INSTANCE, NORMAL, PENDING, Phase, State, Timer, ask, tidy
 from rules.mode import activate
 from rules.model import Instance
 from rules.nodes import Running
 from rules.outputs import Output
-from rules.standing import RAISED, out
+from rules.standing import out, standing
 
 
 def condition(state: State, rank: int) -> bool | None:
@@ -37,41 +37,41 @@ def inside(state: State, instance: Instance) -> bool:
 
 def begin(state: State, rank: int, at: int, now: int, outputs: list[Output]) -> list[int]:
     """The condition has become true at event time `at`. Like all below it returns the ranks that this concerns."""
-    if state.phases[rank] is Phase.CLEARING:
-        state.phases[rank] = Phase.ACTIVE
+    if state.phases[rank] is CLEARING:
+        state.phases[rank] = ACTIVE
         return []
     due = at + state.rules.instances[rank].rule.for_ns
     if due <= now:
         return raise_(state, rank, now, outputs)
-    _wait(state, rank, Phase.PENDING, due)
+    _wait(state, rank, PENDING, due)
     return []
 
 
 def end(state: State, rank: int, at: int, now: int, outputs: list[Output]) -> list[int]:
     """The condition has become false at event time `at`."""
-    if state.phases[rank] is not Phase.ACTIVE:
-        state.phases[rank] = Phase.NORMAL
+    if state.phases[rank] is not ACTIVE:
+        state.phases[rank] = NORMAL
         return []
     due = at + state.rules.instances[rank].rule.keep_ns
     if due <= now:
         return clear(state, rank, now, outputs)
-    _wait(state, rank, Phase.CLEARING, due)
+    _wait(state, rank, CLEARING, due)
     return []
 
 
 def _wait(state: State, rank: int, phase: Phase, due: int) -> None:
     state.phases[rank], state.marks[rank] = phase, due
-    heappush(state.timers, Timer(due, Kind.INSTANCE, rank, due))
+    heappush(state.timers, Timer(due, INSTANCE, rank, due))
     tidy(state)
 
 
 def raise_(state: State, rank: int, now: int, outputs: list[Output]) -> list[int]:
     """`for` is over: the alarm is raised, then the steps begin."""
     instance, again = state.rules.instances[rank], rank in state.latched
-    concerned = become(state, rank, Phase.ACTIVE, now)
+    concerned = become(state, rank, ACTIVE, now)
     if instance.rule.severity is not None:
         alarming.begun(state, rank, now, outputs)
-    if not out(state, rank):
+    if instance.do and not out(state, rank):
         activate(state, rank, now, outputs, again=again)
     return concerned
 
@@ -81,26 +81,27 @@ def clear(state: State, rank: int, now: int, outputs: list[Output]) -> list[int]
     instance = state.rules.instances[rank]
     if instance.rule.latch:
         state.latched.add(rank)
-        state.phases[rank] = Phase.NORMAL
+        state.phases[rank] = NORMAL
         alarming.ended(state, rank, now, outputs)
         return []
     why = "release condition true" if instance.until is not None else "condition no longer true"
     why = why if inside(state, instance) else "outside its hours"
     over(state, rank, why, now, outputs)
-    concerned = become(state, rank, Phase.NORMAL)
+    concerned = become(state, rank, NORMAL)
     alarming.ended(state, rank, now, outputs)
     return concerned
 
 
 def become(state: State, rank: int, phase: Phase, since: int = 0) -> list[int]:
     """Begin or end being active; the ranks of instances that ask whether this one is."""
-    was = state.phases[rank] in RAISED or rank in state.latched
+    was, is_ = standing(state, rank), phase is ACTIVE or phase is CLEARING
     state.phases[rank] = phase
     state.latched.discard(rank)  # raised again: what happens after an end is news
-    if phase in RAISED:
+    if is_:
         state.since[rank] = since
-    is_ = phase in RAISED
     concerned: list[int] = []
+    if not state.counted:
+        return concerned
     for number in state.counted.get(state.rules.instances[rank].id, ()):
         node = state.nodes[number]
         assert isinstance(node, Running)  # noqa: S101 -- only such nodes count instances

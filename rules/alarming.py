@@ -11,6 +11,7 @@ from rules.incident import Incident
 from rules.model import Instance
 from rules.outputs import Change, Changed, Cleared, Output, Raised
 from rules.standing import effective, letter, muted, out, raised, severity, standing, suppressed
+from rules.terms import Flap, Storm
 
 
 def incident(state: State, rank: int) -> Incident:
@@ -48,13 +49,16 @@ def begun(state: State, rank: int, now: int, outputs: list[Output]) -> None:
     one.count += 1
     if not one.quiet:
         one.acked_ns, one.acked_by = None, ""
-        _storm(state, rank, now, outputs)
-        flaps = _flap(state, rank, now)
+        one.stormed = False
+        if terms.storm is not None:
+            _storm(state, rank, one, terms.storm, now, outputs)
+        flaps = terms.flap is not None and _flap(one, terms.flap, now)
         tell_begin(state, rank, now, outputs)
         if flaps:
             changed(state, rank, "flapping", outputs)
     one.suppressed = suppressed(state, rank)
-    related(state, rank, now, outputs)
+    if state.rules.suppresses:
+        related(state, rank, now, outputs)
     arm(state, rank)
 
 
@@ -75,23 +79,20 @@ def tell_begin(state: State, rank: int, now: int, outputs: list[Output]) -> None
         changed(state, rank, "suppressed", outputs)
 
 
-def _flap(state: State, rank: int, now: int) -> bool:
+def _flap(one: Incident, flap: Flap, now: int) -> bool:
     """Whether it comes and goes as of now."""
-    one, flap = incident(state, rank), state.rules.instances[rank].rule.terms.flap
-    if flap is None:
-        return False
     one.raises = [at for at in (*one.raises, now) if at > now - flap.ns][-flap.raises - 1 :]
     begins = not one.flapping and len(one.raises) > flap.raises
     one.flapping |= begins
     return begins
 
 
-def _storm(state: State, rank: int, now: int, outputs: list[Output]) -> None:
+def _storm(
+    state: State, rank: int, one: Incident, storm: Storm, now: int, outputs: list[Output]
+) -> None:
     """One more of many: from a certain number on they are one alarm, the storm."""
-    one, storm = incident(state, rank), state.rules.instances[rank].rule.terms.storm
     parent = state.rules.storms.get(rank)
-    one.stormed = False
-    if storm is None or parent is None:
+    if parent is None:
         return
     whole = incident(state, parent)
     whole.raises = [at for at in (*whole.raises, now) if at > now - storm.ns][
@@ -135,8 +136,10 @@ def ended(state: State, rank: int, now: int, outputs: list[Output]) -> None:
         if one.shelved_ns is not None and one.one_shot:
             unshelved(state, rank, outputs, {"why": "the alarm has ended"})
         settle(state, rank)
-    _calm(state, rank, now, outputs)
-    related(state, rank, now, outputs)
+    if state.rules.storms:
+        _calm(state, rank, now, outputs)
+    if state.rules.suppresses:
+        related(state, rank, now, outputs)
 
 
 def settle(state: State, rank: int) -> None:

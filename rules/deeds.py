@@ -161,5 +161,6 @@ def stop(state: State, rank: int, outputs: list[Output]) -> None:
     state.runs.pop(rank, None)
     state.wanted.pop(rank, None)
     state.queued.pop(rank, None)
-    name = state.rules.instances[rank].id
-    outputs += [Released(name, *place) for place in state.claimed.pop(rank, ())]
+    if rank in state.claimed:
+        name = state.rules.instances[rank].id
+        outputs += [Released(name, *place) for place in state.claimed.pop(rank)]

@@ -12,7 +12,8 @@ def arm(state: State, rank: int) -> None:
     one = state.incidents.get(rank)
     due = None if one is None else _due(state, rank, one)
     if due is None:
-        state.cares.pop(rank, None)
+        if rank in state.cares:
+            del state.cares[rank]
     elif state.cares.get(rank) != due:
         state.cares[rank] = due
         heappush(state.timers, Timer(due, Kind.ALARM, rank))
@@ -22,9 +23,9 @@ def arm(state: State, rank: int) -> None:
 def _due(state: State, rank: int, one: Incident) -> int | None:
     instance = state.rules.instances[rank]
     terms = instance.rule.terms
-    if not (one.levels or terms.realarm_ns or terms.flap or instance.stages):  # as most are
-        plain = [due for due in (one.shelved_ns, one.out_ns, one.remind_ns) if due is not None]
-        return min(plain, default=None)
+    plain = one.shelved_ns is one.out_ns is one.remind_ns is None
+    if plain and not (one.levels or terms.realarm_ns or terms.flap or instance.stages):
+        return None  # as most are
     coming = [
         one.shelved_ns, one.out_ns, one.remind_ns, realarm(state, rank, one), steady(state, rank, one),
         escalation(state, rank, one), *(due for due in one.levels if due is not None and due > state.now),

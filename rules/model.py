@@ -122,6 +122,8 @@ class Instance(NamedTuple):
     def tests(self) -> tuple[Predicate, ...]:
         """Its conditions, those of its levels last."""
         own = (self.when,) if self.until is None else (self.when, self.until)
+        if not self.levels:
+            return own
         levels = (one for level in self.levels for one in (level.when, level.until))
         return (*own, *(one for one in levels if one is not None))
 

@@ -14,8 +14,9 @@ from rules.term import Both, Input, Quotient, Run, Term, compiled, renumbered, w
 
 # While the first, over these inputs, is False a condition is false whatever these nodes say.
 Guard = tuple[Run, tuple[int, ...], tuple[int, ...]]
-# Of an instance whose condition says all: how to compute `when`, of which inputs, what guards it.
-Quick = tuple[Run, tuple[int, ...], Guard | None]
+# Of an instance whose condition says all: how to compute `when`, of which inputs, whether there is an
+# `until`, what guards it.
+Quick = tuple[Run, tuple[int, ...], bool, Guard | None]
 
 
 def quick(rules: RuleSet) -> list[Quick | None]:
@@ -47,7 +48,7 @@ def _listed(instance: Instance) -> Iterator[int]:
 
 
 def _guarded(quick: Quick | None, number: int) -> bool:
-    guard = None if quick is None else quick[2]
+    guard = None if quick is None else quick[3]
     return guard is not None and number in guard[2]
 
 
@@ -55,7 +56,7 @@ def _quick(instance: Instance, slots: int) -> Quick | None:
     if instance.levels or instance.during is not None or instance.at is not None:
         return None
     when = instance.when
-    return when.run, when.inputs, _guard(instance, slots)
+    return when.run, when.inputs, instance.until is not None, _guard(instance, slots)
 
 
 def _guard(instance: Instance, slots: int) -> Guard | None:

@@ -1,11 +1,10 @@
 """How the alarm of an instance stands: what is open, muted, acknowledged. Asks, and changes nothing."""
 
 from gateway.model import Severity
-from rules.flow import TOLD, Phase, State
+from rules.flow import ACTIVE, CLEARING, TOLD, State
 from rules.incident import Incident
 
 NONE = Incident()  # stands for that of an instance without one; never changed
-RAISED = frozenset({Phase.ACTIVE, Phase.CLEARING})
 
 
 def phase_of(state: State, rank: int) -> str:
@@ -15,12 +14,14 @@ def phase_of(state: State, rank: int) -> str:
 
 def raised(state: State, rank: int) -> bool:
     """It is active: its condition holds, or `keep_for` still runs."""
-    return state.phases[rank] in RAISED
+    phase = state.phases[rank]
+    return phase is ACTIVE or phase is CLEARING
 
 
 def standing(state: State, rank: int) -> bool:
     """Active, or latched."""
-    return state.phases[rank] in RAISED or rank in state.latched
+    phase = state.phases[rank]
+    return phase is ACTIVE or phase is CLEARING or rank in state.latched
 
 
 def severity(state: State, rank: int) -> Severity:

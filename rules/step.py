@@ -25,7 +25,9 @@ from rules.care import look_after
 from rules.confirm import confirm
 from rules.deeds import answered, lapse
 from rules.flow import (
+    INSTANCE,
     NODE,
+    PENDING,
     Kind,
     Phase,
     State,
@@ -95,8 +97,8 @@ def step(state: State, input: Input, now: int) -> tuple[State, list[Output]]:  #
     if isinstance(input, Sample):
         slots = state.rules.slots.get(input.device)
         if slots is not None:
-            at, state.n = input.received_ns + state.base, input.n
-            at = min(at, now)
+            heard, state.n = input.received_ns + state.base, input.n
+            at = heard if heard < now else now
             ranks = take(state, slots, input, at, now)
             if ranks:
                 evaluate_all(state, ranks, at, now, outputs)
@@ -199,34 +201,45 @@ def evaluate_all(state: State, ranks: list[int], at: int, now: int, outputs: lis
     waiting = ranks  # sorted, so it is a heap
     while waiting:
         rank = heappop(waiting)
-        if _settled(state, rank, now):
-            continue
-        if rank in state.runs:
-            go_further(state, rank, now, outputs)
-        if state.rules.instances[rank].levels:
-            weigh(state, rank, at)
-        for other in _evaluate(state, rank, at, now, outputs):
+        holds = _plain(state, rank, now)
+        if holds is state.holds[rank]:
+            continue  # most of the time
+        done = (state, rank, at, now, outputs)
+        for other in _decide(*done) if holds is None else _turn(*done, holds=holds):
             if other not in waiting:
                 heappush(waiting, other)
-        _weighed(state, rank, now, outputs)
 
 
-def _settled(state: State, rank: int, now: int) -> bool:
-    """Nothing comes of deciding it, which is so most of the time: all is known, and the condition
-    says what it said before.
+def _plain(state: State, rank: int, now: int) -> bool | None:
+    """What stands for the condition of an instance of which all is known, and nothing but its `when`
+    counts at present. None: decide it the long way. Wakes what it reads.
     """
     quick, values = state.quick[rank], state.values
     if quick is None:
-        return False
-    run, inputs, guard = quick
+        return None
+    run, inputs, until, guard = quick
     if guard is not None and state.asleep and guard[0](values, *guard[1]) is not False:
         wake(state, guard[2], now)
     if rank in state.runs or rank in state.unknown or rank in state.held:
-        return False
+        return None
     try:
-        return run(values, *inputs) is state.holds[rank]
+        holds = run(values, *inputs)
     except ZeroDivisionError:
-        return False
+        return None
+    if holds is True or (holds is False and not (until and state.holds[rank])):
+        return bool(holds)
+    return None
+
+
+def _decide(state: State, rank: int, at: int, now: int, outputs: list[Output]) -> list[int]:
+    """Decide one instance with all that there is to it; returns the ranks of those that this concerns."""
+    if rank in state.runs:
+        go_further(state, rank, now, outputs)
+    if state.rules.instances[rank].levels:
+        weigh(state, rank, at)
+    others = _evaluate(state, rank, at, now, outputs)
+    _weighed(state, rank, now, outputs)
+    return others
 
 
 def _weighed(state: State, rank: int, now: int, outputs: list[Output]) -> None:
@@ -239,7 +252,7 @@ def _weighed(state: State, rank: int, now: int, outputs: list[Output]) -> None:
 
 
 def _evaluate(state: State, rank: int, at: int, now: int, outputs: list[Output]) -> list[int]:
-    """Decide one instance at event time `at`; returns the ranks of those that this concerns."""
+    """Its condition, at event time `at`, with what stands for it while it is unknown."""
     instance = state.rules.instances[rank]
     if instance.at is not None:
         return _occur(state, rank, now, outputs)
@@ -254,11 +267,21 @@ def _evaluate(state: State, rank: int, at: int, now: int, outputs: list[Output])
     if holds == state.holds[rank]:
         return []
     state.holds[rank] = holds
-    state.touched.add(rank)
-    state.carried.discard(rank)
     if rank in state.unknown and condition(state, rank) is not None:
         del state.unknown[rank]  # what was assumed is known now: `until` says that it goes on
+    return _turn(state, rank, at, now, outputs, holds=holds)
+
+
+def _turn(
+    state: State, rank: int, at: int, now: int, outputs: list[Output], *, holds: bool
+) -> list[int]:
+    """The condition has become another."""
+    state.holds[rank] = holds
+    state.touched.add(rank)
+    state.carried.discard(rank)
     act = begin if holds else end
+    if state.traces is None:
+        return act(state, rank, at, now, outputs)
     return moved(state, rank, partial(act, state, rank, at, now, outputs), outputs)
 
 
@@ -309,9 +332,9 @@ def _fire(state: State, due: int, now: int, outputs: list[Output]) -> None:
             state.asked[subject] = NEVER_NS
             if not rests(state, subject) and ask(state, subject, now):
                 ranks += state.rules.readers[len(state.stamps) + subject]
-        elif kind is Kind.INSTANCE:
+        elif kind is INSTANCE:
             state.touched.add(subject)
-            act = raise_ if state.phases[subject] is Phase.PENDING else clear
+            act = raise_ if state.phases[subject] is PENDING else clear
             done = partial(act, state, subject, now, outputs)
             evaluate_all(state, moved(state, subject, done, outputs), now, now, outputs)
             _weighed(state, subject, now, outputs)

@@ -35,7 +35,7 @@ MUTANTS: list[tuple[ModuleType, str, str]] = [
     (step, "while state.timers and state.timers[0].due <= now:", "while state.timers and state.timers[0].due < now:"),
     (flow, "if at >= stamps[slot]:", "if at >= 0:"),
     (activation, "due = at + state.rules.instances[rank].rule.for_ns", "due = now + state.rules.instances[rank].rule.for_ns"),
-    (activation, "if state.phases[rank] is Phase.CLEARING:", "if state.phases[rank] is None:"),
+    (activation, "if state.phases[rank] is CLEARING:", "if state.phases[rank] is None:"),
     (term, "return True if second is True else None if first is None or second is None else False", "return second is True"),
     (windows, "if index > self._first and at < ats[-1]:", "if False:"),
     (activation, "or when is True", "or when is state"),
