@@ -24,6 +24,7 @@ from rules.standing import raised
 WRITES_S = 75.0  # a command lives for 60 s, then comes its last confirmation
 TOLD_S = 15.0  # one attempt of a notification; with the uplink down it goes on after the drill
 LOOK_S = 0.1  # how often it looks whether what it waits for is true
+NOT_OVER = "not over"
 PREFIX = "DRILL, no alarm: "
 
 Write = Claimed | Commanded
@@ -60,7 +61,10 @@ class Course:
                     await asyncio.wait(open_, timeout=WRITES_S)
         finally:
             self._give_back()
-        return [tell() for tell in self._told]
+        steps = [tell() for tell in self._told]
+        if self._cut and all(one["outcome"] != NOT_OVER for one in steps):
+            steps.append(self._waited(Pause("confirmation of its writes", self._now())))
+        return steps
 
     def stop(self, why: str) -> None:
         """Go no further."""
@@ -114,7 +118,7 @@ class Course:
     def _waited(self, pause: Pause) -> DrillStep:
         if not pause.outcome:
             why = f"{self._cut}; what comes after it was not tried"
-            return entry("wait", pause.text, "not over", reason=why)
+            return entry("wait", pause.text, NOT_OVER, reason=why)
         return entry("wait", pause.text, pause.outcome, ms=(pause.ended - pause.since) / 1e6)
 
     # -- writes ---------------------------------------------------------------------------------
