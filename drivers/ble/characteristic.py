@@ -14,6 +14,7 @@ from drivers.ble.place import NO_READING, OUT_OF_RANGE, SILENT_POINT, UNKNOWN_TE
 from gateway.errors import BadData
 from gateway.model import Level, Quality, Value
 from gateway.profile import Point, Profile, Vector
+from gateway.words.text import fault
 
 DIALECT = "gatt"
 MAX_VALUE = 512  # bytes of an attribute (Core 5.4, Vol 3, Part F, 3.2.9)
@@ -72,22 +73,21 @@ def uuid_of(value: object) -> str:
         return text
     if _SHORT.fullmatch(text):
         return f"{text:>08}{_BASE}"
-    raise AtError(f"{value!r} is no UUID", 'write 4 hex digits in quotes, e.g. "180f", or all 36')
+    raise AtError(*fault("gatt.uuid", value=repr(value)))
 
 
 def place_of(at: object) -> Place:
     """Raises AtError."""
     if not isinstance(at, dict):
-        example = 'write {service: "180f", characteristic: "2a19", type: u8}'
-        raise AtError(f"{at!r} is no place of a connected device", example)
+        raise AtError(*fault("gatt.place", at=repr(at)))
     unknown = [key for key in at if key not in _KEYS]
     if unknown:
-        raise AtError(f"'{unknown[0]}' is no key of a place", f"write {', '.join(_KEYS)}")
+        raise AtError(*fault("gatt.key", key=unknown[0], known=list(_KEYS)))
     if at.get("type") not in list(Type):
-        raise AtError(f"{at.get('type')!r} is no type", f"write one of {', '.join(Type)}")
+        raise AtError(*fault("gatt.type", type=repr(at.get("type")), known=[*map(str, Type)]))
     byte = at.get("byte", 0)
     if not isinstance(byte, int) or isinstance(byte, bool) or not 0 <= byte < MAX_VALUE:
-        raise AtError(f"{byte!r} is no place in a value", f"write 0 to {MAX_VALUE - 1}")
+        raise AtError(*fault("gatt.byte", byte=repr(byte), last=MAX_VALUE - 1))
     uuids = uuid_of(at.get("service")), uuid_of(at.get("characteristic"))
     return Place(*uuids, Type(at["type"]), byte, _hex(at.get("match", ""), "match"))
 
@@ -97,8 +97,7 @@ def on_connect(profile: Profile) -> list[Write]:
     listed = profile.link.get("on_connect", [])
     keys = {"service", "characteristic", "value"}
     if not isinstance(listed, list) or not all(isinstance(x, dict) and set(x) == keys for x in listed):  # fmt: skip
-        example = 'write - {service: "1811", characteristic: "2a44", value: "00ff"}'
-        raise AtError("no list of writes", example)
+        raise AtError(*fault("gatt.writes"))
     return [
         Write(uuid_of(x["service"]), uuid_of(x["characteristic"]), _hex(x["value"], "value"))
         for x in listed
@@ -144,8 +143,7 @@ def check_profile(profile: Profile) -> Iterable[Fault]:
         yield ("link", "on_connect"), error.what, error.fix
     lost = profile.by_id.get(SILENT_POINT)
     if lost is None or lost.at is not None:
-        example = f"write {{id: {SILENT_POINT}, kind: state, severity: safety}}"
-        yield ("points",), "no point tells that the device is gone", example
+        yield ("points",), *fault("gatt.no_gone", id=SILENT_POINT)
     faults = [fault for i, point in enumerate(profile.own_points) for fault in _check(i, point)]
     yield from faults
     for index, command in enumerate(profile.commands):
@@ -167,8 +165,7 @@ def _hex(value: object, key: str) -> bytes:
     try:
         return bytes.fromhex(value if isinstance(value, str) else "?")
     except ValueError:
-        fix = 'write two hex digits for each byte, in quotes, e.g. "00ff"'
-        raise AtError(f"{key} {value!r} is not hex", fix) from None
+        raise AtError(*fault("gatt.hex", key=key, value=repr(value))) from None
 
 
 def _raw(place: Place, value: bytes) -> Value:
@@ -203,7 +200,7 @@ def _judged(point: Point, raw: Value) -> Value:
 def _check(index: int, point: Point) -> Iterable[Fault]:
     if point.at is None:
         if point.id != SILENT_POINT:
-            yield ("points", index, "at"), "missing", 'write {service: "180f", characteristic: ...}'
+            yield ("points", index, "at"), *fault("gatt.no_at")
         return
     try:
         place_of(point.at)
@@ -212,11 +209,7 @@ def _check(index: int, point: Point) -> Iterable[Fault]:
     for key in _UNUSED:
         if getattr(point, key):
             named = "scale" if key == "formula" else key
-            yield (
-                ("points", index, named),
-                f"a GATT device has no use for this '{named}'",
-                "remove it",
-            )
+            yield ("points", index, named), *fault("gatt.no_use", key=named)
 
 
 def _run(profile: Profile, index: int, vector: Vector) -> Iterable[Fault]:
@@ -230,8 +223,9 @@ def _run(profile: Profile, index: int, vector: Vector) -> Iterable[Fault]:
         return
     values, _quality = read(profile, places(profile), characteristic, value)
     if values != vector.values:
-        what = f"'{vector.name}' decodes to {values}, not to {dict(vector.values)}"
-        yield (*at, "values"), what, "mend the vector or the points"
+        wanted = dict(vector.values)
+        wrong = fault("vector.decodes", name=vector.name, values=values, wanted=wanted)
+        yield (*at, "values"), *wrong
 
 
 def subscribed(where: Mapping[str, Place]) -> Sequence[tuple[str, str]]:

@@ -107,8 +107,13 @@ def check_profile(profile: Profile) -> Iterable[Fault]:
         yield from gatt.check_profile(profile)
         return
     if profile.dialect not in DIALECTS:
-        said = "no dialect" if profile.dialect is None else f"dialect '{profile.dialect}'"
-        yield ("dialect",), f"{said} of BLE", f"write one of {', '.join((*DIALECTS, gatt.DIALECT))}"
+        known = [*map(str, DIALECTS), gatt.DIALECT]
+        none = profile.dialect is None
+        other = {} if none else {"dialect": profile.dialect}
+        yield (
+            ("dialect",),
+            *fault("ble.no_dialect" if none else "ble.dialect", known=known, **other),
+        )
         return
     yield from _sections(profile)
     try:
@@ -121,7 +126,7 @@ def check_profile(profile: Profile) -> Iterable[Fault]:
         return
     places = Places(profile)
     if not profile.vectors:
-        yield ("vectors",), "no vector", "add one with `response`: the hex bytes of a plain frame"
+        yield ("vectors",), *fault("vector.none_frame")
     for index, vector in enumerate(profile.vectors):
         yield from _run(profile, places, index, vector)
 
@@ -134,7 +139,7 @@ def _sections(profile: Profile) -> Iterator[Fault]:
     }  # fmt: skip
     for key, value in present.items():
         if value:
-            yield (key,), f"a device that advertises has no use for '{key}'", "remove it"
+            yield (key,), *fault("ble.no_use", key=key)
 
 
 def _point(index: int, point: Point, profile: Profile) -> Iterator[Fault]:
@@ -142,15 +147,15 @@ def _point(index: int, point: Point, profile: Profile) -> Iterator[Fault]:
     for key in _UNUSED_KEYS:
         if getattr(point, key):
             named = "scale" if key == "formula" else key
-            yield (*at, named), f"a device that advertises has no use for this '{named}'", "remove it"  # fmt: skip
+            yield (*at, named), *fault("ble.no_use_this", key=named)
     if point.kind == "event" and point.enum is not None and REST not in point.enum.values():
-        yield (*at, "enum"), f"no text '{REST}'", f'add {{"0": {REST}}}: what it shows between events'  # fmt: skip
+        yield (*at, "enum"), *fault("ble.rest", text=REST)
     if point.at is None:
         if point.id not in TOLD:
-            yield (*at, "at"), "missing", "write e.g. 0x29"
+            yield (*at, "at"), *fault("ble.no_at")
         return
     if point.id in TOLD:
-        yield (*at, "at"), f"{point.id} is told by the gateway", "remove it"
+        yield (*at, "at"), *fault("ble.told", id=point.id)
     try:
         place_of(point.at, profile.dialect)
     except AtError as error:
@@ -160,18 +165,19 @@ def _point(index: int, point: Point, profile: Profile) -> Iterator[Fault]:
 def _run(profile: Profile, places: Places, index: int, vector: Vector) -> Iterator[Fault]:
     at = ("vectors", index)
     for key in sorted(vector.model_fields_set - {"name", "response", "values"}):
-        yield at, f"a device that advertises has no use for '{key}'", "remove it"
+        yield at, *fault("ble.no_use", key=key)
     try:
         data = bytes.fromhex(vector.response)
     except ValueError:
-        yield (*at, "response"), "not hex", "write two hex digits for each byte"
+        yield (*at, "response"), *fault("vector.hex")
         return
     frame = parse_plain(profile.dialect, data)
     values = places.read(frame).values
     if not frame.usable or values != vector.values:
-        why = "" if frame.refused is None else f" ({frame.refused})"
-        what = f"'{vector.name}' decodes to {values}{why}, not to {vector.values}"
-        yield (*at, "values"), what, "mend the vector or the points"
+        more = {} if frame.refused is None else {"why": frame.refused}
+        wrong = "vector.refused" if more else "vector.decodes"
+        said = fault(wrong, name=vector.name, values=values, wanted=vector.values, **more)
+        yield (*at, "values"), *said
 
 
 def parse_plain(dialect: str | None, data: bytes) -> Frame:

@@ -17,6 +17,7 @@ from gateway.model import Level, Quality, Severity, Value
 from gateway.point import Point
 from gateway.profile import Profile
 from gateway.settings import Duration, Section, describe
+from gateway.words.text import fault, text
 
 DIALECTS = tuple(Wire)
 SILENT_POINT, ONLINE = "alarm.silent", "device.online"
@@ -113,7 +114,7 @@ def place_of(at: object, dialect: str | None) -> Place:
     if isinstance(at, dict):
         return _from_mapping(at)
     if dialect not in DIALECTS:
-        raise AtError(f"{at!r} belongs to no dialect", "write e.g. {bthome: 0x29}")
+        raise AtError(*fault("ble.at_dialect", at=repr(at)))
     return _checked(Place(Wire(dialect), _number_or_name(at)))
 
 
@@ -125,10 +126,10 @@ def terms_of(profile: Profile) -> Terms:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            fix = f"write {', '.join(Terms.model_fields)}"
-            raise AtError(f"a device that advertises has no use for '{where}'", fix) from None
+            unused = fault("ble.term", key=where, known=list(Terms.model_fields))
+            raise AtError(*unused) from None
         what, fix = describe(dict(first))
-        raise AtError(f"{where}: {what}", fix) from None
+        raise AtError(*fault("ble.within", where=where, what=what, fix=fix)) from None
 
 
 def is_life(profile: Profile) -> bool:
@@ -141,12 +142,10 @@ def _from_mapping(at: Mapping[str, object]) -> Place:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        fix = "write e.g. {bthome: 0x29}, {mibeacon: 0x1015}, {eddystone: voltage}"
-        raise AtError(f"'{where}' is not understood", fix) from None
+        raise AtError(*fault("ble.at", where=where)) from None
     named = {wire: value for wire in Wire if (value := getattr(given, wire.value)) is not None}
     if len(named) != 1:
-        fix = f"name one of {', '.join(Wire)}"
-        raise AtError(f"{len(named)} formats are named", fix)
+        raise AtError(*fault("ble.formats", count=len(named), known=[*map(str, Wire)]))
     ((wire, number),) = named.items()
     true_if = None if given.is_ is None else frozenset(given.is_)
     return _checked(Place(wire, number, given.index, true_if))
@@ -154,7 +153,7 @@ def _from_mapping(at: Mapping[str, object]) -> Place:
 
 def _number_or_name(at: object) -> int | str:
     if isinstance(at, bool) or not isinstance(at, int | str):
-        raise AtError(f"{at!r} is no object", "write its number, e.g. 0x29")
+        raise AtError(*fault("ble.object", at=repr(at)))
     return at
 
 
@@ -169,9 +168,9 @@ def _checked(place: Place) -> Place:
     if place.id in known:
         return place
     if isinstance(place.id, int) and place.wire in {Wire.BTHOME, Wire.MIBEACON}:
-        raise AtError(f"{place.wire} has no object {place.id:#x}", "see docs/ble.md")
-    names = ", ".join(str(one) for one in known) if place.wire in FIELDS else "a number, e.g. 0x29"
-    raise AtError(f"{place.wire} has no '{place.id}'", f"write {names}")
+        raise AtError(*fault("ble.no_object", wire=place.wire, id=place.id))
+    names = [*map(str, known)] if place.wire in FIELDS else text("ble.a_number")
+    raise AtError(*fault("ble.no_field", wire=place.wire, id=place.id, names=names))
 
 
 def _take(found: Reading, point: Point, place: Place, raw: Value) -> None:

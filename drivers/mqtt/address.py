@@ -9,6 +9,7 @@ from gateway.document import suggest
 from gateway.model import Value
 from gateway.point import Number, PointName
 from gateway.settings import Duration, Section, describe, wrong
+from gateway.words.text import fault
 
 Fault = tuple[tuple[str | int, ...], str, str]  # (path, what, fix)
 MAIN = "main"  # the topic of points that name none
@@ -18,14 +19,14 @@ def _path(value: str) -> str:
     try:
         path.parse(value)
     except ValueError as error:
-        raise wrong(str(error), "write e.g. ENERGY.Power, Status.Power[0] or [n=5].v") from None
+        raise wrong(*fault("map.path", why=error)) from None
     return value
 
 
 def _topic(value: str) -> str:
     why = template.topic_fault(value)
     if why is not None:
-        raise wrong(f"'{value}' is no topic: {why}", "write e.g. tele/{topic_id}/STATE")
+        raise wrong(*fault("map.topic", value=value, why=why))
     return value
 
 
@@ -140,9 +141,10 @@ def faults(error: ValidationError, at: tuple[str | int, ...], value: object) -> 
         key = entry["loc"][0] if entry["loc"] else None
         where = (*at, key) if isinstance(value, dict) and key in value and key is not None else at
         if entry["type"] == "extra_forbidden":
-            found.append((where, f"unknown key '{key}'", suggest(str(key), _keys(error.title))))
+            fix = suggest(str(key), _keys(error.title))
+            found.append((where, *fault("map.key", key=key, fix=fix)))
         elif entry["type"] == "missing":
-            found.append((where, f"missing key '{key}'", "add it"))
+            found.append((where, *fault("map.missing", key=key)))
         else:
             found.append((where, *describe(dict(entry))))
     return found

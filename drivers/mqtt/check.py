@@ -14,6 +14,7 @@ from gateway.document import suggest
 from gateway.errors import BadData
 from gateway.model import Command, Value
 from gateway.profile import CommandSpec, Limits, Point, Profile, Vector
+from gateway.words.text import fault
 
 _POLLED = ("request", "variant", "variables", "decisions", "exception", "refused")
 _OWN = frozenset({"alarm.silent"})  # worked out by the gateway: they have no place
@@ -27,7 +28,7 @@ def check_mapped(profile: Profile) -> Iterator[Fault]:
     if found:
         return
     if not profile.vectors:
-        yield ("vectors",), "no vector", "add one with `text`: what a device publishes"
+        yield ("vectors",), *fault("vector.none_text")
     made = decoders(profile)
     for index, vector in enumerate(profile.vectors):
         yield from _vector(profile, made, ("vectors", index), vector)
@@ -39,9 +40,9 @@ def unused_sections(profile: Profile, more: Iterable[str] = ()) -> Iterator[Faul
     names = {"vars": "variables"}
     for key in sorted(keys):
         if getattr(profile, names.get(key, key)):
-            yield (key,), f"a device of this kind has no use for '{key}'", "remove it"
+            yield (key,), *fault("map.no_use", key=key)
     if profile.limits != Limits():
-        yield ("limits",), "a device of this kind has no use for 'limits'", "remove it"
+        yield ("limits",), *fault("map.no_use", key="limits")
 
 
 def lamp_faults(at: tuple[str | int, ...], value: object, profile: Profile) -> Iterator[Fault]:
@@ -54,7 +55,8 @@ def lamp_faults(at: tuple[str | int, ...], value: object, profile: Profile) -> I
     if isinstance(place, Lamp):
         for key, name in (("lit", place.lit), ("power", place.power)):
             if name not in profile.by_id:
-                yield (*at, key), f"unknown point '{name}'", suggest(name, profile.by_id)
+                fix = suggest(name, profile.by_id)
+                yield (*at, key), *fault("map.point", name=name, fix=fix)
 
 
 def _parts(profile: Profile) -> Iterator[Fault]:
@@ -76,19 +78,18 @@ def _parts(profile: Profile) -> Iterator[Fault]:
 def _names(at: tuple[str | int, ...], text: str, known: Iterable[str]) -> Iterator[Fault]:
     for name in template.parts(text):
         if name not in known:
-            yield at, f"nothing is called {{{name}}}", "add it under `captures`"
+            yield at, *fault("map.capture", name=name)
 
 
 def _topic(at: tuple[str | int, ...], topic: Topic, profile: Profile) -> Iterator[Fault]:
     yield from _names((*at, "topic"), topic.topic, (*profile.captures, TOPIC_ID))
     levels = topic.topic.split("/")
     if f"{{{TOPIC_ID}}}" not in levels:
-        what = "no level of the topic is the device's own"
-        yield (*at, "topic"), what, "write {topic_id} between two slashes"
+        yield (*at, "topic"), *fault("map.own_level")
     elif sum(TOPIC_ID in level for level in levels) > 1:
-        yield (*at, "topic"), "two levels are {topic_id}", "write it once"
+        yield (*at, "topic"), *fault("map.two_levels")
     if topic.payload != "json" and (topic.base64 or topic.id or topic.identity or topic.only):
-        yield at, "a payload that is no JSON has no paths", "remove bytes, id, identity and only"
+        yield at, *fault("map.no_json")
 
 
 def _point(
@@ -96,14 +97,14 @@ def _point(
 ) -> Iterator[Fault]:
     for key in ("bits", "unit_from", "units", "contested", "shared"):
         if getattr(point, key):
-            yield (*at, key), f"a device of this kind has no use for '{key}'", "remove it"
+            yield (*at, key), *fault("map.no_use", key=key)
     if point.formula is not None:
-        yield (*at, "scale"), "an expression", 'write a decimal number, e.g. "0.1"'
+        yield (*at, "scale"), *fault("map.formula")
     if point.scale == 0:
-        yield (*at, "scale"), "scale 0", "write the factor that makes the value"
+        yield (*at, "scale"), *fault("modbus.scale")
     if point.at is None:
         if point.id not in _OWN:
-            yield at, "no place", "add `at:` with the path of the value"
+            yield at, *fault("map.no_place")
         return
     if isinstance(point.at, dict) and "lit" in point.at:
         yield from lamp_faults((*at, "at"), point.at, profile)
@@ -122,31 +123,27 @@ def _place(
 ) -> Iterator[Fault]:
     for name in place.topic:
         if name not in topics:
-            yield (*at, "topic"), f"no topic is called '{name}'", suggest(name, topics)
+            unknown = fault("map.no_topic", name=name, fix=suggest(name, topics))
+            yield (*at, "topic"), *unknown
             continue
         topic = topics[name]
         if topic.binary is not (place.byte is not None):
-            wanted = "byte, type and endian" if topic.binary else "the path of the value"
-            yield at, f"topic '{name}' has {'bytes' if topic.binary else 'no bytes'}", f"write {wanted}"  # fmt: skip
+            yield at, *fault("map.bytes" if topic.binary else "map.no_bytes", name=name)
         elif topic.payload == "json" and not topic.binary and place.path is None:
-            yield at, "no path", "add `path:`, e.g. ENERGY.Power"
+            yield at, *fault("map.no_path")
         elif topic.payload == "text" and place.path is not None:
-            yield (*at, "path"), "a text has no paths", "remove it"
+            yield (*at, "path"), *fault("map.text_path")
     if place.map and point.enum is not None:
-        yield (
-            (*at, "map"),
-            "`map` and `enum`",
-            "write `enum` with texts, or `map` with other values",
-        )
+        yield (*at, "map"), *fault("map.both")
     if place.bit is not None and place.field and place.bit >= 8 * place.field.size:
-        yield (*at, "bit"), f"a {place.type} has no bit {place.bit}", "write a smaller one"
+        yield (*at, "bit"), *fault("map.bit", type=place.type, bit=place.bit)
     if place.bit is not None and place.type[0] == "f":
-        yield (*at, "bit"), "a bit of a float", "write a whole number as type"
+        yield (*at, "bit"), *fault("map.float_bit")
 
 
 def _command(at: tuple[str | int, ...], spec: CommandSpec, profile: Profile) -> Iterator[Fault]:
     if spec.at is None:
-        yield at, "no topic", "add `at:` with the topic of the command"
+        yield at, *fault("map.no_target")
         return
     try:
         target = address.parse_target(spec.at)
@@ -166,12 +163,12 @@ def _bytes(
 ) -> Iterator[Fault]:
     """Both ends of the range must fit what is sent."""
     if target.bytes is not None and spec.range is None:
-        yield at, "bytes without `range`", "add the range that the device takes"
+        yield at, *fault("map.range")
     for value in spec.range or ():
         try:
             _written(profile, spec.point, value)
         except ValueError as error:
-            yield (*at, "at"), f"{value} cannot be sent: {error}", "mend bytes, type or range"
+            yield (*at, "at"), *fault("map.unsendable", value=value, why=error)
 
 
 def _written(profile: Profile, point: str, value: Value) -> bytes:
@@ -184,19 +181,20 @@ def _vector(
     profile: Profile, made: dict[str, Decoder], at: tuple[str | int, ...], vector: Vector
 ) -> Iterator[Fault]:
     for key in vector.model_fields_set & set(_POLLED):
-        yield (*at, key), f"a device of this kind has no use for '{key}'", "remove it"
+        yield (*at, key), *fault("map.no_use", key=key)
     if (vector.text is None) is not bool(vector.response):
-        yield at, "one of `text` and `response` is needed", "give the payload as text or as hex"
+        yield at, *fault("map.payload")
         return
     try:
         payload = bytes.fromhex(vector.response) if vector.text is None else vector.text.encode()
     except ValueError:
-        yield (*at, "response"), "not hex", "write two hex digits for each byte"
+        yield (*at, "response"), *fault("vector.hex")
         return
     if vector.command is not None:
         yield from _command_vector(profile, at, vector, payload)
     elif vector.topic not in made:
-        yield (*at, "topic"), f"no topic is called '{vector.topic}'", suggest(vector.topic, made)
+        unknown = fault("map.no_topic", name=vector.topic, fix=suggest(vector.topic, made))
+        yield (*at, "topic"), *unknown
     else:
         yield from _message_vector(made[vector.topic], at, vector, payload)
 
@@ -207,11 +205,12 @@ def _message_vector(
     try:
         values = decoder.read(payload).values
     except BadData as error:
-        yield at, f"'{vector.name}' cannot be read ({error})", "mend the payload"
+        yield at, *fault("vector.unreadable", name=vector.name, why=error)
         return
     if values != vector.values:
-        what = f"'{vector.name}' decodes to {values}, not to {vector.values}"
-        yield (*at, "values"), what, "mend the vector or the points"
+        wanted = vector.values
+        wrong = fault("vector.decodes", name=vector.name, values=values, wanted=wanted)
+        yield (*at, "values"), *wrong
 
 
 def _command_vector(
@@ -223,16 +222,13 @@ def _command_vector(
         or vector.command not in profile.by_command
         or written[0][0] != vector.command
     ):
-        fix = (
-            f"write command: POINT and values: {{POINT: value}}, of {', '.join(profile.by_command)}"
-        )
-        yield (*at, "command"), "no such command", fix
+        yield (*at, "command"), *fault("map.command", known=list(profile.by_command))
         return
     try:
         found = _written(profile, *written[0])
     except ValueError as error:
-        yield (*at, "values"), str(error), "mend the vector"
+        yield (*at, "values"), *fault("map.value", why=error)
         return
     if found != payload:
-        what = f"'{vector.name}' publishes {found.decode()}"
-        yield (*at, "text"), what, "mend the vector or the command"
+        other = fault("map.publishes", name=vector.name, found=found.decode())
+        yield (*at, "text"), *other

@@ -83,18 +83,19 @@ def check_profile(profile: Profile) -> Iterable[Fault]:
         yield from check_mapped(profile)
         return
     if profile.dialect != "native":
-        said = "no dialect" if profile.dialect is None else f"dialect '{profile.dialect}'"
-        fix = "write `dialect: native`, or say under `topics` what the device publishes"
-        yield ("dialect",), f"{said} is not in this version", fix
+        if profile.dialect is None:
+            yield ("dialect",), *fault("native.none")
+        else:
+            yield ("dialect",), *fault("native.dialect", dialect=profile.dialect)
         return
     yield from unused_sections(profile, ("topics", "captures", "defaults"))
     for index, point in enumerate(profile.own_points):
         yield from _unused_keys(index, point, profile)
     for index, command in enumerate(profile.commands):
         if command.at is not None:
-            yield ("commands", index, "at"), "a native device has no addresses", "remove it"
+            yield ("commands", index, "at"), *fault("native.addresses")
     if not profile.vectors:
-        yield ("vectors",), "no vector", "add one with `response`: the hex bytes of a payload"
+        yield ("vectors",), *fault("vector.none_payload")
     for index, vector in enumerate(profile.vectors):
         yield from _run(profile, index, vector)
 
@@ -104,38 +105,39 @@ def _unused_keys(index: int, point: Point, profile: Profile) -> Iterable[Fault]:
     if isinstance(point.at, dict) and "lit" in point.at:
         yield from lamp_faults((*at, "at"), point.at, profile)
     elif point.at is not None:
-        yield (*at, "at"), "a native device has no addresses: it names its points", "remove it"
+        yield (*at, "at"), *fault("native.names")
     for key in ("bits", "unit_from", "units", "contested", "shared"):
         if getattr(point, key):
-            yield (*at, key), f"a native device has no use for '{key}'", "remove it"
+            yield (*at, key), *fault("native.no_use", key=key)
     if point.formula is not None:
-        yield (*at, "scale"), "a native device sends values in the point's unit", "remove it"
+        yield (*at, "scale"), *fault("native.unit")
     if point.scale != 1 or point.offset != 0:
         key = "scale" if point.scale != 1 else "offset"
-        yield (*at, key), "a native device sends values in the point's unit", "remove it"
+        yield (*at, key), *fault("native.unit")
     if point.sentinels:
-        yield (*at, "sentinels"), "a native device sends null for 'no reading'", "remove it"
+        yield (*at, "sentinels"), *fault("native.null")
 
 
 def _run(profile: Profile, index: int, vector: Vector) -> Iterable[Fault]:
     at = ("vectors", index)
     if vector.request is not None:
-        yield (*at, "request"), "a native device is not asked", "remove it"
+        yield (*at, "request"), *fault("native.asked")
     for key in vector.model_fields_set - {"name", "request", "response", "values"}:
-        yield at, f"a native device has no use for '{key}'", "remove it"
+        yield at, *fault("native.no_use", key=key)
     try:
         payload = bytes.fromhex(vector.response)
     except ValueError:
-        yield (*at, "response"), "not hex", "write two hex digits for each byte"
+        yield (*at, "response"), *fault("vector.hex")
         return
     try:
         values = decode(profile, payload).values
     except BadData as error:
-        yield (*at, "response"), f"cannot be read ({error})", "mend the payload"
+        yield (*at, "response"), *fault("vector.payload", why=error)
         return
     if values != vector.values:
-        what = f"'{vector.name}' decodes to {values}, not to {vector.values}"
-        yield (*at, "values"), what, "mend the vector or the points"
+        wanted = vector.values
+        wrong = fault("vector.decodes", name=vector.name, values=values, wanted=wanted)
+        yield (*at, "values"), *wrong
 
 
 SPEC = DriverSpec(

@@ -31,6 +31,8 @@ COVERED = [
 YIELDING = [
     ROOT / "gateway/profile_check.py",
     *(ROOT / f"drivers/modbus/{name}.py" for name in ("check", "check_point", "vectors")),
+    *(ROOT / f"drivers/mqtt/{name}.py" for name in ("check", "spec")),
+    *(ROOT / f"drivers/ble/{name}.py" for name in ("check", "characteristic")),
 ]
 SOURCES = [
     path
