@@ -66,7 +66,7 @@ async def kill_again_and_again(folder: Path, kills: int, seed: int) -> None:
                 promised += numbers
                 epochs.append(epoch)
     assert epochs == sorted(set(epochs))
-    assert len(promised) > 20 * kills
+    assert len(promised) > 2 * kills, "else it tests nothing"
     async with opened(folder / str(seed)) as store:
         found, places = await stored(store)
         assert store.epoch > epochs[-1]
