@@ -38,6 +38,14 @@ def test_a_credit_lies_above_the_burst_and_is_used_once() -> None:
     assert taken(bucket, 5_000, 1_000 * S) == 50
 
 
+def test_a_short_absence_takes_nothing_from_the_credit_of_a_long_one() -> None:
+    bucket = Bucket(10, 50)
+    bucket.credit(100)
+    assert taken(bucket, 100, 0) == 100
+    bucket.credit(1)
+    assert taken(bucket, 5_000, 0) == 950
+
+
 def test_telemetry_takes_nothing_from_alarms() -> None:
     pace = Pace(10, 50)
     assert sum(pace.admits(0, alarm=False) for _ in range(1_000)) == 50
