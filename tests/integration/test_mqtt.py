@@ -9,10 +9,11 @@ from pathlib import Path
 import aiomqtt
 import pytest
 
-from gateway.errors import LinkDown
-from gateway.mqtt import Received, Subscription, Will
+from gateway.errors import LinkDown, TakenOver
+from gateway.mqtt import Received, Subscription, Will, connect
 from tests.harness.broker import Mosquitto, established, until
-from tests.harness.mqtt import TOPIC, gateway, link, send
+from tests.harness.clock import FakeClock
+from tests.harness.mqtt import TOPIC, endpoint, gateway, link, send
 
 
 @pytest.fixture
@@ -172,6 +173,34 @@ async def test_another_client_with_our_identifier_ends_the_connection(broker: Mo
                 await first.closed()
 
 
+async def test_a_broker_that_says_that_another_took_our_place_is_understood() -> None:
+    """Mosquitto 2.0 only closes the connection; others say why."""
+
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(4096)
+        writer.write(b"\x20\x03\x00\x00\x00" + b"\xe0\x01\x8e")  # CONNACK, DISCONNECT 0x8E
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(say, "127.0.0.1", 0) as server:
+        url = f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        with pytest.raises(TakenOver, match="Session taken over"):
+            async with connect(endpoint(url), client_id="a", clock=FakeClock()) as connection:
+                await connection.closed()
+
+
+async def test_topics_without_end_take_no_memory_without_end(
+    broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.mqtt_read.KNOWN_TOPICS", 5)
+    async with gateway(broker) as connection, link(broker, "device") as device:
+        for number in range(20):
+            await device.publish(f"d/{number}/event", b"")
+        topics = [(await connection.receive()).topic for _ in range(20)]
+        assert topics == [f"d/{number}/event" for number in range(20)]
+        assert len(connection._reader._topics) <= 5
+
+
 async def test_retain_tells_stored_messages_from_live_ones(broker: Mosquitto) -> None:
     await send_retained(broker)
     async with gateway(broker) as connection:
@@ -265,6 +294,18 @@ async def test_a_broker_that_overshoots_is_not_read(broker: Mosquitto) -> None:
     # What one read brings comes on top of the bound, about 16 KB of 20-byte packets at the worst.
     assert window < most <= 2 * window + 16_384 // 20
     print(f"at most {most} held with a window of {window}")
+
+
+async def test_what_the_broker_has_under_way_for_us_keeps_us_from_no_subscription(
+    broker: Mosquitto,
+) -> None:
+    """It comes before the SUBACK, and more of it than may wait for its ack."""
+    async with gateway(broker, receive_max=100) as connection:
+        await send(broker, 50)
+        await until(lambda: connection.held == 50)
+    async with asyncio.timeout(8), gateway(broker, receive_max=2) as connection:
+        came = [await connection.receive() for _ in range(50)]
+        assert [message.payload for message in came] == [b"%d" % number for number in range(50)]
 
 
 @pytest.mark.both_loops

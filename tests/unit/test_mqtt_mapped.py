@@ -149,6 +149,18 @@ def test_topics_are_filled_in_from_the_device() -> None:
     assert captures(lamp[0].profile, lamp[1]) == {"base": "zb/north", "topic_id": "l-1"}
 
 
+def test_of_two_readings_of_one_topic_the_one_that_fits_names_message_and_sender() -> None:
+    one = {"topic": "t/{topic_id}", "only": {"k": 1}, "id": "i", "identity": "who"}
+    two = {"topic": "t/{topic_id}", "only": {"k": 2}}
+    points = [{"id": "light.level", "unit": "%", "at": {"topic": "a", "path": "l"}}]
+    made = profile(topics={"a": one, "b": two}, points=points, commands=[], captures={}, vectors=[])
+    section = MqttDevice.model_validate({"profile": "lamp", "link": "field", "topic_id": "l-1"})
+    ((topic, reader),) = readers(Device("lamp-1", made, section), section)
+    reading = reader.read(b'{"k":1,"i":"u-1","who":"0a01","l":7}')
+    assert (topic, reading.source_id, reading.sender) == ("t/l-1", b"u-1", "0a01")
+    assert reading.values == {"light.level": 7}
+
+
 def test_a_stranger_is_known_by_the_level_of_the_topic_id() -> None:
     filters = ["d/+/state", "zb/north/+"]
     assert topic_id_in("zb/north/lamp-9", filters) == "lamp-9"
