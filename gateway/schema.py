@@ -4,17 +4,13 @@
 like for its own validator is left open here but for the commonest kinds.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from gateway.case import FilePart
-from gateway.driver import DriverSpec, installed
-from gateway.profile import Profile
-from gateway.sections import File
-from rules.section import RuleFile, RuleSection
-from rules.template import OWN, TemplateSection
+if TYPE_CHECKING:
+    from gateway.driver import DriverSpec
 
 KINDS = ("gateway", "profile", "rules", "cases")
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -60,11 +56,19 @@ def _model(model: Any) -> dict[str, Any]:
     return made
 
 
+# Each imports its own models: all of them take three times as long.
+
+
 def _profile() -> dict[str, Any]:
+    from gateway.profile import Profile  # noqa: PLC0415 -- see above
+
     return _model(Profile)
 
 
 def _rules() -> dict[str, Any]:
+    from rules.section import RuleFile, RuleSection  # noqa: PLC0415 -- see above
+    from rules.template import OWN, TemplateSection  # noqa: PLC0415 -- see above
+
     whole, rule = _model(RuleFile), _model(RuleSection)
     definitions = rule.pop("$defs", {})
     rule["required"].remove("when")  # rules with `at` need none
@@ -87,11 +91,16 @@ def _rules() -> dict[str, Any]:
 
 
 def _cases() -> dict[str, Any]:
+    from gateway.case import FilePart  # noqa: PLC0415 -- see above
+
     return _model(FilePart)
 
 
 def _gateway() -> dict[str, Any]:
     """With the sections of the installed drivers. Included files need no `version` and `gateway`."""
+    from gateway.driver import installed  # noqa: PLC0415 -- see above
+    from gateway.sections import File  # noqa: PLC0415 -- see above
+
     whole = _model(File)
     definitions = whole.setdefault("$defs", {})
     specs = {name: load() for name, load in sorted(installed().items())}
@@ -113,7 +122,7 @@ def _gateway() -> dict[str, Any]:
     return whole
 
 
-def _links(specs: dict[str, DriverSpec]) -> dict[str, Any]:
+def _links(specs: dict[str, "DriverSpec"]) -> dict[str, Any]:
     """`driver` tells which keys there are."""
     by_driver = [
         {

@@ -14,10 +14,8 @@ from gateway.cli.say import refuse
 from gateway.cli.store import live_cursors
 from gateway.config import Config, load_config
 from gateway.errors import ConfigError, StoreFailed
-from gateway.indicators.document import document
 from gateway.indicators.gather import Asked, Compound, gather
 from gateway.indicators.model import Sheet
-from gateway.indicators.page import html
 from gateway.indicators.words import Language
 
 
@@ -70,7 +68,11 @@ def _compound(config: Config, zone: ZoneInfo) -> Compound:
 
 
 def _write(options: argparse.Namespace, sheet: Sheet, language: Language) -> int:
+    from gateway.indicators.document import document  # noqa: PLC0415 -- when there is something to tell
+
     if options.html:
+        from gateway.indicators.page import html  # noqa: PLC0415 -- only here
+
         page = Path(options.html)
         beside = page.with_suffix(".json")
         if beside == page:

@@ -27,7 +27,7 @@ def _test(works: Any, command: Callable[..., Any], config_option: Callable[..., 
 
 def _list(works: Any, command: Callable[..., Any], config_option: Callable[..., None]) -> None:
     text = "The rules, their instances, and how each is where the gateway runs."
-    list_ = command(works, "list", "rules_live:list_", text, "gateway rules list")
+    list_ = command(works, "list", "rules_list:list_", text, "gateway rules list")
     config_option(list_)
     list_.add_argument("--json", action="store_true")
 
@@ -46,7 +46,7 @@ def _explain(works: Any, command: Callable[..., Any], config_option: Callable[..
 def _graph(works: Any, command: Callable[..., Any], config_option: Callable[..., None]) -> None:
     text = "Draw what rules read and set, for Mermaid or Graphviz."
     example = "gateway rules graph --format dot | dot -Tsvg -o rules.svg"
-    graph = command(works, "graph", "rules_past:graph", text, example)
+    graph = command(works, "graph", "rules_graph:graph", text, example)
     config_option(graph)
     graph.add_argument("rules", metavar="RULE", nargs="*", help="default: all rules of files")
     graph.add_argument("--format", choices=("mermaid", "dot"), default="mermaid")

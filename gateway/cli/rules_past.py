@@ -1,4 +1,4 @@
-"""`gateway rules graph` and `backtest`: what rules read and set, and what they would have done."""
+"""`gateway rules backtest`: what other rules would have done with what the journal holds."""
 
 import argparse
 import sqlite3
@@ -13,31 +13,10 @@ from gateway.cli.moment import moment_ns
 from gateway.cli.progress import progress
 from gateway.cli.say import counted, refuse
 from gateway.config import load_config, view
-from gateway.document import suggest
 from gateway.errors import ConfigError
 from gateway.store.record import iso
-from rules.graph import graph as graph_of
-from rules.graph import graphviz, mermaid
 
 SHOWN = 20  # lines of one kind and rule
-
-
-def graph(options: argparse.Namespace) -> int:
-    """Exit code 64 for a rule that there is not."""
-    try:
-        config = load_config(config_path(options))
-    except ConfigError as error:
-        refuse(error)
-        return CONFIG
-    known = {one.rule.id for one in config.rules.instances} | {one.id for one in config.rules.rules}
-    for name in options.rules:
-        if name not in known:
-            print(f"unknown rule '{name}': {suggest(name, known)}", file=sys.stderr)
-            return USAGE
-    wanted = set(options.rules) or {rule.id for rule in config.rules.rules}
-    found = graph_of(config.rules, wanted, single=options.devices)
-    print("\n".join((graphviz if options.format == "dot" else mermaid)(found)))
-    return 0
 
 
 def backtest_(options: argparse.Namespace) -> int:

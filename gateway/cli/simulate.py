@@ -14,9 +14,7 @@ from drivers.ble.settings import BleDevice, BleLink
 from drivers.modbus.settings import ModbusDevice, ModbusLink
 from drivers.mqtt.dialect import captures
 from drivers.mqtt.settings import MqttDevice, MqttLink
-from gateway.cli.main import CONFIG
-from gateway.cli.say import show
-from gateway.config import Config, load_config
+from gateway.config import Config
 from gateway.document import load
 from gateway.driver import Device
 from gateway.endpoint import is_loopback
@@ -31,13 +29,9 @@ from simulators.modbus_meter import SimMeter
 FAILED = 1
 
 
-def simulate(options: argparse.Namespace) -> int:
-    try:
-        config = load_config(Path(options.file))
-        plan = plan_of(config)
-    except ConfigError as error:
-        show(error.problems, [], as_json=False)
-        return CONFIG
+def serve(config: Config, options: argparse.Namespace) -> int:
+    """Raises ConfigError as `plan_of`."""
+    plan = plan_of(config)
     if options.platform_log:
         first, *others = plan.platforms
         plan = replace(plan, platforms=(replace(first, log=Path(options.platform_log)), *others))

@@ -8,7 +8,7 @@ from typing import Any
 def add(commands: Any, command: Callable[..., Any], _config_option: Callable[..., None]) -> None:
     text = "Serve every loopback link and upstream of a configuration with simulated devices."
     example = "gateway simulate gateway.yaml --seed 7"
-    simulate = command(commands, "simulate", "simulate:simulate", text, example)
+    simulate = command(commands, "simulate", "simulator:simulate", text, example)
     simulate.add_argument("file", metavar="FILE")
     text = "what the platform received, as JSON lines"
     simulate.add_argument("--platform-log", metavar="PATH", help=text)
