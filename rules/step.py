@@ -218,12 +218,15 @@ def _plain(state: State, rank: int, now: int) -> bool | None:
     if quick is None:
         return None
     run, inputs, until, guard = quick
-    if guard is not None and state.asleep and guard[0](values, *guard[1]) is not False:
-        wake(state, guard[2], now)
+    holds = None
+    if guard is not None and state.asleep:
+        holds = guard[0](values, *guard[1])
+        if holds is not False:
+            wake(state, guard[2], now)
     if rank in state.runs or rank in state.unknown or rank in state.held:
         return None
     try:
-        holds = run(values, *inputs)
+        holds = run(values, *inputs) if holds is not False else False
     except ZeroDivisionError:
         return None
     if holds is True or (holds is False and not (until and state.holds[rank])):

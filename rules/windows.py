@@ -54,7 +54,7 @@ class Window(Node):
         ats.insert(index, at)
         self._values.insert(index, number)
         self._added(index)
-        if ats[self._first] <= at - 2 * self._kept:
+        if index % 16 == 0 and ats[self._first] <= at - 2 * self._kept:
             self._purge(at)  # it may be long until somebody asks
 
     def _added(self, index: int) -> None:
