@@ -22,8 +22,10 @@ Quick = tuple[Run, tuple[int, ...], bool, Guard | None]
 def quick(rules: RuleSet) -> list[Quick | None]:
     """By rank; None: more than its condition counts."""
     apart = rules.members.keys() | rules.storms.keys()
+    slots = len(rules.stale_ns)
+    able = {slots + number: number for number, wire in enumerate(rules.wires) if wire.what}
     return [
-        None if rank in apart else _quick(instance, len(rules.stale_ns))
+        None if rank in apart else _quick(instance, able)
         for rank, instance in enumerate(rules.instances)
     ]
 
@@ -52,23 +54,25 @@ def _guarded(quick: Quick | None, number: int) -> bool:
     return guard is not None and number in guard[2]
 
 
-def _quick(instance: Instance, slots: int) -> Quick | None:
+def _quick(instance: Instance, able: Mapping[int, int]) -> Quick | None:
     if instance.levels or instance.during is not None or instance.at is not None:
         return None
     when = instance.when
-    return when.run, when.inputs, instance.until is not None, _guard(instance, slots)
+    return when.run, when.inputs, instance.until is not None, _guard(instance, able)
 
 
-def _guard(instance: Instance, slots: int) -> Guard | None:
-    """The parts of a conjunction that are about points alone. Nodes that more than `when` reads are not
-    guarded; where a division by zero may come first, nothing is.
+def _guard(instance: Instance, able: Mapping[int, int]) -> Guard | None:
+    """The parts of a conjunction that read nothing that may rest: points, groups, other rules. `able` are
+    the numbers of the nodes of one point, by index.
+
+    Nodes that more than `when` reads are not guarded; where a division by zero may come first, nothing is.
     """
     when = instance.when
     rest = {index for one in instance.reads if one is not when for index in one.inputs}
-    nodes = tuple(index - slots for index in when.inputs if index >= slots and index not in rest)
+    nodes = tuple(able[index] for index in when.inputs if index in able and index not in rest)
     if not nodes or any(isinstance(one, Quotient) for one in within(when.term)):
         return None
-    own = [part for part in _parts(when.term) if _about_points(part, when.inputs, slots)]
+    own = [part for part in _parts(when.term) if _awake(part, when.inputs, able)]
     if not own:
         return None
     term = reduce(Both, own)
@@ -89,5 +93,5 @@ def _parts(term: Term) -> Iterator[Term]:
         yield term
 
 
-def _about_points(part: Term, inputs: tuple[int, ...], slots: int) -> bool:
-    return all(inputs[one.number] < slots for one in within(part) if isinstance(one, Input))
+def _awake(part: Term, inputs: tuple[int, ...], able: Mapping[int, int]) -> bool:
+    return all(inputs[one.number] not in able for one in within(part) if isinstance(one, Input))
