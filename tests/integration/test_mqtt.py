@@ -11,6 +11,7 @@ import pytest
 
 from gateway.errors import LinkDown, TakenOver
 from gateway.mqtt import Received, Subscription, Will, connect
+from gateway.mqtt_connect import PACKET_BYTES
 from tests.harness.broker import Mosquitto, established, until
 from tests.harness.clock import FakeClock
 from tests.harness.mqtt import TOPIC, endpoint, gateway, link, send
@@ -187,6 +188,27 @@ async def test_a_broker_that_says_that_another_took_our_place_is_understood() ->
         with pytest.raises(TakenOver, match="Session taken over"):
             async with connect(endpoint(url), client_id="a", clock=FakeClock()) as connection:
                 await connection.closed()
+
+
+async def test_we_say_how_much_we_take_and_wait_for_no_delayed_ack() -> None:
+    """Receive maximum and maximum packet size (MQTT 5, 3.1.2.11), and TCP_NODELAY."""
+    said: list[bytes] = []
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        said.append(await reader.read(4096))
+        writer.write(b"\x20\x03\x00\x00\x00")  # CONNACK
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(hear, "127.0.0.1", 0) as server:
+        url = f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        near = connect(endpoint(url), client_id="a", clock=FakeClock(), receive_max=7)
+        async with near as connection:
+            sock = connection._paho.socket()
+            assert isinstance(sock, socket.socket)
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+    assert b"\x21" + (7).to_bytes(2) in said[0]
+    assert b"\x27" + PACKET_BYTES.to_bytes(4) in said[0]
 
 
 async def test_topics_without_end_take_no_memory_without_end(

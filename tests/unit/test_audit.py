@@ -241,7 +241,7 @@ async def test_a_flood_of_records_costs_few_syncs(
     async with log(tmp_path) as one:
         one.record("platform", "command", "refused")
         assert await one.settled(5)
-        one._bucket._tokens = 0.0
+        one._bucket._tokens, one._bucket._at = 0.0, time.monotonic()
         monkeypatch.setattr(os, "fdatasync", sync)
         for _ in range(50):
             one.record("platform", "command", "refused")
