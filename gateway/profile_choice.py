@@ -13,6 +13,7 @@ from gateway.document import suggest
 from gateway.point import Point
 from gateway.profile_model import Placed, Profile, Variable, Variant
 from gateway.units import UNITS
+from gateway.words.text import Said, text
 
 Variables = Mapping[str, Decimal]
 Fault = tuple[tuple[str, ...], str, str]  # path in the device's section, what, fix
@@ -26,7 +27,11 @@ _known: dict[tuple[int, object], tuple[Profile, Profile]] = {}
 
 
 class UnsettledError(ValueError):
-    """What was read does not fit the profile; the message says what."""
+    """What was read does not fit the profile; `said` tells what."""
+
+    def __init__(self, said: Said) -> None:
+        super().__init__(said)
+        self.said = said
 
 
 class Part(NamedTuple):
@@ -198,10 +203,11 @@ def _computed(point: Point, variables: Variables) -> Decimal:
     try:
         scale = formula.value(variables)
     except ValueError as error:
-        raise UnsettledError(f"{point.id}: {error}") from error
+        raise UnsettledError(text("settled.formula", id=point.id, why=error)) from error
     if scale == 0:
-        shown = ", ".join(f"{name} = {variables[name]}" for name in sorted(formula.names))
-        raise UnsettledError(f"{point.id}: its scale {formula.text} is 0 ({shown})")
+        shown = [f"{name} = {variables[name]}" for name in sorted(formula.names)]
+        zero = text("settled.zero", id=point.id, scale=formula.text, shown=shown)
+        raise UnsettledError(zero)
     return scale
 
 
@@ -211,8 +217,8 @@ def _converted(
     """Scale and offset that give the unit of the point, for a device that counts in unit `code`."""
     source = point.units.get(str(code))
     if source is None:
-        known = ", ".join(f"{number} ({unit})" for number, unit in point.units.items())
-        raise UnsettledError(f"{point.id}: unit code {code}; the profile knows {known}")
+        known = [f"{number} ({unit})" for number, unit in point.units.items()]
+        raise UnsettledError(text("settled.code", id=point.id, code=code, known=known))
     have, want = UNITS[source], UNITS[point.unit]
     factor, target = _decimal(have.factor), _decimal(want.factor)
     shift = _decimal(have.offset) - _decimal(want.offset)

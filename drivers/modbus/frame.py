@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from gateway.words.text import text as text_
+
 READS = {1, 2, 3, 4}
 WRITES = {5, 6, 15, 16}
 EXCEPTION = 0x80  # set in the function code of an exception response (Application Protocol, 7)
@@ -42,13 +44,14 @@ def pdu(text: str) -> tuple[int, bytes]:
     try:
         frame = bytes.fromhex(text)
     except ValueError:
-        raise FrameError("not hex bytes") from None
+        raise FrameError(text_("frame.hex")) from None
     if len(frame) < 4:
-        raise FrameError("shorter than unit, function and CRC")
+        raise FrameError(text_("frame.short"))
     body, sent = frame[:-2], frame[-2:]
     right = crc16(body).to_bytes(2, "little")
     if sent != right:
-        raise FrameError(f"CRC {sent.hex(' ').upper()} should be {right.hex(' ').upper()}")
+        found, wanted = sent.hex(" ").upper(), right.hex(" ").upper()
+        raise FrameError(text_("frame.crc", sent=found, right=wanted))
     return body[0], body[1:]
 
 
@@ -56,7 +59,7 @@ def request(text: str) -> Request:
     """Parse a request that reads. Raises FrameError."""
     unit, body = pdu(text)
     if body[0] not in READS or len(body) != 5:
-        raise FrameError("not a request of function 1 to 4")
+        raise FrameError(text_("frame.no_request"))
     return Request(
         unit, body[0], int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
     )
@@ -70,23 +73,23 @@ def is_write(text: str) -> bool:
 def check_echo(sent: str, answer: str) -> None:
     """Check that `answer` acknowledges the write `sent` (ibid., 6.5, 6.6, 6.12). Raises FrameError."""
     if pdu(answer)[1] != pdu(sent)[1][:5] or pdu(answer)[0] != pdu(sent)[0]:
-        raise FrameError("the response does not echo the request")
+        raise FrameError(text_("frame.echo"))
 
 
 def data(asked: Request, text: str) -> list[int] | None:
     """Registers or bits in a response to `asked`; None for an exception. Raises FrameError."""
     unit, body = pdu(text)
     if unit != asked.unit:
-        raise FrameError(f"unit {unit} answers a request to unit {asked.unit}")
+        raise FrameError(text_("frame.unit", unit=unit, asked=asked.unit))
     if body[0] == asked.function | EXCEPTION and len(body) == 2:
         return None
     if body[0] != asked.function:
-        raise FrameError(f"function {body[0]} answers function {asked.function}")
+        raise FrameError(text_("frame.function", got=body[0], asked=asked.function))
     bits = asked.function <= 2
     size = (asked.size + 7) // 8 if bits else 2 * asked.size
     payload = body[2:]
     if body[1] != size or len(payload) != size:
-        raise FrameError(f"{len(payload)} data bytes where the request needs {size}")
+        raise FrameError(text_("frame.size", got=len(payload), size=size))
     if bits:
         return [payload[i // 8] >> i % 8 & 1 for i in range(asked.size)]
     return [int.from_bytes(payload[i : i + 2], "big") for i in range(0, size, 2)]

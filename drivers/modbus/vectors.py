@@ -9,7 +9,7 @@ from drivers.modbus.plan import Target, address_defaults, targets
 from gateway.model import Quality, Value
 from gateway.profile import Identity, Profile, Variable, Vector
 from gateway.profile_choice import UnsettledError, decided, is_open, settled
-from gateway.words.text import fault
+from gateway.words.text import Said, fault, text
 
 Fault = tuple[tuple[str | int, ...], str, str]
 
@@ -49,7 +49,7 @@ def identity_of(address: Address, words: Sequence[int]) -> codec.Raw | str | Non
     return codec.raw(address, words)
 
 
-def _run(profile: Profile, vector: Vector, sent: str) -> str | None:
+def _run(profile: Profile, vector: Vector, sent: str) -> Said | None:
     """What is wrong. Raises FrameError."""
     if vector.refused:
         return _refused(profile, vector, sent)
@@ -57,20 +57,20 @@ def _run(profile: Profile, vector: Vector, sent: str) -> str | None:
         if (code := frame.exception(sent, vector.response)) is not None:
             return _excepted(vector, code)
         frame.check_echo(sent, vector.response)
-        return "a write reads nothing: leave values empty" if vector.values else None
+        return text("golden.write") if vector.values else None
     asked = frame.request(sent)
     data = frame.data(asked, vector.response)
     if data is None:
         return _excepted(vector, frame.exception(sent, vector.response))
     if vector.exception is not None:
-        return f"no exception {vector.exception}, but data"
+        return text("golden.no_exception", code=vector.exception)
     return _data(profile, vector, asked, data)
 
 
-def _refused(profile: Profile, vector: Vector, sent: str) -> str | None:
+def _refused(profile: Profile, vector: Vector, sent: str) -> Said | None:
     """A response that nobody may take for the answer: a broken frame, or a value that means nothing."""
     if vector.values:
-        return "a refused response has no values"
+        return text("golden.refused")
     try:
         if frame.is_write(sent):
             frame.check_echo(sent, vector.response)
@@ -81,37 +81,37 @@ def _refused(profile: Profile, vector: Vector, sent: str) -> str | None:
                 return None
     except frame.FrameError:
         return None
-    return "it is accepted as an answer"
+    return text("golden.accepted")
 
 
 def _misfit(
     profile: Profile, vector: Vector, asked: frame.Request, data: Sequence[int]
-) -> str | None:
+) -> Said | None:
     """What says that the device is another one, or cannot be read."""
     for probe, address in _probes(profile, vector, asked):
         value = identity_of(address, _part(address, asked, data))
         if not accepts(probe, value):
-            return f"identity register {address.addr:#06x} is {value}"
+            return text("golden.identity", addr=address.addr, value=value)
     try:
         _known(profile, vector, asked, data)
     except UnsettledError as error:
-        return str(error)
+        return error.said
     return None
 
 
-def _excepted(vector: Vector, code: int | None) -> str | None:
+def _excepted(vector: Vector, code: int | None) -> Said | None:
     if vector.values:
-        return "an exception has no values"
+        return text("golden.exception_values")
     if vector.exception not in {None, code}:
-        return f"exception {code}, not {vector.exception}"
+        return text("golden.other_exception", code=code, wanted=vector.exception)
     return None
 
 
 def _data(
     profile: Profile, vector: Vector, asked: frame.Request, data: Sequence[int]
-) -> str | None:
+) -> Said | None:
     if not vector.values and not list(_probes(profile, vector, asked)):
-        return "the request reads no value that the profile knows"
+        return text("golden.nothing")
     wrong = _misfit(profile, vector, asked, data)
     return wrong or _compare(vector, _known(profile, vector, asked, data), asked, data)
 
@@ -147,16 +147,16 @@ def _variable(
 
 def _compare(
     vector: Vector, known: Mapping[str, Target], asked: frame.Request, data: Sequence[int]
-) -> str | None:
+) -> Said | None:
     for name, expected in vector.values.items():
         target = known.get(name)
         if target is not None and (target.point.formula or target.point.unit_from):
-            return f"{name} depends on variables: add `vars:` to the vector"
+            return text("golden.vars", name=name)
         got = _decoded(target, asked, data)
         if isinstance(got, Quality):
-            return f"{name} is {got.reason}, not {expected!r}"
+            return text("golden.value", name=name, got=got.reason, wanted=repr(expected))
         if got != expected or isinstance(got, bool) is not isinstance(expected, bool):
-            return f"{name} is {got!r}, not {expected!r}"
+            return text("golden.value", name=name, got=repr(got), wanted=repr(expected))
     return None
 
 

@@ -43,7 +43,7 @@ class Said(str):
 
 def text(id_: str, /, **arguments: object) -> Said:
     """The text `id_` with `arguments` filled in: a list or tuple with commas, a `Said` in the same
-    language.
+    language, also that of an exception.
 
     Raises KeyError when there is no such text, or an argument of it is missing.
     """
@@ -78,6 +78,8 @@ def _filled(language: Language, id_: str, part: int, arguments: Mapping[str, obj
 
 
 def _shown(argument: object, language: Language) -> object:
+    if isinstance(argument, Exception) and argument.args and isinstance(argument.args[0], Said):
+        return say(argument.args[0], language)
     if isinstance(argument, list | tuple):
         return _COMMA[language].join(str(_shown(one, language)) for one in argument)
     return say(argument, language) if isinstance(argument, str) else argument

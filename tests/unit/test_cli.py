@@ -324,6 +324,19 @@ def leaves(parser: argparse.ArgumentParser, name: str = "") -> dict[str, argpars
     return {k: v for n, p in works[0].items() for k, v in leaves(p, f"{name} {n}".strip()).items()}
 
 
+def imported(arguments: list[str], watched: set[str], before: str = "") -> list[str]:
+    """Which of `watched` a process has imported that runs `before` and then the command."""
+    code = (
+        f"import sys; {before}\n"
+        "from gateway.cli.main import main\n"
+        f"main({arguments!r})\n"
+        f"print(*sorted({watched!r}.intersection(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout, done.stderr
+    return done.stdout.splitlines()[-1].split()
+
+
 @pytest.mark.parametrize(
     "command",
     ["status --json", "devices --json", "alarms --json", "ack x", "command a b 1", "notify a b", "tail", "log", "reload",
@@ -332,25 +345,19 @@ def leaves(parser: argparse.ArgumentParser, name: str = "") -> dict[str, argpars
 def test_a_command_that_asks_or_looks_starts_without_what_only_the_daemon_needs(
     command: str, config: Path
 ) -> None:
-    code = (
-        "import sys; from gateway.cli.main import main\n"
-        f"main({command.split()!r} + ['-c', {str(config)!r}])\n"
-        f"print(sorted({HEAVY!r}.union(['gateway.config']).intersection(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+    assert imported([*command.split(), "-c", str(config)], {*HEAVY, "gateway.config"}) == []
+
+
+def test_teeth_a_command_that_imports_an_event_loop_is_found(config: Path) -> None:
+    found = imported(["ack", "x", "-c", str(config)], HEAVY, "import gateway.control")
+    assert found == ["asyncio"]
 
 
 def test_a_configuration_is_checked_without_an_event_loop_and_drivers_that_no_link_uses(
     config: Path,
 ) -> None:
-    code = (
-        "import sys; from gateway.cli.main import main\n"
-        f"main(['check', {str(config)!r}])\n"
-        f"print(sorted(({HEAVY!r} - {{'pydantic'}}).union(['drivers.mqtt', 'drivers.ble']).intersection(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+    watched = HEAVY - {"pydantic"} | {"drivers.mqtt", "drivers.ble"}
+    assert imported(["check", str(config)], watched) == []
 
 
 def test_the_benchmark_starts_every_command() -> None:

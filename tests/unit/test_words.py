@@ -145,6 +145,8 @@ def test_a_text_says_the_same_in_both_languages() -> None:
     assert (say(what, "zh"), say(fix, "zh")) == ("“bra”不是单位", "是否想写“bar”？")
     assert say("as it is", "zh") == "as it is"
     assert say(text("suggest.all", names=["a", "b"]), "zh") == "请写以下之一：a、b"
+    reason = ValueError(text("unit.unknown", unit="bra", fix=""))
+    assert say(text("doctor.failed", why=reason), "zh") == "失败：“bra”不是单位"
 
 
 def test_what_was_written_is_never_taken_for_a_template() -> None:
