@@ -6,7 +6,7 @@ from typing import Any
 from gateway.model import NO_ATTRIBUTES, Value
 from rules.deeds import run_steps, stop, tell_again
 from rules.due import arm
-from rules.flow import Phase, State, read
+from rules.flow import Phase, State, refresh
 from rules.incident import Incident
 from rules.model import Instance
 from rules.outputs import Change, Changed, Cleared, Output, Raised
@@ -53,7 +53,7 @@ def begun(state: State, rank: int, now: int, outputs: list[Output]) -> None:
         if terms.storm is not None:
             _storm(state, rank, one, terms.storm, now, outputs)
         flaps = terms.flap is not None and _flap(one, terms.flap, now)
-        tell_begin(state, rank, now, outputs)
+        tell_begin(state, rank, one, now, outputs)
         if flaps:
             changed(state, rank, "flapping", outputs)
     one.suppressed = suppressed(state, rank)
@@ -62,8 +62,10 @@ def begun(state: State, rank: int, now: int, outputs: list[Output]) -> None:
     arm(state, rank)
 
 
-def tell_begin(state: State, rank: int, now: int, outputs: list[Output]) -> None:
-    one, instance = incident(state, rank), state.rules.instances[rank]
+def tell_begin(state: State, rank: int, one: Incident, now: int, outputs: list[Output]) -> None:
+    """`one` is its incident."""
+    instance = state.rules.instances[rank]
+    state.touched.add(rank)
     was, one.suppressed = one.suppressed, suppressed(state, rank)
     one.said, one.stage = True, 0
     loud = not muted(state, rank)
@@ -238,9 +240,12 @@ def in_service(
 
 def known(state: State, instance: Instance) -> dict[str, Value]:
     """What the conditions of an instance read, as far as it is known."""
-    return {
-        name: value
-        for test in instance.tests
-        for name, value in zip(test.names, read(state, test), strict=True)
-        if value is not None
-    }
+    found: dict[str, Value] = {}
+    for test in instance.tests:
+        if state.asleep:
+            refresh(state, test)
+        for name, index in zip(test.names, test.inputs, strict=True):
+            value = state.values[index]
+            if value is not None:
+                found[name] = value
+    return found

@@ -260,12 +260,17 @@ def wake(state: State, nodes: Iterable[int], now: int) -> None:
             ask(state, number, now)
 
 
-def read(state: State, test: Predicate) -> list[Value | None]:
-    """The inputs of a condition as they are now, those that rest too."""
-    for index in test.inputs if state.asleep else ():
+def refresh(state: State, test: Predicate) -> None:
+    """Bring the inputs of a condition up to date, those that rest too."""
+    for index in test.inputs:
         number = index - len(state.stamps)
         if number in state.asleep:
             state.values[index] = state.nodes[number].value(state.now)
+
+
+def read(state: State, test: Predicate) -> list[Value | None]:
+    """The inputs of a condition as they are now."""
+    refresh(state, test)
     return [state.values[index] for index in test.inputs]
 
 

@@ -48,7 +48,7 @@ def weighed(state: State, rank: int, now: int, outputs: list[Output]) -> None:
         one.acked_ns, one.acked_by, one.told_ns = None, "", None
     if rises and one.quiet:
         one.quiet = False
-        tell_begin(state, rank, now, outputs)
+        tell_begin(state, rank, one, now, outputs)
     else:
         changed(state, rank, "severity", outputs, {"was": before.name.lower()})
     if rises and one.shelved_ns is not None:

@@ -204,8 +204,11 @@ def evaluate_all(state: State, ranks: list[int], at: int, now: int, outputs: lis
         holds = _plain(state, rank, now)
         if holds is state.holds[rank]:
             continue  # most of the time
-        done = (state, rank, at, now, outputs)
-        for other in _decide(*done) if holds is None else _turn(*done, holds=holds):
+        for other in (
+            _decide(state, rank, at, now, outputs)
+            if holds is None
+            else _turn(state, rank, at, now, outputs, holds=holds)
+        ):
             if other not in waiting:
                 heappush(waiting, other)
 
