@@ -98,6 +98,7 @@ async def test_history_shows_a_curve_a_table_csv_and_json_of_the_same_values(
     assert len(lines) in {6, 7}
 
 
+@pytest.mark.timeout(60)
 async def test_history_without_a_point_shows_each_point_of_a_device_or_of_all(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
