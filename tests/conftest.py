@@ -25,7 +25,7 @@ INTEGRATION = Path(__file__).parent / "integration"
 TOGETHER = frozenset({
     "alarm_life", "asyncapi", "audit_daemon", "canary", "crash_loop", "dashboards", "descriptors",
     "doctor", "downlink_crash", "drill", "gateway", "gateway_self", "groups", "influx",
-    "influx_commands", "influx_engine", "influx_kill", "influx_victoria", "oracle",
+    "influx_commands", "influx_engine", "influx_victoria", "oracle",
     "profile_alarms", "release_papers", "release_switch", "reload", "reload_parts", "reload_wrong",
     "report", "rules_daemon", "rules_replay", "spoof", "store_commands", "store_damage",
     "syscalls", "traces", "upstream", "watching",

@@ -68,6 +68,9 @@ class Many:
         start = mark(core, "rollup_from") or 0
         self._counters = counters(core) & points.keys()
         self._offsets = boot_offsets(core)
+        self._renewed: dict[
+            int, dict[int, float]
+        ] = {}  # last values that the table lacks, by point
         self._pending = self._find_pending(start)
 
     def close(self) -> None:
@@ -132,6 +135,7 @@ class Many:
             if here <= cell.n:
                 made = cell.row(counter=pid in self._counters, before=before.get(pid))
                 rows[place : place + bool(here)] = [(t, *made, pid)]
+                self._renewed.setdefault(pid, {})[t] = made.la
 
     def _before(
         self, t: int, places: Mapping[int, int], found: Mapping[int, list[Window]]
@@ -139,7 +143,17 @@ class Many:
         """The values from which the rises of a window begin."""
         counting = self._counters.intersection(places)
         known = {pid: found[pid][places[pid] - 1][5] for pid in counting if places[pid]}
+        for pid in counting - known.keys():
+            renewed = max((at for at in self._renewed.get(pid, ()) if at < t), default=None)
+            if renewed is not None:  # of what the table has, only what came after it counts
+                later = self._between(renewed + WINDOW_S, t, pid)
+                known[pid] = later[-1][5] if later else self._renewed[pid][renewed]
         return known | last_before(self._core, t, counting - known.keys())
+
+    def _between(self, since: int, until: int, pid: int) -> list[Window]:
+        """The 5 min rows of one point that the table has."""
+        ends = {"since": since, "until": until, "width": WINDOW_S, "low": pid, "high": pid}
+        return self._core.execute(_ROWS, ends).fetchall() if since < until else []
 
     def _window(self, t: int) -> Found:
         chunks = sorted({*chunks_of(self._core, t), *self._pending.get(t, ())})

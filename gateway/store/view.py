@@ -71,6 +71,7 @@ class View:
         self.counter = core.execute(query, (self._pid,)).fetchone() is not None
         start = mark(core, "rollup_from") or 0
         self._offsets = boot_offsets(core)
+        self._renewed: dict[int, Row] = {}  # what the table lacks, as far as it was asked for
         self._pending = {} if row is None else self._find_pending(start)
 
     def close(self) -> None:
@@ -102,6 +103,7 @@ class View:
                 cell.add(at, value)
             if cell.n and (t not in rows or rows[t].n <= cell.n):
                 rows[t] = cell.row(counter=self.counter, before=self._before(t, rows))
+                self._renewed[t] = rows[t]
         return sorted(rows.items())
 
     def hours(self, since: int, until: int) -> list[tuple[int, Row]]:
@@ -109,7 +111,7 @@ class View:
         since = hour_of(since)
         rows = self._rows(HOUR_S, since, until)
         parts: dict[int, Row] = {}
-        for hour in {hour_of(t) for t in self._pending}:
+        for hour in sorted({hour_of(t) for t in self._pending}):
             if since <= hour < until:
                 rows.pop(hour, None)
                 parts.update(self.five_minutes(hour, min(until, hour + HOUR_S)))
@@ -126,6 +128,10 @@ class View:
         earlier = max((at for at in rows if at < t), default=None)
         if earlier is not None:
             return rows[earlier].la
+        renewed = max((at for at in self._renewed if at < t), default=None)
+        if renewed is not None:  # of what the table has, only what came after it counts
+            later = self._rows(WINDOW_S, renewed + WINDOW_S, t)
+            return later[max(later)].la if later else self._renewed[renewed].la
         return last_before(self._core, t, [self._pid]).get(self._pid)
 
     def _rows(self, width: int, since: int, until: int) -> dict[int, Row]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.model import Sample
@@ -64,7 +64,14 @@ def test_rollups_equal_a_naive_computation_whatever_comes_when(
 Story = list[tuple[list[tuple[str, float, dict[str, float | bool | str]]], str]]
 
 
+@pytest.mark.timeout(120)
 @given(st.lists(st.tuples(chunks, moves), min_size=1, max_size=6))
+@example(
+    [
+        ([("meter-1", 0.0, {COUNTER[1]: 0.0})], "settle"),
+        ([("meter-1", 60.0, {COUNTER[1]: 1.0}), ("meter-1", 3600.0, {COUNTER[1]: 1.0})], "steps"),
+    ]
+)  # the hour after one whose rollups lag behind
 @settings(max_examples=20, deadline=None)
 def test_history_equals_a_naive_computation_though_rollups_lag_behind(story: Story) -> None:
     """However far the rollups are; of one point, and of all in one reading."""
