@@ -181,6 +181,19 @@ async def test_a_peer_without_tls_is_refused() -> None:
     gc.collect()  # a socket that nobody closed would warn
 
 
+async def test_a_handshake_that_ends_in_the_middle_is_a_line_that_is_down() -> None:
+    async def restart(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(4096)
+        writer.close()
+
+    async with await asyncio.start_server(restart, "127.0.0.1", 0) as server:
+        there = endpoint(f"mqtts://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        with pytest.raises(LinkDown, match=r"^gw: connecting to mqtts://.*EOF"):
+            async with connect(there, client_id="gw", clock=FakeClock()):
+                pass
+    gc.collect()
+
+
 async def test_a_broker_that_says_goodbye_is_quoted() -> None:
     goodbye = "e0 02 8b 00"  # DISCONNECT, which Mosquitto 2.0.11 never sends
     async with (

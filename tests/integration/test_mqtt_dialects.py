@@ -14,7 +14,9 @@ import pytest
 
 from drivers.mqtt import silence
 from gateway.claims import Claim
-from gateway.model import SILENT, Event, Level, Outcome, Quality
+from gateway.errors import Refused
+from gateway.group import Together, _for_member
+from gateway.model import SILENT, Command, CommandResult, Event, Level, Outcome, Quality
 from simulators.mqtt_station import Station
 from simulators.tasmota import TasmotaLamp
 from simulators.zigbee2mqtt import Bridge
@@ -177,6 +179,47 @@ async def test_who_did_not_hear_the_group_is_told_alone(broker: Mosquitto) -> No
         deaf._hear = lambda topic, payload: hear(topic, payload) if "yard-2" in topic else []
         assert await street.tell_group("yard", "light.level", 60) == CONFIRMED
         assert listener.heard == [("cmnd/yard/Dimmer", b"60"), ("cmnd/yard-2/Dimmer", b"60")]
+
+
+def test_a_repeat_of_a_command_for_a_group_is_known_for_each_member() -> None:
+    order = Command("c-1", "yard", "light.level", 60, 10**18, "cli")
+    ids = [_for_member(order, name).id for name in (*LAMPS, *LAMPS)]
+    assert ids[:3] == ids[3:]
+    assert len(set(ids)) == 3
+
+
+async def test_a_command_that_must_not_come_twice_goes_to_each_alone(
+    broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And so does one for a group of one: others may listen to its topic."""
+    monkeypatch.setattr("gateway.attempt.RETRIES", 0)
+    commands = [one.model_copy(update={"idempotent": False}) for one in TASMOTA.commands]
+    once = TASMOTA.model_copy(update={"commands": commands})
+    assert not once.by_command["light.level"].idempotent
+    lamps = [device(name, once, groups=["yard"]) for name in LAMPS]
+    street = Street(broker, [*lamps, device("gate", TASMOTA, groups=["gates"])])
+    listener = Listener(broker, ["cmnd/#"])
+    async with running(street), living(listener.station.stay_connected):
+        await listener.station.online.wait()
+        orders = [street.tell_group(name, "light.level", 60) for name in ("yard", "gates")]
+        await asyncio.gather(*orders)
+        await until(lambda: len(listener.heard) >= 4)
+    assert {topic for topic, _ in listener.heard} == {f"cmnd/{name}/Dimmer" for name in (*LAMPS, "gate")}  # fmt: skip
+
+
+async def test_a_message_to_all_that_fails_is_sent_once_and_fails_for_all() -> None:
+    sent = 0
+
+    async def send(_command: Command) -> CommandResult:
+        nonlocal sent
+        sent += 1
+        raise Refused("nobody listens there")
+
+    together = Together(send)
+    for name in LAMPS:
+        with pytest.raises(Refused, match="nobody listens"):
+            await together.write(Command("c-1", name, "light.level", 60, 10**18, "cli"))
+    assert sent == 1
 
 
 async def test_a_member_that_is_away_fails_alone(broker: Mosquitto) -> None:

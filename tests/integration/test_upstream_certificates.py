@@ -161,6 +161,18 @@ async def test_files_that_were_refused_are_tried_again_when_what_is_in_use_is_re
     assert stage.told == [EventKind.CERTIFICATE_REFUSED, EventKind.CERTIFICATE_RENEWED]
 
 
+async def test_while_nobody_can_be_asked_new_files_wait(stage: Stage) -> None:
+    async with running(stage.sink):
+        await until(lambda: stage.sink.health.connects)
+        await stage.broker.kill()
+        seen = stage.sink._certificates._seen
+        stage.install("foreign")
+        await until(lambda: stage.sink._certificates._seen != seen)
+        await stage.broker.start()
+        await until(lambda: stage.sink.health.connects == 2)
+        await until(lambda: stage.told == [EventKind.CERTIFICATE_REFUSED])
+
+
 async def test_a_certificate_that_is_taken_untried_cuts_the_gateway_off(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

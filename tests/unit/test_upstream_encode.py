@@ -76,6 +76,28 @@ def test_a_slice_that_fits_is_one_batch() -> None:
     assert batch[:5] == (7, 2, 5, 6, 2)
 
 
+def test_no_batch_has_more_than_500_items_however_small_they_are() -> None:
+    small = sample()._replace(device="m", values={})
+    parts = encoded(part([(seq, small) for seq in range(1, 1_201)]))
+    assert [one.items for one in parts] == [500, 500, 200]
+    assert [seq for one in parts for seq in covered(one)] == list(range(1, 1_201))
+
+
+def test_no_packet_is_longer_than_the_limit_whatever_the_length_of_an_item() -> None:
+    for length in range(MAX_PAYLOAD - 700, MAX_PAYLOAD):
+        for batch in encoded(part([(1, sample("x" * length))])):
+            assert len(batch.payload) <= MAX_PAYLOAD
+            assert batch.items + len(batch.unsendable) == 1
+
+
+def test_gaps_are_told_in_their_order() -> None:
+    gaps = ((1, 1, "expired"), (5, 5, "expired"))
+    items: list[tuple[int, Item]] = [(2, sample()), (3, sample()), (4, sample())]
+    [batch] = batches(part(items, gaps=gaps), gateway_id="gw-1", acked=0, refused={3: "no"})
+    told = json.loads(batch.payload)["gaps"]
+    assert told == [[1, 1, "expired"], [3, 3, "no"], [5, 5, "expired"]]
+
+
 def test_a_slice_without_items_is_a_batch_of_gaps() -> None:
     [batch] = encoded(part([], gaps=((1, 900, "evicted"),)))
     content = json.loads(batch.payload)
