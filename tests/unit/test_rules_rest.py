@@ -23,6 +23,14 @@ SAYS = (
     GUARDED
     + '  do: [{log: begins}]\n  on_clear: [{wait: 60s}, {log: "{avg(it.elec.voltage.a, 10s)}"}]\n'
 )
+GROUPED = """
+rules:
+- id: high
+  for_each: {id: meter-1}
+  with: {meters: {type: meter, tags: {building: "1"}}}
+  when: avg(it.elec.voltage.a, 10s) > 230 V and any(meters.elec.pf.total > 0.5)
+  alarm: {severity: safety}
+"""
 LISTS = (
     ALARM
     + """
@@ -65,8 +73,14 @@ def test_who_asks_why_sees_the_window_as_it_is_also_while_it_rests() -> None:
     assert average(shown(ALARM, 0.1)[0]) == "avg(elec.voltage.a, 10s) (245.5) > 230"
 
 
-def test_a_window_wakes_as_soon_as_it_can_matter() -> None:
-    state, _ = shown(ALARM, 0.1)
+@pytest.mark.parametrize("rules", [ALARM, GROUPED])
+def test_a_window_wakes_as_soon_as_it_can_matter(rules: str) -> None:
+    wakes(rules)
+
+
+def wakes(rules: str = ALARM) -> None:
+    state, _ = shown(rules, 0.1)
+    assert state.asleep
     state, outputs = step(state, sample("meter-1", 31, {"elec.pf.total": 0.9}), 31 * SECOND)
     assert [type(one).__name__ for one in outputs] == ["Raised"]
     assert outputs[0].values["avg(elec.voltage.a, 10s)"] == 246  # type: ignore[union-attr] # it is a Raised
@@ -92,7 +106,8 @@ def test_what_is_told_after_the_end_is_as_it_is_then() -> None:
     [
         (flow, "value(state.now)", "value(0)", test_who_asks_why_sees_the_window_as_it_is_also_while_it_rests),
         (rest, " and index not in rest", "", test_what_is_told_after_the_end_is_as_it_is_then),
-        (flow, "state.asleep.remove(number)", "continue", test_a_window_wakes_as_soon_as_it_can_matter),
+        (flow, "state.asleep.remove(number)", "continue", wakes),
+        (rest, "inputs[one.number] not in able", "one", wakes),
         (flow, "state.asleep.add(number)", "return False", test_a_window_that_cannot_matter_sets_no_timer),
     ],
 )  # fmt: skip
