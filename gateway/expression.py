@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from decimal import Context, Decimal, DecimalException
 from typing import NamedTuple
 
+from gateway.words.text import text as text_
+
 MAX_TEXT = 100  # characters: the longest in use has 20
 MAX_POWER = 18  # a 64 bit register has 20 digits
 _EXACT = Context(prec=60)
@@ -33,20 +35,22 @@ class Expression(NamedTuple):
         try:
             value = self.run(variables)
         except DecimalException as error:
-            raise ValueError(f"{self.text} cannot be computed: {type(error).__name__}") from None
+            raise ValueError(
+                text_("formula.failed", formula=self.text, why=type(error).__name__)
+            ) from None
         if not value.is_finite():
-            raise ValueError(f"{self.text} cannot be computed: {value}")
+            raise ValueError(text_("formula.failed", formula=self.text, why=value))
         return value
 
 
 def parse(text: str) -> Expression:
     """Raises ValueError, which says what is wrong and where."""
     if len(text) > MAX_TEXT:
-        raise ValueError(f"longer than {MAX_TEXT} characters")
+        raise ValueError(text_("formula.long", most=MAX_TEXT))
     parser = _Parser(text)
     run = parser.expression()
     if parser.symbol:
-        raise ValueError(f"'{parser.symbol}' is too much")
+        raise ValueError(text_("formula.more", symbol=parser.symbol))
     return Expression(text, frozenset(parser.names), run)
 
 
@@ -91,7 +95,7 @@ class _Parser:
         if symbol == "(":
             value = self.expression()
             if self._take() != ")":
-                raise ValueError("a parenthesis is not closed")
+                raise ValueError(text_("formula.open"))
             return value
         if symbol[:1].isdigit():
             number = Decimal(symbol)
@@ -99,9 +103,7 @@ class _Parser:
         if symbol[:1].isalpha():
             self.names.add(symbol)
             return lambda variables: variables[symbol]
-        raise ValueError(
-            f"'{symbol}' where a number or a name should be" if symbol else "it ends too early"
-        )
+        raise ValueError(text_("formula.atom", symbol=symbol) if symbol else text_("formula.short"))
 
     def _take(self) -> str:
         symbol = self.symbol
@@ -112,7 +114,7 @@ class _Parser:
         rest = self._text[self._at :]
         match = _SYMBOL.match(rest)
         if match is None and rest.strip():
-            raise ValueError(f"'{rest.strip()[0]}' is not allowed")
+            raise ValueError(text_("formula.symbol", symbol=rest.strip()[0]))
         self.symbol = "" if match is None else match.group().strip()
         self._at += 0 if match is None else match.end()
 
@@ -123,5 +125,5 @@ def _binary(operate: Callable[[Decimal, Decimal], Decimal], left: _Value, right:
 
 def _power(base: Decimal, exponent: Decimal) -> Decimal:
     if exponent != exponent.to_integral_value() or abs(exponent) > MAX_POWER:
-        raise ValueError(f"power {exponent}: only whole numbers from -{MAX_POWER} to {MAX_POWER}")
+        raise ValueError(text_("formula.power", exponent=exponent, most=MAX_POWER))
     return _EXACT.power(base, exponent)

@@ -52,7 +52,7 @@ def _formula(value: object) -> Expression | None:
     try:
         return parse(value)
     except ValueError as error:
-        raise wrong(*fault("profile.expression", value=value, why=str(error))) from None
+        raise wrong(*fault("profile.expression", value=value, why=error)) from None
 
 
 def _severity(value: object) -> Severity:

@@ -3,6 +3,8 @@
 import re
 from typing import NamedTuple
 
+from gateway.words.text import text as text_
+
 MISSING = object()  # the message has nothing there
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[([0-9]{1,3})\]|\[([^.\[\]=]+)=([^\[\]]+)\]")
 
@@ -24,12 +26,12 @@ def parse(text: str) -> Path:
     while at < len(text):
         found = _STEP.match(text, at)
         if found is None or (text[at] == ".") is not (bool(found[1]) and at > 0):
-            raise ValueError(f"'{text}' is no path at '{text[at:]}'")
+            raise ValueError(text_("path.wrong", path=text, rest=text[at:]))
         name, index, key, wanted = found.groups()
         steps.append(name or (Match(key, wanted) if key else int(index)))
         at = found.end()
     if not steps:
-        raise ValueError("an empty path")
+        raise ValueError(text_("path.empty"))
     return tuple(steps)
 
 

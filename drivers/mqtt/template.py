@@ -3,6 +3,8 @@
 import re
 from collections.abc import Mapping
 
+from gateway.words.text import text as text_
+
 _PART = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 TOPIC_ID = "topic_id"  # of the device's section
 MAX_CAPTURE = 128  # bytes; MQTT allows 65,535 for a whole topic, brokers less
@@ -27,18 +29,18 @@ def topic_fault(template: str) -> str | None:
     """Why it is no topic to publish to or to hear, None if it is one (MQTT 5.0, 4.7)."""
     bare = _PART.sub("x", template)
     if not bare or len(bare.encode()) > 1024:
-        return "empty" if not bare else "too long"
+        return text_("topic.empty" if not bare else "topic.long")
     if any(c in bare for c in "+#") or "\0" in bare:
-        return "wildcards are not allowed"
+        return text_("topic.wildcards")
     if bare.startswith("$"):
-        return "topics of the broker itself"
-    return "other braces than {name}" if "{" in bare or "}" in bare else None
+        return text_("topic.broker")
+    return text_("topic.braces") if "{" in bare or "}" in bare else None
 
 
 def capture_fault(text: str) -> str | None:
     """Why `text` cannot stand in a topic and in a JSON text, None if it can."""
     if not text or len(text.encode()) > MAX_CAPTURE:
-        return f"write 1 to {MAX_CAPTURE} bytes"
+        return text_("topic.capture_size", most=MAX_CAPTURE)
     if any(c in '+#$"\\{}' or c < " " for c in text):
-        return "leave out + # $ { } quotes, backslashes and control characters"
+        return text_("topic.capture")
     return None

@@ -34,6 +34,7 @@ class Said(str):
     arguments: Mapping[str, object]
 
     def __new__(cls, id_: str, part: int, arguments: Mapping[str, object]) -> "Said":
+        arguments = {name: _kept(argument) for name, argument in arguments.items()}
         self = super().__new__(cls, _filled("en", id_, part, arguments))
         self.id = id_
         self.part = part
@@ -77,9 +78,15 @@ def _filled(language: Language, id_: str, part: int, arguments: Mapping[str, obj
     return template.format_map({name: _shown(one, language) for name, one in arguments.items()})
 
 
+def _kept(argument: object) -> object:
+    """What an exception says, in the place of it and all that its traceback holds."""
+    if not isinstance(argument, Exception):
+        return argument
+    said = argument.args[0] if argument.args else None
+    return said if isinstance(said, Said) else str(argument)
+
+
 def _shown(argument: object, language: Language) -> object:
-    if isinstance(argument, Exception) and argument.args and isinstance(argument.args[0], Said):
-        return say(argument.args[0], language)
     if isinstance(argument, list | tuple):
         return _COMMA[language].join(str(_shown(one, language)) for one in argument)
     return say(argument, language) if isinstance(argument, str) else argument
