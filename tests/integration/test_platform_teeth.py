@@ -52,7 +52,13 @@ async def test_teeth_of_parking_metering_and_the_order_of_lanes(
     tooth: Tooth, tmp_path: Path, place: Site, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = tmp_path / "platform.jsonl"
-    given = {"tmp_path": tmp_path, "place": place, "broker": broker, "log": log}
+    given = {
+        "tmp_path": tmp_path,
+        "place": place,
+        "broker": broker,
+        "log": log,
+        "monkeypatch": monkeypatch,
+    }
     await bite_within(15, tooth, monkeypatch.setattr, **given)
 
 

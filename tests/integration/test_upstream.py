@@ -128,8 +128,11 @@ async def test_a_platform_that_returns_is_served_at_once(
 
 
 async def test_lane_0_goes_first_and_the_others_share_by_weight(
-    broker: Mosquitto, place: Site, log: Path
+    broker: Mosquitto, place: Site, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """On a line that is full and carries one batch at a time, as large as can be."""
+    monkeypatch.setattr("gateway.sinks.flow.WIDEST", 1)
+    monkeypatch.setattr("gateway.sinks.flow.FIRST", MAX_PAYLOAD)
     await place.samples(4000)
     place.events(1500, Severity.OPERATIONAL)
     place.events(700)
