@@ -85,7 +85,7 @@ def _device(n: int) -> tuple[str, int, int, int, int]:
 
 
 def _written(folder: Path) -> Path:
-    line = '  {}: {{profile: eastron-sdm630, link: bus-{}, unit: {}, name: "{} 號樓 {} 電表", tags: {{building: "{}", room: "{}"}}}}\n'
+    line = '  {}: {{profile: eastron-sdm630, link: bus-{}, unit: {}, name: "{} 号楼 {} 电表", tags: {{building: "{}", room: "{}"}}}}\n'
     devices = "".join(
         line.format(name, link, unit, building, room, building, room)
         for name, link, unit, building, room in map(_device, range(DEVICES))
@@ -96,7 +96,7 @@ def _written(folder: Path) -> Path:
 def _table(folder: Path) -> Path:
     file = _site(folder, "devices_from: [meters.csv]\n")
     rows = "".join(
-        f"{name},eastron-sdm630,bus-{link},{unit},{building} 號樓 {room} 電表,{building},{room}\n"
+        f"{name},eastron-sdm630,bus-{link},{unit},{building} 号楼 {room} 电表,{building},{room}\n"
         for name, link, unit, building, room in map(_device, range(DEVICES))
     )
     (folder / "meters.csv").write_text(
@@ -108,7 +108,7 @@ def _table(folder: Path) -> Path:
 def _many(folder: Path) -> Path:
     entries = "".join(
         f'  meter-{link}-{{room}}: {{for: {{room: ["1..{ON_A_LINK}"]}}, profile: eastron-sdm630, link: bus-{link}, unit: "{{n}}", '
-        f'name: "{link} 號樓 {{room}} 電表", tags: {{building: "{link}", room: "{{room}}"}}}}\n'
+        f'name: "{link} 号楼 {{room}} 电表", tags: {{building: "{link}", room: "{{room}}"}}}}\n'
         for link in range(DEVICES // ON_A_LINK)
     )
     return _site(folder, f"devices:\n{entries}")

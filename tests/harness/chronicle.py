@@ -28,7 +28,7 @@ BOOT_NS = NS  # of the clock when the journal is opened
 
 CONFIG = """\
 version: 1
-gateway: {id: gw-1, name: 玉華苑, timezone: Asia/Shanghai, state_dir: state, locale: zh}
+gateway: {id: gw-1, name: 玉华苑, timezone: Asia/Shanghai, state_dir: state, locale: zh}
 links:
   meters: {driver: modbus, host: 127.0.0.1, port: 5020}
   lights: {driver: mqtt, url: "mqtt://127.0.0.1:18830"}
@@ -39,7 +39,7 @@ devices:
   meter-201: {profile: eastron-sdm120, link: meters, unit: 4, poll: 60s, tags: {room: "201"}}
   meter-202: {profile: eastron-sdm120, link: meters, unit: 5, poll: 60s, tags: {room: "202"}}
   pump: {profile: eastron-sdm120, link: meters, unit: 6, name: 水泵房, poll: 60s}
-  water: {profile: water-meter, link: meters, unit: 7, name: 總水表, poll: 60s}
+  water: {profile: water-meter, link: meters, unit: 7, name: 总水表, poll: 60s}
   light-1: {profile: streetlight-native, link: lights, topic_id: s1, supervise: 10m}
   light-2: {profile: streetlight-native, link: lights, topic_id: s2, supervise: 10m}
   light-3: {profile: streetlight-native, link: lights, topic_id: s3, supervise: 10m}

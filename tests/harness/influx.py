@@ -44,7 +44,7 @@ def meters(count: int = 25) -> dict[str, Device]:
     keys = {
         "profile": "eastron-sdm120",
         "link": "meters",
-        "tags": {"building": "3 號樓", "room": "1,01"},
+        "tags": {"building": "3 号楼", "room": "1,01"},
     }
     return {
         f"meter-{n}": Device(f"meter-{n}", PROFILE, ModbusDevice.model_validate({**keys, "unit": n + 1}))

@@ -94,7 +94,7 @@ async def test_victoria_metrics_takes_every_number(tmp_path: Path) -> None:
         found = await exported(server.url, "utilities_elec.energy.total")
     values = [value for series in found for value in series["values"]]
     assert sorted(values) == [float(n) for n in range(500)]
-    assert {series["metric"]["building"] for series in found} == {"3 號樓"}
+    assert {series["metric"]["building"] for series in found} == {"3 号楼"}
 
 
 @pytest.mark.parametrize(("ack_lag", "missing"), [("10s", 0), ("0s", 300)])

@@ -111,7 +111,7 @@ def check_energy(found: Figures, again: Recount) -> None:
         assert found["night_load", subject]["value"] == near(night / (2 * len(names)))
     assert found["energy_household", ""]["value"] == near(again.households(HOMES))
     assert found["energy_meter", "水泵房"]["value"] == found["energy", "others"]["value"]
-    assert found["night_flow", "總水表"]["value"] == near(again.night_m3("water"))
+    assert found["night_flow", "总水表"]["value"] == near(again.night_m3("water"))
 
 
 def check_lights(found: Figures, again: Recount) -> None:
@@ -264,7 +264,7 @@ def test_a_week_has_a_bar_for_each_day_and_says_how_much_of_it_is_known(day: Chr
     assert told["coverage"] == pytest.approx(26 / (7 * 24), rel=1e-3)
     assert {len(chart["starts"]) for chart in told["charts"]} == {7}
     table = command(day, "--week", DAY, "--lang", "en")
-    assert "Operation report · 玉華苑" in table.stdout
+    assert "Operation report · 玉华苑" in table.stdout
     assert "targets are reached" in table.stdout
 
 
@@ -325,8 +325,8 @@ async def test_the_page_fits_a_phone_a_screen_and_paper_and_asks_for_nothing(
     async with opened(browser) as seen:
         await seen.show(week, 360)
         assert await seen.beyond() <= 0
-        assert "週報" in await seen.text()
-        for language, words in (("zh", "運行報告"), ("en", "Operation report")):
+        assert "周报" in await seen.text()
+        for language, words in (("zh", "运行报告"), ("en", "Operation report")):
             for width, media in ((360, ""), (412, ""), (1280, ""), (794, "print")):
                 await seen.show(tmp_path / f"{language}.html", width, media=media)
                 assert await seen.beyond() <= 0, (language, width)

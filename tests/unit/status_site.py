@@ -39,7 +39,7 @@ class Link:
 class Site:
     """Implements `gateway.status.Sources`; every meter is polled each 10 s."""
 
-    gateway_id, gateway_name, loop_name = "gw-test-01", "玉華苑 1 號網關", "asyncio"
+    gateway_id, gateway_name, loop_name = "gw-test-01", "玉华苑 1 号网关", "asyncio"
 
     def __init__(self) -> None:
         self.safe_mode = ""

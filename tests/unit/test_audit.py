@@ -31,7 +31,7 @@ def fill(directory: Path, count: int, what: str = "command") -> None:
     async def run() -> None:
         async with log(directory) as one:
             for number in range(count):
-                one.record("cli uid 0", what, "confirmed", device="燈-1", value=number)
+                one.record("cli uid 0", what, "confirmed", device="灯-1", value=number)
 
     asyncio.run(run())
 

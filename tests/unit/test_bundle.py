@@ -17,7 +17,7 @@ gateway: {id: gw-demo-01, timezone: Asia/Shanghai, state_dir: state}
 links:
   lights: {driver: mqtt, url: "mqtt://127.0.0.1", username: u, password: "${file:word}"}
 devices:
-  lamp-1: {profile: streetlight-native, link: lights, topic_id: a, name: 王小明家門口, tags: {note: "was canary-5b1e-äö"}}
+  lamp-1: {profile: streetlight-native, link: lights, topic_id: a, name: 王小明家门口, tags: {note: "was canary-5b1e-äö"}}
 """
 
 
@@ -55,7 +55,7 @@ def test_it_holds_what_helps_and_neither_secrets_nor_names(tmp_path: Path) -> No
 
 def test_secrets_and_names_are_what_is_hidden(tmp_path: Path) -> None:
     hide = bundle_of._hidden(written(tmp_path, TEXT))
-    said = bundle_of._redacted(f"{CANARY}, 王小明家門口, lamp-1", hide)
+    said = bundle_of._redacted(f"{CANARY}, 王小明家门口, lamp-1", hide)
     assert said == "[secret], [name], lamp-1"
 
 

@@ -23,7 +23,7 @@ def compound(meters: int = 12) -> Site:
     )
     for number in range(meters):
         name = f"meter-{number + 1}-{number + 101}"
-        device = site.device(name, title=f"3 號樓 {number + 101} 室電表")
+        device = site.device(name, title=f"3 号楼 {number + 101} 室电表")
         if number:
             site.show(device.id, {"elec.voltage.a": 231.25, "elec.power.total": 1.0e6})
         if number == 2:
@@ -32,10 +32,10 @@ def compound(meters: int = 12) -> Site:
             errors = Counter({"timeout": 12, "exception_2": 3})
             told = DeviceHealth(good=12345, errors=errors, note="no message ids: at least once")
             site.drivers["meters"].devices[name] = told
-    site.device("light-s1-01", "lights", title="東門路燈 1")
-    site.alarm("meter-2-102", "3 號樓電壓高於 235.4 V，請即派員檢查配電房")
+    site.device("light-s1-01", "lights", title="东门路灯 1")
+    site.alarm("meter-2-102", "3 号楼电压高于 235.4 V，请即派员检查配电房")
     site.notice(
-        "guard-room", "3 號樓煙霧", 12.0, "publishing site/guard-room: nobody listens there"
+        "guard-room", "3 号楼烟雾", 12.0, "publishing site/guard-room: nobody listens there"
     )
     site.upstream(
         "platform",
@@ -76,14 +76,14 @@ def test_the_status_page_shows_every_device_and_no_line_is_too_wide(width: int) 
 def test_a_device_of_the_status_page_takes_one_line(width: int) -> None:
     """What is well fits on one line; only a device with faults may take more."""
     site = healthy()
-    site.device("meter-3-103", title="3 號樓 103 室電表")
+    site.device("meter-3-103", title="3 号楼 103 室电表")
     site.show("meter-3-103", {"elec.voltage.a": 230.0})
     found = lines(page(snapshot(site), height=None), width)
     start = next(n for n, line in enumerate(found) if line.startswith("Devices:"))
     assert [line.split()[0] for line in found[start + 1 : start + 5]] == [
         "device", "meter-1", "meter-2", "meter-3-103",
     ]  # fmt: skip
-    assert "3 號樓 103 室電表" in found[start + 4]
+    assert "3 号楼 103 室电表" in found[start + 4]
 
 
 @pytest.mark.parametrize("height", [24, 40, 60])
@@ -101,10 +101,10 @@ def test_a_live_page_shows_devices_with_faults_first_and_says_how_many_are_left_
 
 def test_symbols_are_not_read_as_markup() -> None:
     site = healthy()
-    site.device("meter-3", title="[bold]總表[/bold] :smile:")
+    site.device("meter-3", title="[bold]总表[/bold] :smile:")
     site.alarm("meter-1", "[red]x[/red] [/]")
     text = "\n".join(lines(page(snapshot(site), height=None), 160))
-    assert "[bold]總表[/bold] :smile:" in text
+    assert "[bold]总表[/bold] :smile:" in text
     assert "[red]x[/red] [/]" in text
 
 

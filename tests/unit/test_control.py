@@ -316,7 +316,7 @@ async def test_what_a_killed_daemon_left_is_replaced(tmp_path: Path, stale: str)
         await still_well(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["d" * 200, "玉華苑一號網關" * 6])
+@pytest.mark.parametrize("name", ["d" * 200, "玉华苑一号网关" * 6])
 async def test_a_path_longer_than_a_socket_address_works(tmp_path: Path, name: str) -> None:
     directory = tmp_path / name
     directory.mkdir()

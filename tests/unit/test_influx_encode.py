@@ -172,7 +172,7 @@ def test_a_configured_tag_that_cannot_be_written_is_found_before_the_start(
     ((path, what),) = faults(with_tags(meters(1)["meter-0"], tags))
     assert path == ("tags", next(iter(tags)))
     assert part in what
-    assert list(faults(with_tags(meters(1)["meter-0"], {"building": "3 號樓", "zone": ""}))) == []
+    assert list(faults(with_tags(meters(1)["meter-0"], {"building": "3 号楼", "zone": ""}))) == []
 
 
 def test_a_point_that_changes_its_type_is_written_beside_the_old_field(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_a_traceback_stays_in_its_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['"quotes"\n\t\\', "玉華苑 ℃ 💡", "\x00\x1b[31m", "file \udcff\ud800"]
+    "text", ['"quotes"\n\t\\', "玉华苑 ℃ 💡", "\x00\x1b[31m", "file \udcff\ud800"]
 )
 def test_any_text_makes_a_line(text: str) -> None:
     found = line(record("%s", text, component=text))

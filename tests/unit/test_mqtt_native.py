@@ -155,7 +155,7 @@ def test_commands_and_acknowledgements_are_plain_json() -> None:
         "id": "c-1",
         "values": {"light.level": 60},
     }
-    assert orjson.loads(native.encode_ack("燈-1".encode())) == {"id": "燈-1"}
+    assert orjson.loads(native.encode_ack("灯-1".encode())) == {"id": "灯-1"}
 
 
 def test_the_shipped_streetlight_profile_is_right() -> None:
@@ -218,7 +218,7 @@ def test_two_devices_cannot_have_one_topic_id() -> None:
     assert [(f.section, f.name, f.path) for f in found] == [("devices", "c", ("topic_id",))]
 
 
-@pytest.mark.parametrize("topic_id", ["", "a/b", "+", "#", "燈", "a b", "x" * 65, "a\n"])
+@pytest.mark.parametrize("topic_id", ["", "a/b", "+", "#", "灯", "a b", "x" * 65, "a\n"])
 def test_a_topic_id_that_would_break_a_topic_is_refused(topic_id: str) -> None:
     with pytest.raises(ValueError, match="is no topic id"):
         device("a", topic_id)

@@ -129,7 +129,7 @@ def test_every_matching_element_raises_and_clears_alone() -> None:
 
 def test_an_alarm_of_an_element_names_it_and_its_label() -> None:
     labels: dict[str, dict[str, str | dict[str, str]]] = {
-        "fire.device": {"3": {"place": "B3 4F east", "type": "detector"}, "4": "車庫"},
+        "fire.device": {"3": {"place": "B3 4F east", "type": "detector"}, "4": "车库"},
     }  # fmt: skip
     engine = Engine(compiled(view(labels=labels)))
     third, fourth, fifth = engine.take(shows(1, fire_3="fire", fire_4="fire", fire_5="fire"))
@@ -141,7 +141,7 @@ def test_an_alarm_of_an_element_names_it_and_its_label() -> None:
     assert third.values == {"fire.device[3]": "fire"}
     assert (third.severity, third.rule) == (Severity.SAFETY, "test-panel.fire.signal")
     assert isinstance(fourth, Raised)
-    assert (fourth.title, fourth.about["label"]) == ("Fire: fire.device[4] (車庫)", "車庫")
+    assert (fourth.title, fourth.about["label"]) == ("Fire: fire.device[4] (车库)", "车库")
     assert isinstance(fifth, Raised)
     assert (fifth.title, fifth.about) == ("Fire: fire.device[5]", {"point": "fire.device[5]"})
     titles = [alarm.title for alarm in active(engine.state)]

@@ -109,4 +109,4 @@ def test_what_stands_in_a_chart_cannot_break_out_of_it() -> None:
 def test_names_that_people_gave_are_not_translated() -> None:
     link = phrase(Indicator("link", "%", 100.0, 1, 1, 1.0, "lights"), "zh")
     facility = phrase(Indicator("online", "%", 100.0, 1, 1, 1.0, "lights"), "zh")
-    assert (link.name, facility.name) == ("連接可用率: lights", "設備在線率: 智慧路燈")
+    assert (link.name, facility.name) == ("连接可用率: lights", "设备在线率: 智慧路灯")

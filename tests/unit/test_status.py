@@ -202,7 +202,7 @@ def test_what_the_driver_counted_is_shown() -> None:
 
 def test_a_snapshot_survives_json() -> None:
     site = healthy()
-    site.device("new", link="lights", title="東門路燈")
+    site.device("new", link="lights", title="东门路灯")
     site.link("lights", LinkState.REFUSED, "no")
     site.show("meter-1", {VOLTAGE: 230.0}, {POWER: BAD, VOLTAGE: ODD})
     site.alarm("meter-1")
@@ -213,14 +213,14 @@ def test_a_snapshot_survives_json() -> None:
 
 def test_a_snapshot_tells_ages_not_clock_readings() -> None:
     site = healthy()
-    site.alarm("meter-1", "過壓")
+    site.alarm("meter-1", "过压")
     site.drivers["meters"].health.good(site.clock.boottime_ns())
     site.clock.advance(20)
     found = snapshot(site)
     assert found["uptime_s"] == pytest.approx(20)
     assert found["alarms"] == [
         {"instance": "over[meter-1]", "rule": "over", "device": "meter-1", "severity": "safety",
-         "title": "過壓", "since_s": pytest.approx(20), "latched": False,
+         "title": "过压", "since_s": pytest.approx(20), "latched": False,
          "letter": "B", "acked_by": "", "raises": 1, "muted": False, "left_s": None, "by": "", "reason": ""},
     ]  # fmt: skip
     (link,) = found["links"]
@@ -245,12 +245,12 @@ def test_an_item_from_the_future_waits_no_negative_time() -> None:
 
 def test_readings_come_in_the_order_of_the_profile_with_quality_and_age() -> None:
     site = healthy()
-    site.device("meter-3", title="總表")
+    site.device("meter-3", title="总表")
     site.show("meter-3", {POWER: 5.0, VOLTAGE: 230.0, "unknown.point": 1}, {POWER: ODD})
     site.show("meter-3", {}, {"alarm.tamper": BAD})
     site.clock.advance(2)
     assert readings(site, site.devices["meter-3"]) == {
-        "id": "meter-3", "name": "總表",
+        "id": "meter-3", "name": "总表",
         "points": [
             {"point": VOLTAGE, "unit": "V", "value": 230.0, "age_s": 2.0, "quality": "good"},
             {"point": POWER, "unit": "W", "value": 5.0, "age_s": 2.0, "quality": "uncertain: implausible"},
@@ -285,11 +285,11 @@ def test_a_notification_that_waits_for_more_than_a_minute_is_degraded_with_its_r
 
 def test_the_page_shows_who_was_not_reached_and_why() -> None:
     site = healthy()
-    site.notice("guard-room", "3 號樓煙霧", 12, "nobody listens there")
+    site.notice("guard-room", "3 号楼烟雾", 12, "nobody listens there")
     site.notices["counters"] = {"delivered": 4}
     with (console := Console(width=160)).capture() as shown:
         console.print(page(snapshot(site), height=None))
     text = shown.get()
     assert "Notifications: 1 open  delivered 4" in text
-    assert "3 號樓煙霧" in text
+    assert "3 号楼烟雾" in text
     assert "nobody listens there" in text

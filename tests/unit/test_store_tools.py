@@ -192,16 +192,16 @@ def test_a_json_line_and_csv_rows_tell_all_of_a_record() -> None:
         "b": Quality(QualityLevel.BAD, "timeout"),
         "u": Quality(QualityLevel.UNCERTAIN, "old"),
     }
-    one = Sample("m-1", NOW_NS + 7, 5, 2, False, {"a": 1.5, "u": True, "t": "開"}, quality, b"id-\xff")  # fmt: skip
+    one = Sample("m-1", NOW_NS + 7, 5, 2, False, {"a": 1.5, "u": True, "t": "开"}, quality, b"id-\xff")  # fmt: skip
     line = json.loads(json_line(Record(2, 4, 9, one)))
     assert line["time_ns"] == str(NOW_NS + 7)
     assert line["time"] == "2026-03-01T19:00:00.000000007Z"
-    assert line["values"] == {"a": 1.5, "u": True, "t": "開"}
+    assert line["values"] == {"a": 1.5, "u": True, "t": "开"}
     assert line["quality"] == {"b": ["bad", "timeout"], "u": ["uncertain", "old"]}
     assert (line["clock_ok"], line["source_id"]) == (False, "id-ÿ")
     rows = [dict(zip(COLUMNS, row, strict=True)) for row in csv_rows(Record(2, 4, 9, one))]
     assert [(r["point"], r["value"], r["quality"]) for r in rows] == [
-        ("a", 1.5, "good"), ("u", "true", "uncertain: old"), ("t", "開", "good"), ("b", "", "bad: timeout"),
+        ("a", 1.5, "good"), ("u", "true", "uncertain: old"), ("t", "开", "good"), ("b", "", "bad: timeout"),
     ]  # fmt: skip
     line = json.loads(json_line(Record(0, 4, 9, event(3))))
     assert (line["kind"], line["severity"], line["cause"]) == ("point_alarm", "life", None)

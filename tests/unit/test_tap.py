@@ -40,7 +40,7 @@ def sample(device: str = "m-1", values: Mapping[str, Value] | None = None) -> Sa
 
 
 def event(severity: Severity = Severity.SAFETY, device: str = "m-1") -> Event:
-    attributes = {"rule": "overvoltage", "title": "電壓高\x1b[2J"}
+    attributes = {"rule": "overvoltage", "title": "电压高\x1b[2J"}
     return Event(uuid7(), EventKind.ALARM_RAISED, severity, device, 10**18, 1, 1, True, attributes)
 
 
@@ -157,7 +157,7 @@ async def test_a_line_is_readable_and_steers_no_terminal() -> None:
     assert lines == [
         "    m-1 elec.voltage.a=230.5 V  elec.power.total=12.0 W",
         "    m-1 elec.power.total: bad: timeout",
-        "!!  m-1 alarm_raised rule=overvoltage title=電壓高\\x1b[2J",
+        "!!  m-1 alarm_raised rule=overvoltage title=电压高\\x1b[2J",
     ]
 
 

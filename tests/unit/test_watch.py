@@ -34,7 +34,7 @@ def buildings(site: Site) -> Site:
     """Forty meters in four buildings, one of them silent."""
     for number in range(40):
         building = number // 10 + 1
-        device = site.device(f"m-{building}-{number % 10}", title=f"{building} 號樓")
+        device = site.device(f"m-{building}-{number % 10}", title=f"{building} 号楼")
         device.section.tags["building"] = str(building)
         if number != 15:
             site.show(device.id, {"elec.voltage.a": 231.25, "elec.power.total": 1.0})

@@ -174,8 +174,8 @@ def test_the_language_is_what_was_chosen_else_that_of_the_locale(
 
 
 def test_the_mark_stands_below_wide_characters_too() -> None:
-    condition = 'it.door.state == "打開" and it.x'
-    within = Within(condition, condition.index("打"), condition.index("開") + 1)
+    condition = 'it.door.state == "打开" and it.x'
+    within = Within(condition, condition.index("打"), condition.index("开") + 1)
     line, mark = Document("a.yaml").problem((), "a", "b", within=within).excerpt.split("\n")
     assert line == condition
     assert mark == " " * 18 + "^^^^"  # four cells for two characters

@@ -32,7 +32,7 @@ TEXTS: dict[str, str | tuple[str, str]] = {
     "setting.influx_client": ("the package influxdb-client[async] is not installed", "install community-gateway[influx]"),
     "setting.points": ("{value} names no points", 'write "*" or a list, e.g. [light.level]'),
     "setting.strategy": ("no strategy", "write all, or e.g. {{on_change: true, max_silence: 15m}}"),
-    "setting.label": ("{value} is no label", 'write a text in quotes, or texts: {{place: "3 號樓", type: detector}}'),
+    "setting.label": ("{value} is no label", 'write a text in quotes, or texts: {{place: "3 号楼", type: detector}}'),
     "setting.limit": ("{value} is no number with a unit", "write e.g. 4.5 m"),
     "setting.out_of_range": ("{value:g} s is out of range", "write {low} to {high}"),
     "setting.few_bytes": ("{value} bytes are too few", "write 1MB or more"),
