@@ -39,7 +39,7 @@ def html(sheet: Sheet, language: Language) -> str:
         parts += [_card(indicator, language) for indicator in indicators]
         parts.append("</section>")
     parts.append(_foot(sheet, language))
-    code = "zh-Hant" if language == "zh" else "en"
+    code = "zh-Hans" if language == "zh" else "en"
     return (
         f'<!doctype html><html lang="{code}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
