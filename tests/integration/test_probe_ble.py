@@ -171,6 +171,7 @@ async def test_an_adapter_that_is_not_there_is_named() -> None:
     assert (said.code, said.err) == (1, "no adapter 00:11:22:33:44:99\n")
 
 
+@pytest.mark.timeout(60)
 async def test_on_a_terminal_the_list_is_live_until_it_is_interrupted() -> None:
     async with homes():
         ours, theirs = pty.openpty()
@@ -180,13 +181,17 @@ async def test_on_a_terminal_the_list_is_live_until_it_is_interrupted() -> None:
             env={**os.environ, "COLUMNS": "150"},
         )  # fmt: skip
         os.close(theirs)
-        page = b""
-        async with asyncio.timeout(10):
-            while b"long_press" not in page:
-                page += await asyncio.to_thread(os.read, ours, 65_536)
-            process.send_signal(signal.SIGINT)
-            rest = await asyncio.to_thread(_rest, ours)
-            assert await process.wait() == 0
+        page = rest = b""
+        try:
+            async with asyncio.timeout(40):
+                while b"long_press" not in page:
+                    page += await asyncio.to_thread(os.read, ours, 65_536)
+                process.send_signal(signal.SIGINT)
+                rest = await asyncio.to_thread(_rest, ours)
+                assert await process.wait() == 0
+        except TimeoutError:
+            process.kill()  # and what it showed until then tells why
+            pytest.fail(f"{page[-2_000:]!r} ... {rest!r}")
         os.close(ours)
 
     assert b"paste below" not in page
