@@ -11,6 +11,7 @@
 
 import asyncio
 import logging
+import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
@@ -38,6 +39,9 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.register_profile("repeatable", derandomize=True)
     if "chaos" not in str(config.getoption("-m")):
         settings.load_profile("repeatable")
+    # A shell starts what runs in its background with SIGINT ignored, and programs inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, LoopFactory]:
