@@ -24,7 +24,7 @@ INTEGRATION = Path(__file__).parent / "integration"
 # Of tests/integration: they wait for facts, with time to spare, and do not measure. They mostly
 # wait, for programs that start and disks, so two at a time take half as long.
 TOGETHER = frozenset({
-    "alarm_life", "asyncapi", "audit_daemon", "canary", "crash_loop", "dashboards", "descriptors",
+    "alarm_life", "asyncapi", "audit_daemon", "canary", "crash_loop", "dashboards",
     "doctor", "downlink_crash", "drill", "gateway", "gateway_self", "groups", "influx",
     "influx_commands", "influx_engine", "influx_victoria", "oracle",
     "profile_alarms", "release_papers", "release_switch", "reload", "reload_parts", "reload_wrong",
