@@ -75,3 +75,18 @@ def load_profile(path: Path) -> tuple[Profile, Document]:
     if problems or profile is None:
         raise ConfigError(problems)
     return profile, document
+
+
+def readable(folders: Sequence[Path], protocol: str) -> tuple[list[Profile], list[Problem]]:
+    """The profiles of a protocol, shipped ones too, and the first problem of each file that cannot be read."""
+    found, broken = [], []
+    for name in names(folders):
+        path = find(name, folders)
+        try:
+            profile = load_profile(path)[0] if path is not None else None
+        except ConfigError as error:
+            broken.append(error.problems[0])
+            continue
+        if profile is not None and profile.protocol == protocol:
+            found.append(profile)
+    return found, broken

@@ -21,7 +21,7 @@ from gateway.clock import SystemClock
 from gateway.config import Config
 from gateway.document import suggest
 from gateway.errors import ConfigError, GatewayError, LinkDown
-from gateway.profile import Profile, find, load_profile, names
+from gateway.profile import readable
 
 DEFAULT_S, LONGEST_S = 30.0, 3600.0  # devices at rest send each 1 to 10 s, some each minute
 REDRAW_S = 0.5
@@ -130,7 +130,8 @@ def _air(options: argparse.Namespace) -> Air:
                 keys.setdefault(device.section.address, device.section.secret)
     folders = folders_of(path) if config is not None else []
     taken = frozenset(config.devices) if config is not None else frozenset()
-    return Air(link, adapter, configured, keys, key_files, Profiles(_profiles(folders)), taken)
+    profiles, _broken = readable(folders, "ble")  # a faulty file is for `gateway check` to tell of
+    return Air(link, adapter, configured, keys, key_files, Profiles(profiles), taken)
 
 
 def _adapter(named: str | None, config: Config | None) -> tuple[str, str | None]:
@@ -169,17 +170,3 @@ def _read_key(file: str) -> bytes:
     if not _KEY.fullmatch(text):
         raise UsageError(f"--key: {file} holds no key: write 32 hex digits into it")
     return bytes.fromhex(text)
-
-
-def _profiles(folders: Sequence[Path]) -> list[Profile]:
-    """Those of BLE that can be read: a faulty file is for `gateway check` to tell of."""
-    found = []
-    for name in names(folders):
-        path = find(name, folders)
-        try:
-            profile = load_profile(path)[0] if path is not None else None
-        except ConfigError:
-            continue
-        if profile is not None and profile.protocol == "ble":
-            found.append(profile)
-    return found

@@ -13,15 +13,14 @@ from gateway.cli.probe_live import TIMEOUT_S, known_device
 from gateway.cli.probe_pages import print_json
 from gateway.cli.progress import progress
 from gateway.clock import SystemClock
-from gateway.errors import ConfigError
-from gateway.profile import Profile, find, load_profile, names
+from gateway.profile import Profile, readable
 from gateway.profile_choice import contested
 
 
 def identify(bus: Bus, options: argparse.Namespace) -> int:
     """Exit code 0 when exactly one profile fits best."""
     unit = unit_of(options.identify)
-    profiles, broken = _profiles(bus)
+    profiles, broken = readable(bus.folders, "modbus")
     bus.claim()
     candidates, taken_s = asyncio.run(_try_all(bus, options, unit, profiles))
     best = [c for c in candidates if c.verdict is Verdict.FITS and c.rank == candidates[0].rank]
@@ -29,7 +28,7 @@ def identify(bus: Bus, options: argparse.Namespace) -> int:
     if options.json:
         print_json(_as_json(candidates, chosen))
         return 0 if chosen else 1
-    for line in [*_compared(unit, candidates), *broken]:
+    for line in [*_compared(unit, candidates), *(f"left out: {one}" for one in broken)]:
         print(line)
     print()
     for line in _chosen(bus, unit, chosen) if chosen else _undecided(best):
@@ -37,21 +36,6 @@ def identify(bus: Bus, options: argparse.Namespace) -> int:
     for line in pages.round_trips(taken_s):
         print(line)
     return 0 if chosen else 1
-
-
-def _profiles(bus: Bus) -> tuple[list[Profile], list[str]]:
-    """The Modbus profiles of the site and those shipped; a line for each that cannot be read."""
-    found, broken = [], []
-    for name in names(bus.folders):
-        path = find(name, bus.folders)
-        try:
-            profile = load_profile(path)[0] if path is not None else None
-        except ConfigError as error:
-            broken.append(f"left out: {error.problems[0]}")
-            continue
-        if profile is not None and profile.protocol == "modbus":
-            found.append(profile)
-    return found, broken
 
 
 async def _try_all(

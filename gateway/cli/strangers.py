@@ -10,8 +10,7 @@ import orjson
 from drivers.mqtt.guess import guess, guess_topic
 from drivers.mqtt.settings import TOPIC_ID
 from gateway.document import load, mapping_at
-from gateway.errors import ConfigError
-from gateway.profile import Profile, find, load_profile, names
+from gateway.profile import readable
 from gateway.snapshot import StrangerPart
 
 
@@ -28,7 +27,7 @@ def introduced(parts: Sequence[StrangerPart], config: Path) -> Iterator[Stranger
     value = mapping_at(load(config).value)
     listed = value.get("profiles")
     folders = [config.parent / str(x) for x in listed] if isinstance(listed, list) else []
-    profiles = list(_mqtt_profiles(folders))
+    profiles, _broken = readable(folders, "mqtt")  # a faulty file is for `gateway check` to tell of
     taken = set(mapping_at(value.get("devices")))
     for part in parts:
         other = guess_topic(part["topic"], part["name"], part["keys"], profiles)
@@ -42,18 +41,6 @@ def introduced(parts: Sequence[StrangerPart], config: Path) -> Iterator[Stranger
         if other is not None and other.captures:
             keys += f", captures: {orjson.dumps(other.captures).decode()}"  # JSON is YAML
         yield Stranger(part, profile.profile, f"{name}: {{{keys}}}")
-
-
-def _mqtt_profiles(folders: Sequence[Path]) -> Iterator[Profile]:
-    """Those that can be read: a faulty file is for `gateway check` to tell of."""
-    for name in names(folders):
-        path = find(name, folders)
-        try:
-            profile = load_profile(path)[0] if path is not None else None
-        except ConfigError:
-            continue
-        if profile is not None and profile.protocol == "mqtt":
-            yield profile
 
 
 def _free_id(name: str, taken: set[str]) -> str:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from gateway.store.aggregate import Found, aggregate, read
 from gateway.store.chunks import ChunkFiles
+from gateway.store.pending import pending_windows, with_next
 from gateway.store.rollup_table import (
     boot_offsets,
     chunks_of,
@@ -20,9 +21,8 @@ from gateway.store.rollup_table import (
     last_before,
     mark,
     newest_hour,
-    next_windows,
 )
-from gateway.store.window import HOUR_S, WINDOW_S, hour_of, window_of
+from gateway.store.window import HOUR_S, WINDOW_S, hour_of
 
 # 24 h in steps of 5 min of 1,000 points: about 80 MB.
 MAX_ROWS = 300_000
@@ -167,22 +167,10 @@ class Many:
                 return found
 
     def _find_pending(self, start: int) -> dict[int, list[int]]:
-        """Windows by the chunks that their rows may lack; with them those whose rise begins there."""
-        found: dict[int, list[int]] = {}
-        for heads in self._files.heads(start):
-            for head in heads:
-                self._check()
-                windows = {window_of(head.first_ns)}
-                if not head.clock_ok or window_of(head.last_ns) not in windows:
-                    readings = read(self._files, head.first) or ()
-                    times = [reading.wall_ns(self._offsets) for reading in readings]
-                    windows = {window_of(at) for at in times if at is not None}
-                for t in windows:
-                    found.setdefault(t, []).append(head.first)
-        for t in list(found):
-            for later in next_windows(self._core, t, self._counters):
-                found.setdefault(later, [])
-        return found
+        found = pending_windows(
+            self._files, start, self._offsets, lambda first: read(self._files, first), self._check
+        )
+        return with_next(found, self._core, self._counters)
 
 
 def _steps(rows: list[Window], step_s: int) -> list[Window]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gateway.store.aggregate import read
 from gateway.store.chunks import ChunkFiles
+from gateway.store.pending import pending_windows, with_next
 from gateway.store.readings import Reading
 from gateway.store.rollup_table import (
     boot_offsets,
@@ -13,7 +14,6 @@ from gateway.store.rollup_table import (
     last_before,
     mark,
     newest_hour,
-    next_windows,
 )
 from gateway.store.window import (
     HOUR_S,
@@ -166,19 +166,6 @@ class View:
         return self._cache[first]
 
     def _find_pending(self, start: int) -> dict[int, list[int]]:
-        """Windows by the chunks that their rows may lack; with them those whose rise begins there."""
-        found: dict[int, list[int]] = {}
-        for heads in self._files.heads(start):
-            for head in heads:
-                self._check()
-                windows = {window_of(head.first_ns)}
-                if not head.clock_ok or window_of(head.last_ns) not in windows:
-                    times = [r.wall_ns(self._offsets) for r in self._readings(head.first) or ()]
-                    windows = {window_of(at) for at in times if at is not None}
-                for t in windows:
-                    found.setdefault(t, []).append(head.first)
+        found = pending_windows(self._files, start, self._offsets, self._readings, self._check)
         counting = [self._pid] if self.counter and self._pid is not None else []
-        for t in list(found):
-            for later in next_windows(self._core, t, counting):
-                found.setdefault(later, [])
-        return found
+        return with_next(found, self._core, counting)

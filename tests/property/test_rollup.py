@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.model import Sample
-from gateway.store import many, view
+from gateway.store import pending
 from gateway.store.history import Historian, Query, Wide
 from gateway.store.many import Many
 from gateway.store.view import View
@@ -97,8 +97,7 @@ def test_history_equals_a_naive_computation_though_rollups_lag_behind(story: Sto
 
 
 def forget_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (many, view):
-        monkeypatch.setattr(module, "next_windows", lambda *_: set())
+    monkeypatch.setattr(pending, "next_windows", lambda *_: set())
 
 
 def forget_the_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
